@@ -1,0 +1,141 @@
+"""Translation between Responses items and chat-completions messages.
+
+MLflow's converters do the work; the functions here mend what they leave to the caller:
+items of one turn share an id, parallel tool calls become messages that no chat API accepts,
+and an answer that breaks off looks like a finished one.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+from uuid import uuid4
+
+from mlflow.types.responses import (
+    Message,
+    OutputItem,
+    ResponsesAgentStreamEvent,
+    create_function_call_output_item,
+    output_to_responses_items_stream,
+    to_chat_completions_input,
+)
+
+from .llm import LLMError
+
+_ITEM_DONE = "response.output_item.done"
+_TEXT_DELTA = "response.output_text.delta"
+_ID_PREFIXES = {"function_call": "fc", "reasoning": "rs"}
+
+
+def unique_id(prefix: str) -> str:
+    """A fresh id such as `msg_6f1c…`, well below the 64 characters that APIs accept."""
+    return f"{prefix}_{uuid4().hex}"
+
+
+def done_item(event: ResponsesAgentStreamEvent) -> dict[str, Any] | None:
+    """The item that an event finishes, or None when it finishes none."""
+    return (event.model_extra or {}).get("item") if event.type == _ITEM_DONE else None
+
+
+def text_delta(event: ResponsesAgentStreamEvent) -> str:
+    """The piece of text that an event brings, or nothing."""
+    return (event.model_extra or {}).get("delta", "") if event.type == _TEXT_DELTA else ""
+
+
+def to_messages(items: Iterable[Message | OutputItem | dict[str, Any]]) -> list[dict[str, Any]]:
+    """Turn Responses items, in their order, into chat-completions messages.
+
+    The parts of a user's message stay one message. What one assistant turn said and called
+    becomes one message too: APIs refuse a tool's output that does not follow its call at once.
+    """
+    messages: list[dict[str, Any]] = []
+    for item in items:
+        fields = item if isinstance(item, dict) else item.model_dump(exclude_none=True)
+        for message in _convert(fields):
+            if messages and _belongs_to_turn(message, messages[-1]):
+                messages[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
+            else:
+                messages.append(message)
+    return messages
+
+
+def _convert(item: dict[str, Any]) -> list[dict[str, Any]]:
+    if item.get("type") == "reasoning":  # a note of the LLM to itself, of no use to another call
+        return []
+    if item.get("type", "message") == "message" and isinstance(item["content"], list):
+        return [{"role": item["role"], "content": _content(item["content"])}]
+    return to_chat_completions_input([item])
+
+
+def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """One string where there is only text, else a list of chat-completions parts."""
+    if all("text" in part or "refusal" in part for part in parts):
+        return "\n".join(part.get("text") or part.get("refusal", "") for part in parts)
+    return [_part(part) for part in parts]
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    if part["type"] == "input_image":
+        url = {"url": part.get("image_url", ""), "detail": part.get("detail", "auto")}
+        return {"type": "image_url", "image_url": url}
+    if part["type"] == "input_file":
+        fields = {key: part[key] for key in ("file_id", "file_data", "filename") if key in part}
+        return {"type": "file", "file": fields}
+    return {"type": "text", "text": part["text"]}
+
+
+def _belongs_to_turn(message: dict[str, Any], previous: dict[str, Any]) -> bool:
+    return "tool_calls" in message and previous["role"] == "assistant"
+
+
+def to_events(chunks: Iterable[dict[str, Any]]) -> Iterator[ResponsesAgentStreamEvent]:
+    """Turn the chunks of one chat completion into Responses stream events.
+
+    Yields a delta for each piece of text and one done event for each item, in their order:
+    reasoning, text, function calls. Every item has an id of its own.
+
+    Raises:
+        LLMError: the stream ended early, or held neither text nor a call.
+    """
+    message_id = unique_id("msg")
+    finish_reasons: list[str] = []
+    answered = False
+    for event in output_to_responses_items_stream(_watched(chunks, message_id, finish_reasons)):
+        if event.type == _TEXT_DELTA and not text_delta(event):
+            continue
+        if item := done_item(event):
+            answered |= item["type"] in ("message", "function_call")
+            _complete(item)
+        yield event
+    if not finish_reasons:
+        raise LLMError("The LLM broke off in the middle of its answer. Ask again.")
+    if not answered:
+        raise LLMError(
+            f"The LLM ended its turn without an answer (finish_reason={finish_reasons[-1]}). "
+            "Ask again, or allow it more output tokens."
+        )
+
+
+def _watched(
+    chunks: Iterable[dict[str, Any]], message_id: str, finish_reasons: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Give the chunks one id, as MLflow names the text after it, and note why they end."""
+    for chunk in chunks:
+        finish_reasons += [
+            choice["finish_reason"] for choice in chunk["choices"] if choice.get("finish_reason")
+        ]
+        yield {**chunk, "id": message_id}
+
+
+def _complete(item: dict[str, Any]) -> None:
+    """Give an item an id of its own, where it shares the text's, and a status."""
+    item["status"] = "completed"
+    if prefix := _ID_PREFIXES.get(item["type"]):
+        item["id"] = unique_id(prefix)
+    if item["type"] == "function_call":
+        item["call_id"] = item["call_id"] or unique_id("call")
+
+
+def function_call_output(call_id: str, output: str) -> ResponsesAgentStreamEvent:
+    """The done event that carries a tool's output back to the call it answers."""
+    item = create_function_call_output_item(call_id, output)
+    item |= {"id": unique_id("fco"), "status": "completed"}
+    return ResponsesAgentStreamEvent(type=_ITEM_DONE, item=item)

@@ -1,0 +1,94 @@
+"""Arguments for a tool, guessed from its JSON schema and, where there is one, from a text."""
+
+import re
+from typing import Any
+
+Schema = dict[str, Any]
+
+_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?![\w-])")
+_QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
+# Capitalised words behind the first word of the text: most likely a name.
+_NAME = re.compile(r"(?<=\s)[A-Z][\w/'-]*(?:\s+[A-Z][\w/'-]*)*")
+
+_EXAMPLES: dict[str, Any] = {
+    "string": "example",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "array": [],
+    "null": None,
+}
+_EXAMPLES_BY_FORMAT = {
+    "date": "2026-01-31",
+    "date-time": "2026-01-31T12:00:00Z",
+    "time": "12:00:00",
+    "email": "someone@example.com",
+    "uri": "https://example.com",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+
+
+def arguments_from_text(schema: Schema, text: str) -> dict[str, Any] | None:
+    """Find the required arguments in a text, each piece of the text used once.
+
+    Returns:
+        The arguments, or None when the text does not hold one of them.
+    """
+    found: dict[str, list[Any]] = {
+        "date": _DATE.findall(text),
+        "number": [float(number) for number in _NUMBER.findall(text)],
+        "string": _QUOTED.findall(text) or _NAME.findall(text),
+    }
+    arguments = {}
+    for name in schema.get("required", []):
+        value = _take(_resolve(schema["properties"][name], schema), found, text)
+        if value is None:
+            return None
+        arguments[name] = value
+    return arguments
+
+
+def _take(schema: Schema, found: dict[str, list[Any]], text: str) -> Any:
+    if "enum" in schema:
+        return next((one for one in schema["enum"] if str(one).casefold() in text.casefold()), None)
+    kind, kind_format = schema.get("type", "string"), schema.get("format")
+    if kind == "boolean":
+        return True
+    if kind == "integer":
+        return int(found["number"].pop(0)) if found["number"] else None
+    candidates = found.get(kind_format or kind, [])
+    return candidates.pop(0) if candidates else None
+
+
+def arguments_from_schema(schema: Schema) -> dict[str, Any]:
+    """Make up the required arguments, each of the type that the schema asks for."""
+    return _example(schema, schema)
+
+
+def _example(schema: Schema, root: Schema) -> Any:
+    schema = _resolve(schema, root)
+    for key in ("default", "const"):
+        if key in schema:
+            return schema[key]
+    for key in ("enum", "examples"):
+        if schema.get(key):
+            return schema[key][0]
+    for key in ("anyOf", "oneOf", "allOf"):
+        if schema.get(key):
+            return _example(schema[key][0], root)
+    if schema.get("type") == "object":
+        properties = schema.get("properties", {})
+        return {name: _example(properties[name], root) for name in schema.get("required", [])}
+    if schema.get("format") in _EXAMPLES_BY_FORMAT:
+        return _EXAMPLES_BY_FORMAT[schema["format"]]
+    if "minimum" in schema:
+        return schema["minimum"]
+    return _EXAMPLES.get(schema.get("type", "string"))
+
+
+def _resolve(schema: Schema, root: Schema) -> Schema:
+    """Follow a reference into the definitions of the schema it stands in."""
+    if "$ref" not in schema:
+        return schema
+    return root["$defs"][schema["$ref"].rpartition("/")[2]]

@@ -1,0 +1,113 @@
+"""The chat-completions protocol, spoken in place of a network connection."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from .replies import REPLIES, Reply
+
+
+class OfflineTransport(httpx.BaseTransport):
+    """Answers `POST …/chat/completions`, streamed or in one piece."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.read())
+        model = body["model"]
+        if model == "hang":
+            return _hang(request)
+        if model == "fail":
+            return _error(500, "The offline LLM was asked to fail.")
+        if model not in REPLIES:
+            known = ", ".join([*REPLIES, "fail", "hang"])
+            return _error(404, f"The offline LLM has no model {model!r}; it has {known}.")
+        reply = REPLIES[model](body["messages"], _offered_tools(body))
+        if body.get("stream"):
+            headers = {"content-type": "text/event-stream"}
+            return httpx.Response(200, headers=headers, content=_events(body, reply))
+        return httpx.Response(200, json=_completion(model, reply))
+
+
+def _error(status: int, message: str) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"message": message}})
+
+
+def _hang(request: httpx.Request) -> httpx.Response:
+    """Stay silent until the client's own time-out ends the wait, as a socket would."""
+    seconds = request.extensions.get("timeout", {}).get("read")
+    time.sleep(3600 if seconds is None else seconds)
+    raise httpx.ReadTimeout("The offline LLM was asked to hang.", request=request)
+
+
+def _offered_tools(body: dict[str, Any]) -> list[dict[str, Any]]:
+    if body.get("tool_choice") == "none":
+        return []
+    return [tool["function"] for tool in body.get("tools", [])]
+
+
+def _envelope(kind: str, model: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{uuid4().hex}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+    }
+
+
+def _tool_calls(reply: Reply) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"call_{uuid4().hex[:24]}",
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+        for name, arguments in reply.calls
+    ]
+
+
+def _completion(model: str, reply: Reply) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    if reply.calls:
+        message["tool_calls"] = _tool_calls(reply)
+    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(reply)}
+    return {**_envelope("chat.completion", model), "choices": [choice]}
+
+
+def _finish_reason(reply: Reply) -> str:
+    return "tool_calls" if reply.calls else "stop"
+
+
+def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
+    """The chunks of a reply as server-sent events: word by word, each call in two pieces."""
+    envelope = _envelope("chat.completion.chunk", body["model"])
+    for delta in _deltas(reply):
+        yield _event({**envelope, "choices": [{"index": 0, "delta": delta}]})
+    if reply.cut:
+        return
+    finish = {"index": 0, "delta": {}, "finish_reason": _finish_reason(reply)}
+    yield _event({**envelope, "choices": [finish]})
+    if (body.get("stream_options") or {}).get("include_usage"):
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        yield _event({**envelope, "choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(chunk: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(chunk)}\n\n".encode()
+
+
+def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
+    yield {"role": "assistant", "content": ""}
+    for word in re.findall(r"\S+\s*", reply.text):
+        yield {"content": word}
+    for index, call in enumerate(_tool_calls(reply)):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        half = len(arguments) // 2
+        head = {**call, "function": {"name": name, "arguments": arguments[:half]}}
+        tail = {"function": {"arguments": arguments[half:]}}
+        yield {"tool_calls": [{"index": index, **head}]}
+        yield {"tool_calls": [{"index": index, **tail}]}

@@ -1,0 +1,28 @@
+"""What a rule is: a name that stays, what holds, why it matters, and how to mend it."""
+
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of the contract. Several tests may check one rule."""
+
+    name: str
+    holds: str
+    why: str
+    mend: str
+
+
+def rule(name: str, holds: str, *, why: str, mend: str) -> pytest.MarkDecorator:
+    """Mark a test as checking a rule; the message of its `assert` says what was seen."""
+    return pytest.mark.rule(Rule(name, holds, why, mend))
+
+
+class BrokenRuleError(AssertionError):
+    """A rule is broken in a way that an `assert` does not express; says what was seen."""
+
+
+class NoModelError(Exception):
+    """There is no model to check a rule on, so the rule is neither kept nor broken."""

@@ -1,0 +1,157 @@
+"""Rules about answers, asked of the loaded model the way callers ask."""
+
+import json
+from typing import Any
+
+import pytest
+from openai.types.responses import ResponseFunctionToolCallOutputItem, ResponseOutputItem
+from pydantic import TypeAdapter, ValidationError
+
+from .rules import BrokenRuleError, rule
+from .subject import Item, LoadedAgent, Request, text_of
+
+HELLO = {"role": "user", "content": "Hello, who are you?"}
+TOOL_CALL = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "call_1",
+    "name": "a_tool_of_before",
+    "arguments": "{}",
+}
+TOOL_OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
+ANSWER = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "I am an agent.", "annotations": []}],
+}
+
+REQUESTS: dict[str, Request] = {
+    "text": {"input": [HELLO]},
+    "content parts": {
+        "input": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "Hello,"},
+                    {"type": "input_text", "text": "who are you?"},
+                ],
+            }
+        ]
+    },
+    "several turns": {"input": [HELLO, ANSWER, {"role": "user", "content": "And who am I?"}]},
+    "a tool's output as the last item": {"input": [HELLO, TOOL_CALL, TOOL_OUTPUT]},
+    "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO]},
+    "a developer message": {"input": [{"role": "developer", "content": "Be brief."}, HELLO]},
+    "custom_inputs": {"input": [HELLO], "custom_inputs": {"tenant": "a", "limits": [1, 2]}},
+    "context": {"input": [HELLO], "context": {"conversation_id": "c-1", "user_id": "u-1"}},
+    "an empty context": {"input": [HELLO], "context": {}},
+    "unknown extra keys": {"input": [HELLO], "no_such_key": True},
+}
+
+
+@rule(
+    "every-request",
+    "Every kind of Responses request is answered.",
+    why="AI Playground sends several turns, Review App a context, applications content parts, and "
+    "clients return the items of the turn before.",
+    mend="Take nothing about the request for granted: `content` is a string or a list, "
+    "`custom_inputs` and `context` may be None, and the last item need not be a user's message.",
+)
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_every_request(agent: LoadedAgent, kind: str) -> None:
+    try:
+        output = agent.output(REQUESTS[kind])
+    except Exception as error:
+        raise BrokenRuleError(f"With {kind}: {type(error).__name__}: {error}") from error
+    assert any(map(text_of, output)), f"A request with {kind} got no text."
+
+
+@rule(
+    "output-items",
+    "The output is strict JSON, and each of its items is one the OpenAI SDK can read.",
+    why="Callers parse the answer with that SDK, and return its items with the next turn: an item "
+    "without an id, or with one that is used twice or too long, makes that turn fail.",
+    mend="Build items with the helpers of ResponsesAgent (create_text_output_item, …), each with a "
+    "fresh id of at most 64 characters, and text in parts of the type output_text.",
+)
+@pytest.mark.parametrize("llm", ["demo", "tools"])
+def test_output_items(
+    agent: LoadedAgent, example: Request, monkeypatch: pytest.MonkeyPatch, llm: str
+) -> None:
+    monkeypatch.setenv("AGENT_LLM", f"offline:/{llm}")
+    answer = agent.predict(example)
+    try:
+        json.dumps(answer, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BrokenRuleError(f"The answer is no strict JSON: {error}") from error
+    for item in answer["output"]:
+        problem = problem_with(item)
+        assert not problem, f"An item of the type {item['type']!r}: {problem}"
+    ids = [item.get("id") for item in answer["output"]]
+    assert all(ids), f"An item has no id; the ids are {ids}."
+    assert len(set(ids)) == len(ids), f"An id is used twice; the ids are {ids}."
+    assert all(len(one) <= 64 for one in ids), f"An id is longer than 64 characters: {ids}."
+
+
+def problem_with(item: Item) -> str:
+    """What the OpenAI SDK's own types say against an item; nothing when it is valid."""
+    known: Any = ResponseOutputItem | ResponseFunctionToolCallOutputItem
+    try:
+        # MLflow's helpers leave out the status, which the SDK's client fills in by itself.
+        TypeAdapter(known).validate_python({"status": "completed", **item})
+    except ValidationError as error:
+        same_type = [one for one in error.errors() if one["loc"][0] != "function-after"]
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in same_type)
+    return ""
+
+
+@rule(
+    "tool-calls",
+    "Each function call has arguments that are a JSON object, and exactly one output.",
+    why="AI Playground shows calls with their outputs, and model APIs refuse a conversation in "
+    "which a call has no output or two.",
+    mend="Yield a function_call_output with the `call_id` of every function_call, and write "
+    "arguments with json.dumps, never with str.",
+)
+def test_tool_calls(agent: LoadedAgent, example: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_LLM", "offline:/tools")
+    check_calls(agent.output(example))
+
+
+def check_calls(output: list[Item]) -> None:
+    """Assert that function calls and their outputs belong together."""
+    calls = [item for item in output if item["type"] == "function_call"]
+    for call in calls:
+        assert is_json_object(call["arguments"]), (
+            f"The arguments of {call['name']} are no JSON object: {call['arguments']}"
+        )
+    outputs = [item["call_id"] for item in output if item["type"] == "function_call_output"]
+    called = [call["call_id"] for call in calls]
+    assert sorted(called) == sorted(outputs), f"Calls {called} have the outputs {outputs}."
+
+
+def is_json_object(text: str) -> bool:
+    """Whether a text is a JSON object."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+@rule(
+    "failing-tools",
+    "A tool that fails becomes an output that the LLM sees, and the request is answered.",
+    why="LLMs call tools wrongly every day; one bad call must not cost the user the answer.",
+    mend="Catch what a tool raises and return it as its output, as `Toolbox.run` does.",
+)
+def test_failing_tools(
+    agent: LoadedAgent, example: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_LLM", "offline:/wrong-tools")
+    try:
+        output = agent.output(example)
+    except Exception as error:
+        raise BrokenRuleError(f"A wrong call ended the request: {error}") from error
+    check_calls(output)
+    assert any(map(text_of, output)), "After a wrong call there was no text."
