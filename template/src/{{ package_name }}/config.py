@@ -4,7 +4,7 @@ from importlib.resources import as_file, files
 from typing import Literal
 
 from mlflow.models import ModelConfig
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _PACKAGE = files(__package__ or __name__)
 
@@ -18,6 +18,10 @@ ResourceKind = Literal[
     "uc_connection",
     "app",
 ]
+
+
+class ConfigError(ValueError):
+    """The settings cannot be used; the message names the one that is wrong."""
 
 
 class Config(BaseModel):
@@ -39,10 +43,18 @@ def load_config() -> Config:
     Only then does MLflow put the configuration logged with a model in the place of the file.
 
     Raises:
-        pydantic.ValidationError: a setting is missing, unknown or out of bounds.
+        ConfigError: a setting is missing, unknown or out of bounds.
     """
     with as_file(_PACKAGE / "config.yml") as path:
-        return Config.model_validate(ModelConfig(development_config=str(path)).to_dict())
+        settings = ModelConfig(development_config=str(path)).to_dict()
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"config.yml is wrong at {'; '.join(problems)}.") from error
 
 
 def load_instructions() -> str:

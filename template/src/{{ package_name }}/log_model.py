@@ -13,7 +13,7 @@ from mlflow.models.resources import Resource
 
 from .config import Config, load_config
 from .llm import LLMError, connect, split_uri
-from .project import PACKAGE, require_checkout
+from .project import PACKAGE, ROOT, ProjectError, require_checkout
 from .requirements import locked_requirements
 
 OFFLINE_LLM = "offline:/demo"
@@ -31,8 +31,16 @@ RESOURCE_TYPES = {
 
 
 def input_example() -> dict[str, Any]:
-    """The one request that logging, tests and documentation share."""
-    return json.loads((PACKAGE / "input_example.json").read_text(encoding="utf-8"))
+    """The one request that logging, tests and documentation share.
+
+    Raises:
+        ProjectError: the file holds no JSON.
+    """
+    path = PACKAGE / "input_example.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ProjectError(f"{path.relative_to(ROOT)} holds no JSON: {error}.") from error
 
 
 def log_agent(registered_model_name: str | None = None) -> ModelInfo:
@@ -41,11 +49,13 @@ def log_agent(registered_model_name: str | None = None) -> ModelInfo:
     MLflow asks the agent once, with the input example, before it accepts the model.
 
     Raises:
-        ProjectError: the lock file cannot be used.
+        ConfigError, ProjectError: the settings, the example or the lock file cannot be used.
         mlflow.MlflowException: MLflow does not accept the agent, or its store cannot be reached.
     """
     require_checkout()
     config = load_config()
+    example = input_example()
+    requirements = locked_requirements()
     # The pins are given, so MLflow need not copy uv's files; see `locked_requirements`.
     with environment_variable("MLFLOW_UV_AUTO_DETECT", "false"), mlflow.start_run():
         return mlflow.pyfunc.log_model(
@@ -53,8 +63,8 @@ def log_agent(registered_model_name: str | None = None) -> ModelInfo:
             python_model=PACKAGE / "agent.py",
             code_paths=[str(PACKAGE)],
             model_config=config.model_dump(),
-            input_example=input_example(),
-            pip_requirements=locked_requirements(),
+            input_example=example,
+            pip_requirements=requirements,
             resources=declared_resources(config),
             registered_model_name=registered_model_name,
         )

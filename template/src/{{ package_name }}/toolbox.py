@@ -25,7 +25,14 @@ class Toolbox:
             function.__name__: _adapter(mlflow.trace(function, span_type=SpanType.TOOL))
             for function in functions
         }
-        self.specifications = [specification(function) for function in functions]
+        self._specifications = [specification(function) for function in functions]
+
+    def options(self, *, may_call: bool) -> dict[str, Any]:
+        """What to tell the LLM of the tools; nothing when there are none."""
+        if not self._specifications:
+            return {}
+        choice = "auto" if may_call else "none"
+        return {"tools": self._specifications, "tool_choice": choice}
 
     def run(self, name: str, arguments: str) -> str:
         """Call the tool with a JSON object of arguments and return its output as text.

@@ -6,7 +6,8 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,15 +28,19 @@ def verify_source() -> int:
     """
     require_checkout()
     begun = time.monotonic()
+    click.echo("Logging a fresh model and checking it with the offline LLM …\n")
     with original_stdout() as terminal:
-        click.echo("Logging a fresh model and checking it with the offline LLM …\n", terminal)
         reporter = RuleReporter(terminal)
-        options = ["--override-ini=addopts=", "-p", "no:terminal", "-p", "no:cacheprovider"]
-        status = pytest.main(
-            [*map(str, groups_of_rules()), f"--rootdir={ROOT}", *options], plugins=[reporter]
-        )
-        click.echo(f"\n{reporter.summary()} ({time.monotonic() - begun:.0f} s)", terminal)
+        status = run_pytest(groups_of_rules(), reporter)
+    click.echo(f"\n{reporter.summary()} ({time.monotonic() - begun:.0f} s)")
     return 0 if status == pytest.ExitCode.OK else 1
+
+
+def run_pytest(files: list[Path], reporter: object) -> int:
+    """Run test files with pytest, of which only the reporter is heard."""
+    options = [f"--rootdir={ROOT}", "--override-ini=addopts=", "-p", "no:cacheprovider"]
+    with redirect_stdout(StringIO()):
+        return pytest.main([*options, *map(str, files)], plugins=[reporter])
 
 
 def groups_of_rules() -> list[Path]:
@@ -76,7 +81,7 @@ class RuleReporter:
         if finding is None:
             return
         name = finding["name"]
-        if self.findings.get(name, finding)["result"] == "holds":
+        if self.findings.setdefault(name, finding)["result"] == "holds":
             self.findings[name] = finding
         if report.when == "teardown":
             self.tests_left[name] -= 1

@@ -23,7 +23,7 @@ KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
     "accepted",
     "MLflow logs the agent.",
     why="An agent that cannot be logged cannot be deployed, and nothing else can be checked.",
-    mend="Mend the error that was seen; `uv run <project> --debug log` shows its traceback.",
+    mend="Mend the error that was seen; the command `log`, with `--debug` before it, shows more.",
 )
 def test_accepted(logged: ModelInfo | Exception) -> None:
     assert not isinstance(logged, Exception), f"{type(logged).__name__}: {logged}"

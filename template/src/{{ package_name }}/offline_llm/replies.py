@@ -91,7 +91,7 @@ def _tool_outputs(messages: Messages) -> list[tuple[str, str]]:
 
 
 def _quote(outputs: list[tuple[str, str]]) -> Reply:
-    quotes = " ".join(f"{name} says: {output}." for name, output in outputs)
+    quotes = " ".join(f"{name} says: {output.rstrip('.')}." for name, output in outputs)
     return Reply(f"{quotes} (Quoted by the offline LLM; no language model is connected.)")
 
 

@@ -1,0 +1,41 @@
+# `make demo` shows an agent made from this template, `make test` proves the template.
+# Both need Python >= 3.11 with pip, git and make; uv is fetched into .uv/ where it is missing.
+
+PYTHON ?= python3
+# Where `make demo` puts the agent.
+FOLDER ?= demo/weather-agent
+
+# Everything that is fetched stays in this checkout, unless the caller says otherwise.
+export UV_CACHE_DIR ?= $(CURDIR)/.uv/cache
+export UV_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
+export UV_PYTHON_DOWNLOADS ?= never
+export PATH := $(PATH):$(CURDIR)/.uv/bin
+
+UV := $(shell command -v uv || echo .uv/bin/uv)
+
+.PHONY: help demo test lint format picture
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(UV)  ## Make an agent into FOLDER, ask it, log it, verify it
+	@UV="$(UV)" scripts/demo.sh "$(FOLDER)"
+
+test: $(UV) lint  ## Run all tests of the template
+	$(UV) run --frozen pytest -n auto
+
+lint: $(UV)  ## Check format, style and types of the template's own code
+	$(UV) run --frozen ruff format --check
+	$(UV) run --frozen ruff check
+	$(UV) run --frozen ty check
+
+format: $(UV)  ## Format the template's own code
+	$(UV) run --frozen ruff check --fix
+	$(UV) run --frozen ruff format
+
+picture: $(UV)  ## Draw the README's picture anew, from a real session
+	$(UV) run --frozen python docs/draw_demo.py
+
+.uv/bin/uv:
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-cache-dir --target .uv uv
