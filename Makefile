@@ -38,4 +38,4 @@ picture: $(UV)  ## Draw the README's picture anew, from a real session
 	$(UV) run --frozen python docs/draw_demo.py
 
 .uv/bin/uv:
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-cache-dir --target .uv uv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --target .uv uv
