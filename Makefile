@@ -9,6 +9,7 @@ FOLDER ?= demo/weather-agent
 export UV_CACHE_DIR ?= $(CURDIR)/.uv/cache
 export UV_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 export UV_PYTHON_DOWNLOADS ?= never
+export MLFLOW_DISABLE_TELEMETRY ?= true
 export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)

@@ -43,9 +43,9 @@ cat <<END
 The agent is in $(pwd). Next:
 
   cd $(pwd)
-  uv run mlflow ui --backend-store-uri sqlite:///mlflow.db    its traces and models, on http://127.0.0.1:5000
-  uv run pytest                                               its tests
-  less README.md                                              the map of its files
+  uv run mlflow ui      its traces and models, on http://127.0.0.1:5000
+  uv run pytest         its tests
+  less README.md        the map of its files
 END
 if ! command -v uv >/dev/null 2>&1 || [ "$(command -v uv)" = "$template/.uv/bin/uv" ]; then
     printf '\nuv was fetched for this checkout only: `pip install uv` brings it to your shell.\n'

@@ -1,0 +1,64 @@
+"""Agents made from the template, and running commands in them."""
+
+import os
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A generated repository with its environment installed."""
+
+    folder: Path
+
+    @property
+    def package(self) -> Path:
+        """The folder of the agent's Python package."""
+        (package,) = (path.parent for path in self.folder.glob("src/*/agent.py"))
+        return package
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the agent's environment; what it returns is for the test to judge."""
+        return subprocess.run(
+            ["uv", "run", "--no-sync", *command],
+            cwd=self.folder,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    def check(self, *command: str, **environment: str) -> str:
+        """Run a command that must succeed, and return what it printed."""
+        done = self.run(*command, **environment)
+        assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def patched(self, name: str, old: str, new: str) -> Generator[None]:
+        """Replace a piece of a file for the length of a block.
+
+        Args:
+            name: The file, relative to the repository, or to the package when it is there.
+            old: What stands there now, exactly once.
+            new: What stands there instead.
+        """
+        path = self.package / name if (self.package / name).exists() else self.folder / name
+        original = path.read_text(encoding="utf-8")
+        assert original.count(old) == 1, f"{old!r} stands {original.count(old)} times in {path}."
+        path.write_text(original.replace(old, new), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(original, encoding="utf-8")
+
+
+def install(folder: Path) -> Agent:
+    """Make a rendered project a repository, and install its environment."""
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    subprocess.run(["uv", "sync", "--quiet"], cwd=folder, check=True)
+    return Agent(folder)

@@ -1,0 +1,36 @@
+"""The answers with which the template is tried: every pair of values occurs together."""
+
+from typing import Any
+
+from allpairspy import AllPairs
+
+Answers = dict[str, Any]
+
+VALUES: dict[str, list[Any]] = {
+    "project_name": ["weather-agent", "a", "the-longest-name-there-can-be1"],
+    "package_name": [None, "x", "a_package_with_another_name_12"],
+    "description": [None, "Grüße & <Fragen> — it's {curly}, #1 | 100 %."],
+    "llm": ["offline:/demo", "openai:/gpt-5-mini", "databricks:/databricks-claude-sonnet-4"],
+    "ci": ["github", "gitlab", "azure", "none"],
+    "license": ["none", "Apache-2.0", "MIT"],
+    "author": [None, "Ångström O'Neill & Co."],
+}
+
+
+def pairwise() -> list[Answers]:
+    """Few combinations of answers in which each two values meet; None keeps the default."""
+    rows = (dict(zip(VALUES, values, strict=True)) for values in AllPairs(VALUES.values()))
+    return [
+        {name: row[name] for name in row if row[name] is not None and is_asked(name, row)}
+        for row in rows
+    ]
+
+
+def is_asked(name: str, answers: Answers) -> bool:
+    """Whether Copier asks a question, given the other answers."""
+    return name != "author" or answers["license"] != "none"
+
+
+def label(answers: Answers) -> str:
+    """A short name for a combination, for the report of a test."""
+    return "-".join(str(answers[name]).partition(":")[0] for name in ("llm", "ci", "license"))

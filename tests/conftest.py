@@ -1,0 +1,85 @@
+"""Rendering the template, and agents made from it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from pytest_copie.plugin import Copie
+
+from tests.agents import Agent, install
+from tests.template import QUESTIONS, ROOT, tracked_files
+
+
+class Render(Protocol):
+    """Renders the template with some answers, the defaults for the rest."""
+
+    def __call__(self, **answers: Any) -> Path: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what belongs to the machine or its user out of every test."""
+    cache = subprocess.run(["uv", "cache", "dir"], check=True, capture_output=True, text=True)
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("OPENAI_", "DATABRICKS_", "MLFLOW_", "AGENT_", "VIRTUAL_ENV")):
+                patch.delenv(name)
+        patch.setenv("UV_CACHE_DIR", cache.stdout.strip())
+        patch.setenv("HOME", str(home))
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        for role in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{role}_NAME", "Template Tests")
+            patch.setenv(f"GIT_{role}_EMAIL", "tests@example.com")
+        yield
+
+
+@pytest.fixture(scope="session")
+def snapshot(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working tree as a clean, tagged repository, as a user gets it."""
+    folder = tmp_path_factory.mktemp("snapshot") / "copier-responses-agent"
+    for name in tracked_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    for command in ("init --quiet", "add --all", "commit --quiet -m Snapshot", "tag v0.0.1"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def render(snapshot: Path, copie_session: Copie) -> Render:
+    """Render the template; the same answers are rendered once."""
+    rendered: dict[str, Path] = {}
+
+    def render(**answers: Any) -> Path:
+        answers = {"project_name": "weather-agent"} | answers
+        # copie ignores a key that is no question, and a test would assert nothing.
+        assert answers.keys() <= QUESTIONS.keys()
+        key = repr(sorted(answers.items()))
+        if key not in rendered:
+            result = copie_session.copy(extra_answers=answers, template_dir=snapshot)
+            assert result.exception is None, result.exception
+            assert result.project_dir is not None
+            assert answers.items() <= result.answers.items(), "An answer was not taken."
+            rendered[key] = result.project_dir
+        return rendered[key]
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def default_project(render: Render) -> Path:
+    """What the template renders when only a name is given; not to be changed."""
+    return render()
+
+
+@pytest.fixture(scope="session")
+def agent(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Agent:
+    """The default project, installed; a test that changes a file changes it back."""
+    folder = tmp_path_factory.mktemp("agent") / "weather-agent"
+    shutil.copytree(default_project, folder)
+    return install(folder)
