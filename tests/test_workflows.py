@@ -21,8 +21,10 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("ci", WORKFLOWS)
 def test_the_schema_of_the_service_accepts_it(ci: str, render: Render) -> None:
     name, schema = WORKFLOWS[ci]
-    # Azure's schema holds regular expressions that only Python's dialect takes.
-    options = ("--regex-variant", "python", "--builtin-schema", schema)
+    options = ["--builtin-schema", schema]
+    if ci == "azure":
+        # Its schema is written in Python's dialect of regular expressions, and knows only strings.
+        options += ["--regex-variant", "python", "--data-transform", "azure-pipelines"]
     done = run("check-jsonschema", *options, render(ci=ci) / name)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -25,11 +25,12 @@ def use_store() -> str:
     quieten()
     # Whoever sits at the terminal should hear of a dead server within seconds, not minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    if "MLFLOW_TRACKING_URI" not in os.environ:
+    in_project = "MLFLOW_TRACKING_URI" not in os.environ
+    if in_project:
         mlflow.set_tracking_uri(f"sqlite:///{STORE}")
     uri = mlflow.get_tracking_uri()
     try:
-        _set_experiment()
+        _set_experiment(in_project)
     except MlflowException as error:
         raise ProjectError(
             f"MLflow's store {uri} cannot be used: {error}. Check MLFLOW_TRACKING_URI."
@@ -37,12 +38,11 @@ def use_store() -> str:
     return uri
 
 
-def _set_experiment() -> None:
+def _set_experiment(in_project: bool) -> None:
     if "MLFLOW_EXPERIMENT_ID" in os.environ:
         mlflow.set_experiment(experiment_id=os.environ["MLFLOW_EXPERIMENT_ID"])
         return
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or _default_experiment()
-    in_project = "MLFLOW_TRACKING_URI" not in os.environ
     if in_project and mlflow.get_experiment_by_name(name) is None:
         # By default artifacts land in whatever folder the command is called from.
         mlflow.create_experiment(name, artifact_location=ARTIFACTS.as_uri())
