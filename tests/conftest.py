@@ -1,17 +1,23 @@
 """Rendering the template, and agents made from it."""
 
+import importlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import mlflow
 import pytest
 from pytest_copie.plugin import Copie
 
 from tests.agents import Agent, install
+from tests.fakes import ChatServer, chat_server
 from tests.template import QUESTIONS, ROOT, tracked_files
+
+# Imports a module of an agent's package; its types are not known here.
+Package = Callable[[str], Any]
 
 
 class Render(Protocol):
@@ -83,3 +89,21 @@ def agent(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Ag
     folder = tmp_path_factory.mktemp("agent") / "weather-agent"
     shutil.copytree(default_project, folder)
     return install(folder)
+
+
+@pytest.fixture(scope="session")
+def package(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package]:
+    """The Python package of the default project, imported into this process."""
+    store = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.set_tracking_uri(f"sqlite:///{store}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(default_project / "src")
+        patch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+        yield lambda name: importlib.import_module(f"weather_agent.{name}")
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    """A model server that speaks HTTP."""
+    with chat_server() as running:
+        yield running

@@ -47,7 +47,7 @@ class Toolbox:
         except ValidationError as error:
             return f"Error: {name} was called with wrong arguments: {_explain(error)}."
         except Exception as error:
-            return f"Error: {name} failed: {error or type(error).__name__}"
+            return f"Error: {name} failed: {str(error) or type(error).__name__}"
         return output if isinstance(output, str) else to_json(output, fallback=str).decode()
 
 
