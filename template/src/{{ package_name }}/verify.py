@@ -5,7 +5,7 @@ import shutil
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -14,14 +14,17 @@ from typing import Any, TextIO
 import click
 import pytest
 
-from .project import ROOT, require_checkout
+from .project import ROOT, ProjectError, require_checkout
 
 CONTRACT = ROOT / "tests" / "contract"
 SIGNS = {"holds": ("✓", "green"), "broken": ("✗", "red"), "unchecked": ("?", "yellow")}
 
 
-def verify_source() -> int:
+def verify_source(only: Sequence[str] = ()) -> int:
     """Check the source tree, by way of a model freshly logged into a throw-away store.
+
+    Args:
+        only: The names of the rules to check; all when there are none.
 
     Returns:
         The exit status: 0 when every rule holds, 1 when one does not or cannot be checked.
@@ -30,17 +33,24 @@ def verify_source() -> int:
     begun = time.monotonic()
     click.echo("Logging a fresh model and checking it with the offline LLM …\n")
     with original_stdout() as terminal:
-        reporter = RuleReporter(terminal)
+        reporter = RuleReporter(terminal, only)
         status = run_pytest(groups_of_rules(), reporter)
+    if unknown := set(only) - set(reporter.known):
+        raise ProjectError(
+            f"No rule is named {', '.join(unknown)}; there are {', '.join(reporter.known)}."
+        )
     click.echo(f"\n{reporter.summary()} ({time.monotonic() - begun:.0f} s)")
     return 0 if status == pytest.ExitCode.OK else 1
 
 
 def run_pytest(files: list[Path], reporter: object) -> int:
-    """Run test files with pytest, of which only the reporter is heard."""
+    """Run test files with pytest, of which only the reporter is heard, unless it breaks down."""
     options = [f"--rootdir={ROOT}", "--override-ini=addopts=", "-p", "no:cacheprovider"]
-    with redirect_stdout(StringIO()):
-        return pytest.main([*options, *map(str, files)], plugins=[reporter])
+    with redirect_stdout(StringIO()) as printed:
+        status = pytest.main([*options, *map(str, files)], plugins=[reporter])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        click.echo(printed.getvalue())
+    return status
 
 
 def groups_of_rules() -> list[Path]:
@@ -62,8 +72,10 @@ class RuleReporter:
     each report: name, holds, why, mend, result (a key of `SIGNS`) and seen.
     """
 
-    def __init__(self, terminal: TextIO) -> None:
+    def __init__(self, terminal: TextIO, only: Sequence[str]) -> None:
         self.terminal = terminal
+        self.only = only
+        self.known: list[str] = []
         self.width = min(shutil.get_terminal_size().columns, 100)
         self.tests_left: Counter[str] = Counter()
         self.findings: dict[str, dict[str, str]] = {}
@@ -73,8 +85,11 @@ class RuleReporter:
             click.echo(report.longreprtext, self.terminal)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        markers = (item.get_closest_marker("rule") for item in items)
-        self.tests_left.update(marker.args[0].name for marker in markers if marker)
+        markers = ((item, item.get_closest_marker("rule")) for item in items)
+        names = {item: marker.args[0].name for item, marker in markers if marker}
+        self.known = list(dict.fromkeys(names.values()))
+        items[:] = [item for item in items if not self.only or names.get(item) in self.only]
+        self.tests_left.update(names[item] for item in items if item in names)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         finding: Any = dict(report.user_properties).get("rule")

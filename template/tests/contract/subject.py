@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlflow.pyfunc import PyFuncModel, ResponsesAgent
+from mlflow.pyfunc import PyFuncModel
 
 Request = dict[str, Any]
 Item = dict[str, Any]
@@ -16,9 +16,12 @@ class LoadedAgent:
         self.model = model
 
     @property
-    def instance(self) -> ResponsesAgent:
-        """What the agent's file gave to `set_model`."""
-        return self.model.get_raw_model()
+    def instance(self) -> Any:
+        """What the agent's file gave to `set_model`; a ResponsesAgent, if all is well."""
+        try:
+            return self.model.get_raw_model()
+        except NotImplementedError:
+            return self.model.unwrap_python_model()
 
     def predict(self, request: Request) -> dict[str, Any]:
         """The whole answer: `output`, a list of items, and perhaps `custom_outputs`."""

@@ -1,0 +1,282 @@
+"""The contract of a generated project: each rule notices what it is there for."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from tests.agents import Agent
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """A change to one file that breaks one rule, and a word that the rule must say of it."""
+
+    rule: str
+    file: str
+    old: str
+    new: str
+    says: str
+
+
+BREAKAGES = {
+    "predict returns a text": Breakage(
+        "accepted",
+        "agent.py",
+        "        return ResponsesAgentResponse(output=items, ",
+        "        return str(items)\n        ResponsesAgentResponse(output=items, ",
+        "ResponsesAgentResponse|ResponsesResponse",
+    ),
+    "the agent does not compile": Breakage(
+        "accepted", "agent.py", "class Agent(ResponsesAgent):", "class Agent(ResponsesAgent)", ":"
+    ),
+    "another task in the metadata": Breakage(
+        "task",
+        "log_model.py",
+        '            name="agent",\n',
+        '            name="agent",\n            metadata={"task": "llm/v1/chat"},\n',
+        "llm/v1/chat",
+    ),
+    "a signature set afterwards": Breakage(
+        "signature",
+        "log_model.py",
+        "def log_agent(",
+        """def log_agent() -> ModelInfo:
+    from mlflow.models import ModelSignature, set_signature
+    from mlflow.types.schema import ColSpec, Schema
+
+    columns = Schema([ColSpec("string", "messages")])
+    uri = _log_agent().model_uri
+    set_signature(uri, ModelSignature(columns, columns))
+    return mlflow.models.get_model_info(uri)
+
+
+def _log_agent(""",
+        "messages",
+    ),
+    "a part of chat completions in the example": Breakage(
+        "input-example",
+        "input_example.json",
+        '"What time is it in Tokyo?"',
+        '[{"type": "text", "text": "What time is it in Tokyo?"}]',
+        "'text'",
+    ),
+    "no user in the example": Breakage(
+        "input-example", "input_example.json", '"user"', '"system"', "no message with the role user"
+    ),
+    "a key of another API in the example": Breakage(
+        "input-example",
+        "input_example.json",
+        '"input": [',
+        '"messages": [], "input": [',
+        "messages",
+    ),
+    "an instance instead of a file": Breakage(
+        "models-from-code",
+        "log_model.py",
+        'python_model=PACKAGE / "agent.py",',
+        """python_model=type(
+                "Pickled",
+                (mlflow.pyfunc.ResponsesAgent,),
+                {"predict": lambda _, __: {"output": [{"type": "message", "id": "1", "content": [
+                    {"type": "output_text", "text": "Hello"}]}]}},
+            )(),""",
+        "python_model.pkl",
+    ),
+    "a PythonModel": Breakage(
+        "base-class",
+        "agent.py",
+        "mlflow.models.set_model(AGENT)",
+        """class Wrapped(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return {"output": []}
+
+
+mlflow.models.set_model(Wrapped())""",
+        "PythonModel",
+    ),
+    "a file read from the current folder": Breakage(
+        "fresh-process",
+        "agent.py",
+        "mlflow.openai.autolog()\n",
+        'mlflow.openai.autolog()\nopen("pyproject.toml").close()\n',
+        "pyproject.toml",
+    ),
+    "the package left out": Breakage(
+        "packaged-code",
+        "log_model.py",
+        "            code_paths=[str(PACKAGE)],\n",
+        "",
+        "weather_agent.tools",
+    ),
+    "content taken for a text": Breakage(
+        "every-request",
+        "agent.py",
+        "        content = self.instructions\n",
+        "        content = self.instructions + request.input[-1].content\n",
+        "With content parts: TypeError",
+    ),
+    "one id for all": Breakage(
+        "output-items",
+        "conversation.py",
+        'return f"{prefix}_{uuid4().hex}"',
+        "return prefix",
+        "used twice",
+    ),
+    "an item without an id": Breakage(
+        "output-items", "conversation.py", 'return f"{prefix}_{uuid4().hex}"', 'return ""', "no id"
+    ),
+    "outputs without a call": Breakage(
+        "tool-calls",
+        "agent.py",
+        'yield function_call_output(item["call_id"], output)',
+        'yield function_call_output("call_0", output)',
+        "call_0",
+    ),
+    "arguments that are no JSON": Breakage(
+        "tool-calls",
+        "agent.py",
+        "            yield event\n            item = done_item(event)\n",
+        """            item = done_item(event)
+            if item and item["type"] == "function_call":
+                item["arguments"] = str(json.loads(item["arguments"]))
+            yield event
+""",
+        "no JSON object",
+    ),
+    "a tool that raises": Breakage(
+        "failing-tools",
+        "toolbox.py",
+        "        try:\n            output",
+        "        adapter.validate_json(arguments)\n        try:\n            output",
+        "A wrong call ended the request",
+    ),
+    "no stream": Breakage(
+        "streams",
+        "agent.py",
+        "mlflow.models.set_model(AGENT)",
+        """class Silent(ResponsesAgent):
+    def predict(self, request):
+        return AGENT.predict(request)
+
+
+mlflow.models.set_model(Silent())""",
+        "Silent does not implement predict_stream",
+    ),
+    "a slip in a type": Breakage(
+        "stream-events",
+        "conversation.py",
+        "        yield event\n    if not finish_reasons:",
+        """        yield event
+        yield ResponsesAgentStreamEvent(type="response.output_text.detla")
+    if not finish_reasons:""",
+        "response.output_text.detla",
+    ),
+    "an item done twice": Breakage(
+        "stream-events",
+        "conversation.py",
+        "        yield event\n    if not finish_reasons:",
+        """        yield event
+        if done_item(event):
+            yield event
+    if not finish_reasons:""",
+        "done twice",
+    ),
+    "another id in the done event": Breakage(
+        "stream-text",
+        "conversation.py",
+        '    item["status"] = "completed"\n',
+        '    item["status"] = "completed"\n    item["id"] = unique_id("msg")\n',
+        "Deltas with ids of no message",
+    ),
+    "another text in the done event": Breakage(
+        "stream-text",
+        "conversation.py",
+        '    item["status"] = "completed"\n',
+        """    item["status"] = "completed"
+    if item["type"] == "message":
+        item["content"][0]["text"] += "!"
+""",
+        "but done",
+    ),
+    "predict says more than the stream": Breakage(
+        "stream-equals-predict",
+        "agent.py",
+        "        return ResponsesAgentResponse(output=items, ",
+        """        items[-1]["content"][0]["text"] += "!"
+        return ResponsesAgentResponse(output=items, """,
+        "but predicted",
+    ),
+}
+
+
+def rules(agent: Agent) -> set[str]:
+    """The names of all rules of a project."""
+    sources = (path.read_text("utf-8") for path in agent.folder.glob("tests/contract/test_*.py"))
+    return {name for source in sources for name in re.findall(r'@rule\(\s*"([\w-]+)"', source)}
+
+
+def test_every_rule_is_tried(agent: Agent) -> None:
+    assert rules(agent) == {breakage.rule for breakage in BREAKAGES.values()}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_a_rule_notices(name: str, agent: Agent) -> None:
+    breakage = BREAKAGES[name]
+    with agent.patched(breakage.file, breakage.old, breakage.new):
+        done = agent.run("weather-agent", "verify", "--only", breakage.rule)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"broken: {breakage.rule}." in done.stdout, done.stdout + done.stderr
+    report = done.stdout.partition("✗ ")[2]
+    seen = " ".join(report.partition("seen")[2].partition("why")[0].split())
+    assert re.search(breakage.says, seen), done.stdout
+    assert re.search(r"^    mend +\S", report, re.MULTILINE)
+
+
+VARIATIONS = {
+    "no tools": ("tools.py", "TOOLS = [current_time, days_between]", "TOOLS = []"),
+    "another tool": (
+        "tools.py",
+        "TOOLS = [current_time, days_between]",
+        '''def weigh(things: list[str], precise: bool = False) -> dict[str, float]:
+    """Weigh things."""
+    return {thing: 1.5 if precise else 2.0 for thing in things}
+
+
+TOOLS = [weigh]''',
+    ),
+    "custom inputs in the example": (
+        "input_example.json",
+        '"input": [',
+        '"custom_inputs": {"city": "Paris"}, "input": [',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_a_sound_variation_raises_no_alarm(name: str, agent: Agent) -> None:
+    with agent.patched(*VARIATIONS[name]):
+        agent.check("weather-agent", "verify")
+
+
+def test_without_a_model_the_other_rules_are_left_open(agent: Agent) -> None:
+    with agent.patched("agent.py", "class Agent(ResponsesAgent):", "class Agent(ResponsesAgent)"):
+        done = agent.run("weather-agent", "verify")
+    assert done.returncode == 1
+    assert "broken: accepted; not checked: task, signature" in done.stdout
+    assert done.stdout.count("✗") == 1
+    assert "0 of " in done.stdout
+
+
+def test_a_rule_that_does_not_exist_is_an_error_in_words(agent: Agent) -> None:
+    done = agent.run("weather-agent", "verify", "--only", "no-such-rule")
+    assert done.returncode == 1
+    assert "No rule is named no-such-rule; there are accepted, task" in done.stdout + done.stderr
+
+
+def test_pytest_explains_a_broken_rule_in_words(agent: Agent) -> None:
+    with agent.patched("input_example.json", '"user"', '"system"'):
+        done = agent.run("pytest", "-q", "tests/contract/test_model.py")
+    assert "seen  It holds no message with the role user." in done.stdout
+    assert "mend  Write `input_example.json`" in done.stdout
+    assert "Traceback" not in done.stdout
