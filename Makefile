@@ -14,7 +14,7 @@ export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 
-.PHONY: help demo test lint format picture
+.PHONY: help demo test lint format picture benchmark
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -37,6 +37,9 @@ format: $(UV)  ## Format the template's own code
 
 picture: $(UV)  ## Draw the README's picture anew, from a real session
 	$(UV) run --frozen python docs/draw_demo.py
+
+benchmark: $(UV)  ## Measure a newcomer's first minute
+	$(UV) run --frozen python benchmarks/first_minute.py
 
 .uv/bin/uv:
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --target .uv uv

@@ -1,0 +1,66 @@
+"""Draws `docs/demo.svg`, the picture in the README, from a real session in a fresh agent."""
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import tempfile
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "demo.svg"
+WIDTH = 100
+SESSION = (
+    'uv run weather-agent ask "What time is it in Tokyo?"',
+    "uv run weather-agent log",
+    "uv run weather-agent verify",
+)
+
+
+def main() -> None:
+    """Make an agent in a temporary folder, record the session in it, and draw it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "weather-agent"
+        copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
+        subprocess.run([*copy, "--data=project_name=weather-agent", ROOT, folder], check=True)
+        subprocess.run(["uv", "sync", "--quiet"], cwd=folder, check=True)
+        PICTURE.write_text(draw([(line, record(line, folder)) for line in SESSION]), "utf-8")
+    print(f"Drew {PICTURE.relative_to(ROOT)}")
+
+
+def record(line: str, folder: Path) -> str:
+    """Run a command in a terminal and return what it printed, colours included."""
+    printed: list[bytes] = []
+
+    def read(descriptor: int) -> bytes:
+        printed.append(os.read(descriptor, 1024))
+        return printed[-1]
+
+    os.environ |= {"COLUMNS": str(WIDTH), "PWD": str(folder)}
+    os.environ.pop("VIRTUAL_ENV", None)
+    os.chdir(folder)
+    if os.waitstatus_to_exitcode(pty.spawn(shlex.split(line), read)):
+        raise SystemExit(f"{line} failed:\n{b''.join(printed).decode()}")
+    text = b"".join(printed).decode().replace("\r\n", "\n")
+    return text.replace(str(folder), "~/weather-agent")
+
+
+def draw(session: list[tuple[str, str]]) -> str:
+    """Draw a session as an SVG that needs no font but the reader's own."""
+    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
+    for line, printed in session:
+        console.print(Text.assemble(("$ ", "green"), (line, "bold")))
+        console.print(Text.from_ansi(printed.rstrip()))
+        console.print()
+    svg = console.export_svg(title="weather-agent")
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r"font-family: Fira Code", "font-family: ui-monospace", svg)
+
+
+if __name__ == "__main__":
+    main()
