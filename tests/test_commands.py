@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.template import ROOT
@@ -73,3 +74,57 @@ def test_make_help_lists_every_target() -> None:
     done = make(ROOT, "help")
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert re.findall(r"^make (\w+)", done.stdout, re.MULTILINE) == targets
+
+
+def copy_lines() -> list[str]:
+    """The lines of the README that make an agent."""
+    return re.findall(r"^uvx copier copy .*$", README, re.MULTILINE)
+
+
+def test_the_copy_line_asks_and_works_as_written(checkout: Path) -> None:
+    (line,) = (line for line in copy_lines() if "$PWD" in line)
+    terminal = pexpect.spawn("sh", ["-c", line], cwd=checkout, encoding="utf-8", timeout=120)
+    terminal.expect("What is the agent called")
+    terminal.send("Tokyo Agent\r")
+    terminal.expect("lower-case letters and digits")
+    terminal.send("\x15tokyo-agent\r")
+    for question in ("What does it do", "Python package", "Which LLM", "checks run", "licence"):
+        terminal.expect(question)
+        terminal.send("\r")
+    terminal.expect("tokyo-agent is ready. Next:")
+    terminal.expect(pexpect.EOF)
+    answers = (checkout.parent / "weather-agent" / ".copier-answers.yml").read_text("utf-8")
+    assert f"_src_path: {checkout}" in answers
+    assert "_commit: v0.0.1" in answers
+    assert "project_name: tokyo-agent" in answers
+    assert "package_name: tokyo_agent" in answers
+
+
+def test_the_public_copy_line_has_a_placeholder_and_the_same_form() -> None:
+    (line,) = (line for line in copy_lines() if "$PWD" not in line)
+    assert line == "uvx copier copy gh:YOUR-ORGANISATION/copier-responses-agent weather-agent"
+
+
+def test_the_readme_counts_right(default_project: Path) -> None:
+    agent = (default_project / "src" / "weather_agent" / "agent.py").read_text("utf-8")
+    assert f"the whole loop in {len(agent.splitlines())} lines" in README
+    sources = (path.read_text("utf-8") for path in default_project.glob("tests/contract/*.py"))
+    rules = sum(len(re.findall(r"^@rule\(", source, re.MULTILINE)) for source in sources)
+    assert f"{rules} rules" in README
+    assert f"{rules} rules" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_picture_shows_what_verify_prints(default_project: Path) -> None:
+    picture = (ROOT / "docs" / "demo.svg").read_text("utf-8").replace("&#160;", " ")
+    sources = (path.read_text("utf-8") for path in default_project.glob("tests/contract/*.py"))
+    for source in sources:
+        for name in re.findall(r'^@rule\(\s*"([\w-]+)"', source, re.MULTILINE):
+            assert f"✓ {name} " in picture, "Draw it anew: make picture"
+
+
+def test_links_and_the_map_of_the_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+    for row in re.findall(r"^\| (`.*?) \|", README.partition("## Map of this")[2], re.MULTILINE):
+        for path in re.findall(r"`([^`]+)`", row):
+            assert (ROOT / path).exists(), path

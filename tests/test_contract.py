@@ -166,20 +166,20 @@ mlflow.models.set_model(Silent())""",
     "a slip in a type": Breakage(
         "stream-events",
         "conversation.py",
-        "        yield event\n    if not finish_reasons:",
+        "        yield event\n    if not answered:",
         """        yield event
         yield ResponsesAgentStreamEvent(type="response.output_text.detla")
-    if not finish_reasons:""",
+    if not answered:""",
         "response.output_text.detla",
     ),
     "an item done twice": Breakage(
         "stream-events",
         "conversation.py",
-        "        yield event\n    if not finish_reasons:",
+        "        yield event\n    if not answered:",
         """        yield event
         if done_item(event):
             yield event
-    if not finish_reasons:""",
+    if not answered:""",
         "done twice",
     ),
     "another id in the done event": Breakage(

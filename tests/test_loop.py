@@ -1,5 +1,6 @@
 """The agent's loop, against a model server that speaks HTTP."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -182,8 +183,8 @@ def test_a_model_that_never_stops_calling_is_an_error(package: Package, server: 
     [
         (Turn(status=500, error="Down."), "Down"),
         (Turn(text("Well"), finish_reason=None), "broke off in the middle"),
-        (Turn([], finish_reason="length"), "finish_reason=length"),
-        (Turn(text(""), finish_reason="content_filter"), "finish_reason=content_filter"),
+        (Turn([], finish_reason="length"), "ended its turn without an answer"),
+        (Turn(text(""), finish_reason="content_filter"), "ended its turn without an answer"),
     ],
 )
 def test_a_failing_model_is_an_error_and_no_answer(
@@ -254,3 +255,37 @@ def test_nothing_is_said_of_traces_when_tracing_is_off(
     finally:
         mlflow.tracing.enable()
     assert caplog.records == []
+
+
+def test_what_breaks_off_is_never_done(package: Package, server: ChatServer) -> None:
+    server.say(Turn(text("Well"), finish_reason=None))
+    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
+    events = []
+    with pytest.raises(package("llm").LLMError):
+        events += agent(package).predict_stream(request)
+    assert [event.type for event in events] == ["response.output_text.delta"]
+
+
+def test_arguments_that_are_no_json_are_told_to_the_model(
+    package: Package, server: ChatServer
+) -> None:
+    deltas = calls(TOKYO)
+    deltas[1]["tool_calls"][0]["function"]["arguments"] = "lace: Tokyo"
+    server.say(deltas, text("Late"))
+    call, output, _ = answer(package)
+    assert json.loads(call["arguments"]) == {"not_a_json_object": '{"place: Tokyo'}
+    assert "Error: current_time was called with wrong arguments" in output["output"]
+
+
+def test_a_call_without_arguments_has_an_empty_object(package: Package, server: ChatServer) -> None:
+    function = {"name": "days_between", "arguments": ""}
+    server.say([{"tool_calls": [{"index": 0, "id": "c", "function": function}]}], text("Late"))
+    call, _, _ = answer(package)
+    assert call["arguments"] == "{}"
+
+
+def test_a_developer_speaks_as_the_system(package: Package, server: ChatServer) -> None:
+    server.say(text("Late"))
+    answer(package, {"role": "developer", "content": "Be brief."}, QUESTION)
+    roles = [message["role"] for message in server.bodies[0]["messages"]]
+    assert roles == ["system", "system", "user"]

@@ -5,6 +5,7 @@ items of one turn share an id, parallel tool calls become messages that no chat 
 and an answer that breaks off looks like a finished one.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -60,13 +61,17 @@ def to_messages(items: Iterable[Message | OutputItem | dict[str, Any]]) -> list[
 def _convert(item: dict[str, Any]) -> list[dict[str, Any]]:
     if item.get("type") == "reasoning":  # a note of the LLM to itself, of no use to another call
         return []
-    if item.get("type", "message") == "message" and isinstance(item["content"], list):
-        return [{"role": item["role"], "content": _content(item["content"])}]
-    return to_chat_completions_input([item])
+    if item.get("type", "message") != "message":
+        return to_chat_completions_input([item])
+    # Few servers but OpenAI's know the role of a developer.
+    role = "system" if item["role"] == "developer" else item["role"]
+    return [{"role": role, "content": _content(item["content"])}]
 
 
-def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+def _content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     """One string where there is only text, else a list of chat-completions parts."""
+    if isinstance(parts, str):
+        return parts
     if all("text" in part or "refusal" in part for part in parts):
         return "\n".join(part.get("text") or part.get("refusal", "") for part in parts)
     return [_part(part) for part in parts]
@@ -95,43 +100,48 @@ def to_events(chunks: Iterable[dict[str, Any]]) -> Iterator[ResponsesAgentStream
     Raises:
         LLMError: the stream ended early, or held neither text nor a call.
     """
-    message_id = unique_id("msg")
-    finish_reasons: list[str] = []
     answered = False
-    for event in output_to_responses_items_stream(_watched(chunks, message_id, finish_reasons)):
+    for event in output_to_responses_items_stream(_whole(chunks, unique_id("msg"))):
         if event.type == _TEXT_DELTA and not text_delta(event):
             continue
         if item := done_item(event):
             answered |= item["type"] in ("message", "function_call")
             _complete(item)
         yield event
-    if not finish_reasons:
-        raise LLMError("The LLM broke off in the middle of its answer. Ask again.")
     if not answered:
         raise LLMError(
-            f"The LLM ended its turn without an answer (finish_reason={finish_reasons[-1]}). "
-            "Ask again, or allow it more output tokens."
+            "The LLM ended its turn without an answer. Ask again, or allow it more output tokens."
         )
 
 
-def _watched(
-    chunks: Iterable[dict[str, Any]], message_id: str, finish_reasons: list[str]
-) -> Iterator[dict[str, Any]]:
-    """Give the chunks one id, as MLflow names the text after it, and note why they end."""
+def _whole(chunks: Iterable[dict[str, Any]], message_id: str) -> Iterator[dict[str, Any]]:
+    """Give all chunks the message's id, and make sure that they do not just stop."""
+    finished = False
     for chunk in chunks:
-        finish_reasons += [
-            choice["finish_reason"] for choice in chunk["choices"] if choice.get("finish_reason")
-        ]
+        finished |= any(choice.get("finish_reason") for choice in chunk["choices"])
         yield {**chunk, "id": message_id}
+    if not finished:
+        raise LLMError("The LLM broke off in the middle of its answer. Ask again.")
 
 
 def _complete(item: dict[str, Any]) -> None:
-    """Give an item an id of its own, where it shares the text's, and a status."""
+    """Give an item a status, an id of its own where it has the message's, and sound arguments."""
     item["status"] = "completed"
     if prefix := _ID_PREFIXES.get(item["type"]):
         item["id"] = unique_id(prefix)
     if item["type"] == "function_call":
         item["call_id"] = item["call_id"] or unique_id("call")
+        item["arguments"] = _json_object(item["arguments"])
+
+
+def _json_object(arguments: str) -> str:
+    """Arguments as every API wants to have them back, even when the LLM wrote something else."""
+    try:
+        if isinstance(json.loads(arguments or "{}"), dict):
+            return arguments or "{}"
+    except ValueError:
+        pass
+    return json.dumps({"not_a_json_object": arguments})
 
 
 def function_call_output(call_id: str, output: str) -> ResponsesAgentStreamEvent:
