@@ -20,10 +20,10 @@ UV := $(shell command -v uv || echo .uv/bin/uv)
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(UV)  ## Make an agent into FOLDER, ask it, log it, verify it
+demo: python $(UV)  ## Make an agent into FOLDER, ask it, log it, verify it
 	@UV="$(UV)" scripts/demo.sh "$(FOLDER)"
 
-test: $(UV) lint  ## Run all tests of the template
+test: python $(UV) lint  ## Run all tests of the template
 	$(UV) run --frozen pytest -n auto
 
 lint: $(UV)  ## Check format, style and types of the template's own code
@@ -41,5 +41,10 @@ picture: $(UV)  ## Draw the README's picture anew, from a real session
 benchmark: $(UV)  ## Measure a newcomer's first minute
 	$(UV) run --frozen python benchmarks/first_minute.py
 
-.uv/bin/uv:
+.PHONY: python
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 …' >&2; exit 1; }
+
+.uv/bin/uv: | python
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --target .uv uv

@@ -72,7 +72,8 @@ def test_uv_is_fetched_into_the_checkout_where_it_is_missing(checkout: Path) -> 
 
 def test_make_help_lists_every_target() -> None:
     done = make(ROOT, "help")
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
     assert re.findall(r"^make (\w+)", done.stdout, re.MULTILINE) == targets
 
 
@@ -86,7 +87,7 @@ def test_the_copy_line_asks_and_works_as_written(checkout: Path) -> None:
     terminal = pexpect.spawn("sh", ["-c", line], cwd=checkout, encoding="utf-8", timeout=120)
     terminal.expect("What is the agent called")
     terminal.send("Tokyo Agent\r")
-    terminal.expect("lower-case letters and digits")
+    terminal.expect("lower-case words joined")
     terminal.send("\x15tokyo-agent\r")
     for question in ("What does it do", "Python package", "Which LLM", "checks run", "licence"):
         terminal.expect(question)
@@ -128,3 +129,12 @@ def test_links_and_the_map_of_the_readme_lead_somewhere() -> None:
     for row in re.findall(r"^\| (`.*?) \|", README.partition("## Map of this")[2], re.MULTILINE):
         for path in re.findall(r"`([^`]+)`", row):
             assert (ROOT / path).exists(), path
+
+
+def test_an_old_python_is_an_error_in_words(checkout: Path, tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    old.chmod(0o755)
+    done = make(checkout, "demo", f"PYTHON={old}")
+    assert done.returncode != 0
+    assert "Python 3.11 or newer is needed" in done.stderr

@@ -10,14 +10,14 @@ import pytest
 GOOD = {"project_name": "weather-agent"}
 
 REFUSED = {
-    "empty name": ({"project_name": ""}, "lower-case letters and digits"),
-    "capitals": ({"project_name": "Weather-Agent"}, "lower-case letters and digits"),
+    "empty name": ({"project_name": ""}, "lower-case words joined by single hyphens"),
+    "capitals": ({"project_name": "Weather-Agent"}, "lower-case words joined by single hyphens"),
     "underscore": ({"project_name": "weather_agent"}, "joined by single hyphens"),
     "two hyphens": ({"project_name": "weather--agent"}, "joined by single hyphens"),
-    "digit first": ({"project_name": "2weather"}, "starting with a letter"),
+    "digit first": ({"project_name": "2weather"}, "lower-case words"),
     "31 characters": ({"project_name": "a" * 31}, "at most 30"),
-    "newline": ({"project_name": "weather\n"}, "lower-case letters and digits"),
-    "path": ({"project_name": "../weather"}, "lower-case letters and digits"),
+    "newline": ({"project_name": "weather\n"}, "lower-case words joined by single hyphens"),
+    "path": ({"project_name": "../weather"}, "lower-case words joined by single hyphens"),
     "a module of Python": ({"project_name": "calendar"}, "calendar-agent is free"),
     "a library": ({"project_name": "mlflow"}, "mlflow-agent is free"),
     "hyphen in package": (GOOD | {"package_name": "weather-agent"}, "single underscores"),

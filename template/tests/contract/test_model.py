@@ -13,7 +13,7 @@ from mlflow.types.responses import (
 from pydantic import ValidationError
 
 from .fresh_process import FreshAnswer, answer_in_fresh_process
-from .rules import BrokenRuleError, rule
+from .rules import BrokenRuleError, NoModelError, rule
 from .subject import LoadedAgent, Request
 
 KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
@@ -135,5 +135,7 @@ def test_fresh_process(fresh_answer: FreshAnswer) -> None:
     "the whole package folder along.",
 )
 def test_packaged_code(fresh_answer: FreshAnswer) -> None:
+    if fresh_answer.error:
+        raise NoModelError("The model does not answer; the rule `fresh-process` says why.")
     strays = fresh_answer.modules_outside_model
     assert not strays, f"Imported from outside the model: {', '.join(strays)}."
