@@ -9,6 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from benchmarks.first_minute import STEPS
 from tests.template import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -138,3 +139,9 @@ def test_an_old_python_is_an_error_in_words(checkout: Path, tmp_path: Path) -> N
     done = make(checkout, "demo", f"PYTHON={old}")
     assert done.returncode != 0
     assert "Python 3.11 or newer is needed" in done.stderr
+
+
+def test_the_figures_are_of_the_steps_that_are_measured() -> None:
+    table = README.partition("as `make benchmark` prints it")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\| (.*?`.*?) \| [\d.]+ \| [\d.]+ to [\d.]+ \|$", table, re.MULTILINE)
+    assert steps == [*STEPS, "`make demo`"]
