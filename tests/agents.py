@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
+
 
 @dataclass(frozen=True)
 class Agent:
@@ -25,7 +27,7 @@ class Agent:
         return subprocess.run(
             ["uv", "run", "--no-sync", *command],
             cwd=self.folder,
-            env=os.environ | environment,
+            env=clean_environment() | environment,
             capture_output=True,
             text=True,
             timeout=600,
@@ -55,6 +57,11 @@ class Agent:
             yield
         finally:
             path.write_text(original, encoding="utf-8")
+
+
+def clean_environment() -> dict[str, str]:
+    """The variables of this process without MLflow's: setting its store here sets one of them."""
+    return {name: value for name, value in os.environ.items() if name not in MLFLOW_VARIABLES}
 
 
 def install(folder: Path) -> Agent:

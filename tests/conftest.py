@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +101,8 @@ def package(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     mlflow.set_tracking_uri(f"sqlite:///{store}")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(default_project / "src")
+        # What is rendered stays as it was rendered.
+        patch.setattr(sys, "dont_write_bytecode", True)
         patch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
         yield lambda name: importlib.import_module(f"weather_agent.{name}")
 

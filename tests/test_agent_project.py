@@ -11,7 +11,7 @@ import pytest
 import yaml
 from mlflow.types.responses import RESPONSES_AGENT_INPUT_SCHEMA, RESPONSES_AGENT_OUTPUT_SCHEMA
 
-from tests.agents import Agent, install
+from tests.agents import Agent, clean_environment, install
 from tests.conftest import Render
 
 QUESTION = "What time is it in Tokyo?"
@@ -28,7 +28,13 @@ def console_commands(markdown: str, heading: str) -> list[str]:
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line as a person who pastes it would."""
     return subprocess.run(
-        command, shell=True, cwd=folder, capture_output=True, text=True, timeout=600
+        command,
+        shell=True,
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
 
 

@@ -19,6 +19,9 @@ class Breakage:
     says: str
 
 
+# In two pieces, so that no scanner takes it for a real one.
+DATABRICKS_TOKEN = "dapi" + "0123456789abcdef" * 2
+
 BREAKAGES = {
     "predict returns a text": Breakage(
         "accepted",
@@ -108,6 +111,103 @@ mlflow.models.set_model(Wrapped())""",
         "            code_paths=[str(PACKAGE)],\n",
         "",
         "weather_agent.tools",
+    ),
+    "a token in the source": Breakage(
+        "no-secrets",
+        "tools.py",
+        "TOOLS = [",
+        f'TOKEN = "{DATABRICKS_TOKEN}"\nTOOLS = [',
+        "tools.py:33 holds a token of Databricks",
+    ),
+    "a token in the example": Breakage(
+        "no-secrets",
+        "input_example.json",
+        '"input": [',
+        f'"custom_inputs": {{"key": "{DATABRICKS_TOKEN}"}}, "input": [',
+        "input_example.json:[0-9]+ holds a token of Databricks",
+    ),
+    "requirements without a version": Breakage(
+        "pinned-requirements",
+        "log_model.py",
+        "pip_requirements=requirements,",
+        'pip_requirements=["mlflow"],',
+        "mlflow is not pinned",
+    ),
+    "a lower bound instead of a pin": Breakage(
+        "pinned-requirements",
+        "log_model.py",
+        "pip_requirements=requirements,",
+        'pip_requirements=["mlflow>=3.0.0"],',
+        "mlflow>=3.0.0 is not pinned",
+    ),
+    "another version than is installed": Breakage(
+        "pinned-requirements",
+        "log_model.py",
+        "pip_requirements=requirements,",
+        'pip_requirements=["mlflow==3.0.0"],',
+        "mlflow==3.0.0, but 3",
+    ),
+    "a package of the developer, imported late": Breakage(
+        "covered-imports",
+        "tools.py",
+        "    return (end - start).days",
+        "    import pytest\n\n    return pytest.approx((end - start).days).expected",
+        "tools.py imports pytest",
+    ),
+    "a table that is not declared": Breakage(
+        "declared-resources",
+        "log_model.py",
+        "model_config=config.model_dump(),",
+        'model_config=config.model_dump() | {"resources": {"table": ["a.b.c"]}},',
+        "table a.b.c",
+    ),
+    "an endpoint that is not declared": Breakage(
+        "declared-resources",
+        "log_model.py",
+        "model_config=config.model_dump(),",
+        'model_config=config.model_dump() | {"llm": "databricks:/an-endpoint"},',
+        "serving_endpoint an-endpoint",
+    ),
+    "only the first turn is read": Breakage(
+        "last-turn",
+        "agent.py",
+        "*to_messages(request.input)]",
+        "*to_messages(request.input[:1])]",
+        "said the same",
+    ),
+    "items kept on the instance": Breakage(
+        "requests-apart",
+        "agent.py",
+        "        return ResponsesAgentResponse(output=items, ",
+        """        self.kept = [*getattr(self, "kept", []), *items]
+        return ResponsesAgentResponse(output=self.kept, """,
+        "holds what others said",
+    ),
+    "an apology for an answer": Breakage(
+        "llm-failures",
+        "agent.py",
+        "        events = list(self.predict_stream(request))\n",
+        """        try:
+            events = list(self.predict_stream(request))
+        except Exception as error:
+            sorry = self.create_text_output_item(f"Sorry: {error}", "msg_1")
+            return ResponsesAgentResponse(output=[sorry])
+""",
+        "answered all the same: .*Sorry",
+    ),
+    "no time-out": Breakage(
+        "time-out",
+        "llm.py",
+        "with_options(timeout=timeout, ",
+        "with_options(timeout=3600, ",
+        "still waiting",
+    ),
+    "a trace of one's own": Breakage(
+        "one-trace",
+        "agent.py",
+        "    def predict(self, request",
+        '    @mlflow.trace(name="answer")\n    def predict(self, request',
+        "named 'answer'",
     ),
     "content taken for a text": Breakage(
         "every-request",

@@ -17,7 +17,12 @@ import pytest
 from .project import ROOT, ProjectError, require_checkout
 
 CONTRACT = ROOT / "tests" / "contract"
-SIGNS = {"holds": ("✓", "green"), "broken": ("✗", "red"), "unchecked": ("?", "yellow")}
+SIGNS = {
+    "holds": ("✓", "green"),
+    "broken": ("✗", "red"),
+    "unchecked": ("?", "yellow"),
+    "skipped": ("-", "yellow"),
+}
 
 
 def verify_source(only: Sequence[str] = ()) -> int:
@@ -105,7 +110,7 @@ class RuleReporter:
 
     def _echo(self, finding: dict[str, str]) -> None:
         sign, color = SIGNS[finding["result"]]
-        text = finding["seen"] if finding["result"] == "unchecked" else finding["holds"]
+        text = finding["holds" if finding["result"] in ("holds", "broken") else "seen"]
         self._echo_wrapped(f"{sign} {finding['name']:<24}", text, fg=color)
         if finding["result"] == "broken":
             for label in ("seen", "why", "mend"):
@@ -126,4 +131,6 @@ class RuleReporter:
             sentence += f"; broken: {', '.join(names['broken'])}"
         if names["unchecked"]:
             sentence += f"; not checked: {', '.join(names['unchecked'])}"
+        if names["skipped"]:
+            sentence += f"; skipped: {', '.join(names['skipped'])}"
         return sentence + "."

@@ -1,16 +1,23 @@
 """Rules about answers, asked of the loaded model the way callers ask."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Barrier, Thread
 from typing import Any
 
+import mlflow
 import pytest
 from openai.types.responses import ResponseFunctionToolCallOutputItem, ResponseOutputItem
 from pydantic import TypeAdapter, ValidationError
 
+from .conftest import Asked
 from .rules import BrokenRuleError, rule
 from .subject import Item, LoadedAgent, Request, text_of
 
 HELLO = {"role": "user", "content": "Hello, who are you?"}
+HELLO_REQUEST = {"input": [HELLO]}
 TOOL_CALL = {
     "type": "function_call",
     "id": "fc_1",
@@ -155,3 +162,91 @@ def test_failing_tools(
         raise BrokenRuleError(f"A wrong call ended the request: {error}") from error
     check_calls(output)
     assert any(map(text_of, output)), "After a wrong call there was no text."
+
+
+def asking(word: str) -> Request:
+    """A request of two turns, of which only the last word differs from others."""
+    return {"input": [HELLO, ANSWER, {"role": "user", "content": f"Say {word}, please."}]}
+
+
+def words_of(output: list[Item]) -> str:
+    """All that an output says."""
+    return " ".join(map(text_of, output))
+
+
+@rule(
+    "last-turn",
+    "The answer depends on what the user said last.",
+    why="An agent that answers the first turn, or nothing in particular, passes every other check.",
+    mend="Hand the whole of `request.input` to the LLM, in its order.",
+)
+def test_last_turn(agent: LoadedAgent) -> None:
+    alder, birch = (words_of(agent.output(asking(word))) for word in ("alder", "birch"))
+    assert alder != birch, f"To two different requests it said the same: {alder!r}."
+
+
+@rule(
+    "requests-apart",
+    "Nothing of one request is in the answer to another, also when 48 come at once.",
+    why="A server answers many users with one instance: what is kept on it is shown to others.",
+    mend="Keep what belongs to a request in local variables, never on `self`, the class or the "
+    "module.",
+)
+def test_requests_apart(agent: LoadedAgent) -> None:
+    words = [f"word{number:02}" for number in range(48)]
+    together = Barrier(len(words))
+
+    def answer(word: str) -> str:
+        together.wait(timeout=60)
+        return json.dumps(agent.predict(asking(word)))
+
+    with ThreadPoolExecutor(len(words)) as pool:
+        answers = dict(zip(words, pool.map(answer, words), strict=True))
+    answers["alone"] = json.dumps(agent.predict(asking("alone")))
+    for word, text in answers.items():
+        others = [other for other in answers if other != word and other in text]
+        assert not others, f"The answer to {word!r} holds what others said: {', '.join(others)}."
+
+
+@rule(
+    "llm-failures",
+    "When the LLM fails, the caller gets an error and no answer.",
+    why="An apology or an empty answer looks like success: it is shown to users, counted as an "
+    "answer in evaluations, and no alarm goes off.",
+    mend="Let the exception out of `predict` and `predict_stream`; servers turn it into a status.",
+)
+@pytest.mark.parametrize("llm", ["fail", "empty", "cut"])
+def test_llm_failures(agent: LoadedAgent, asked: Asked, llm: str) -> None:
+    asked.use(llm)
+    for ask in (agent.predict, agent.stream):
+        try:
+            answer = ask(HELLO_REQUEST)
+        except Exception:
+            continue
+        asked.skip_unless_asked()
+        raise BrokenRuleError(f"With offline:/{llm} it answered all the same: {answer}")
+    asked.skip_unless_asked()
+
+
+@rule(
+    "time-out",
+    "An LLM that hangs ends in an error, in the time that config.yml allows it.",
+    why="A request that never ends keeps a worker for itself; a few of them stop the server.",
+    mend="Pass `llm_timeout_seconds` and `llm_max_retries` on to the client, as `connect` does.",
+)
+def test_time_out(model_path: Path, asked: Asked) -> None:
+    asked.use("hang")
+    hasty = {"llm_timeout_seconds": 0.2, "llm_max_retries": 0}
+    agent = LoadedAgent(mlflow.pyfunc.load_model(str(model_path), model_config=hasty))
+    answers: list[Any] = []
+
+    def ask() -> None:
+        with suppress(Exception):
+            answers.append(agent.predict(HELLO_REQUEST))
+
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout=20)
+    asked.skip_unless_asked()
+    assert not thread.is_alive(), "After 20 s, with a time-out of 0.2 s, it was still waiting."
+    assert not answers, f"It answered all the same: {answers}."

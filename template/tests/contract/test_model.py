@@ -1,8 +1,11 @@
 """Rules about the logged model: what Databricks reads before it runs anything."""
 
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from mlflow.models.model import ModelInfo
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import (
@@ -10,10 +13,14 @@ from mlflow.types.responses import (
     RESPONSES_AGENT_OUTPUT_SCHEMA,
     ResponsesAgentRequest,
 )
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
 from .fresh_process import FreshAnswer, answer_in_fresh_process
+from .imports import foreign_imports
 from .rules import BrokenRuleError, NoModelError, rule
+from .secret_patterns import secrets_below
 from .subject import LoadedAgent, Request
 
 KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
@@ -139,3 +146,92 @@ def test_packaged_code(fresh_answer: FreshAnswer) -> None:
         raise NoModelError("The model does not answer; the rule `fresh-process` says why.")
     strays = fresh_answer.modules_outside_model
     assert not strays, f"Imported from outside the model: {', '.join(strays)}."
+
+
+@rule(
+    "no-secrets",
+    "Nothing in the model looks like a credential.",
+    why="Whoever may read the model may read its files: source, settings and example.",
+    mend="Revoke the credential first. Then take it out, and read it from the environment when a "
+    "request is answered; a deployed agent gets it as {{secrets/scope/key}}.",
+)
+def test_no_secrets(model_path: Path) -> None:
+    found = list(secrets_below(model_path))
+    assert not found, "; ".join(found) + "."
+
+
+@rule(
+    "pinned-requirements",
+    "The requirements pin exactly what is installed here, MLflow included.",
+    why="What is tested here is what a server must install; another version of MLflow may "
+    "even have another signature, which Databricks then refuses.",
+    mend="Pass `pip_requirements=locked_requirements()` to log_model, and run `uv sync`.",
+)
+def test_pinned_requirements(requirements: dict[str, Requirement]) -> None:
+    assert "mlflow" in requirements, "MLflow is not among them."
+    for name, requirement in requirements.items():
+        pins = [one.version for one in requirement.specifier if one.operator == "=="]
+        assert len(pins) == 1, f"{requirement} is not pinned."
+        assert "*" not in pins[0], f"{requirement} is not pinned."
+        installed = installed_version(name)
+        assert installed in (None, pins[0]), f"{requirement}, but {installed} is installed."
+
+
+@rule(
+    "covered-imports",
+    "Every package that the agent's code imports is among its requirements.",
+    why="On a server there is nothing else; an import inside a function fails only when a request "
+    "comes that way.",
+    mend="`uv add` the package that was seen, without `--dev`, and log again.",
+)
+def test_covered_imports(
+    model_info: ModelInfo, model_path: Path, requirements: dict[str, Requirement]
+) -> None:
+    entry = model_path / Path(model_info.flavors["python_function"]["model_code_path"]).name
+    distributions = packages_distributions()
+    for package, file in foreign_imports(entry, model_path / "code").items():
+        providers = {canonicalize_name(name) for name in distributions.get(package, [package])}
+        assert providers & requirements.keys(), f"{file} imports {package}."
+
+
+@rule(
+    "declared-resources",
+    "Whatever the settings name in Databricks is declared as a resource of the model.",
+    why="A deployed agent gets access to its declared resources only; the rest answers 403.",
+    mend="Pass `resources=declared_resources(config)` to log_model, and list what the agent uses "
+    "besides its LLM under `resources` in config.yml.",
+)
+def test_declared_resources(model_info: ModelInfo, model_path: Path) -> None:
+    model = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))
+    listed = (model.get("resources") or {}).get("databricks", {})
+    declared = {(kind, one["name"]) for kind, names in listed.items() for one in names}
+    settings = model_info.flavors["python_function"].get("config") or {}
+    missing = resources_named_in(settings) - declared
+    assert not missing, f"Not declared: {', '.join(f'{kind} {name}' for kind, name in missing)}."
+
+
+def resources_named_in(settings: dict[str, Any]) -> set[tuple[str, str]]:
+    """The kind and name of each resource that settings name: by `resources`, or as an LLM."""
+    named = {
+        (kind, name) for kind, names in (settings.get("resources") or {}).items() for name in names
+    }
+    for value in settings.values():
+        if isinstance(value, str) and value.startswith("databricks:/"):
+            named.add(("serving_endpoint", value.removeprefix("databricks:/")))
+    return named
+
+
+@pytest.fixture
+def requirements(model_path: Path) -> dict[str, Requirement]:
+    """The model's requirements by the names of their packages."""
+    lines = (model_path / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    parsed = (Requirement(line) for line in lines if line and not line.startswith(("#", "-")))
+    return {canonicalize_name(requirement.name): requirement for requirement in parsed}
+
+
+def installed_version(name: str) -> str | None:
+    """The version of a package in this environment, None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,40 @@
+"""What credentials look like: the token shapes of the usual providers.
+
+Shapes, not entropy: ids and hashes look as random as keys, and an alarm that is usually false
+is soon ignored.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+SHAPES = {
+    "a key of OpenAI or Anthropic": r"\bsk-[\w-]{20,}",
+    "a token of Databricks": r"\b(?:dapi|dose)[0-9a-f]{32}\b",
+    "a token of GitHub": r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{22,})",
+    "a token of GitLab": r"\bglpat-[\w-]{20,}",
+    "a token of Hugging Face": r"\bhf_[A-Za-z0-9]{30,}",
+    "a token of Slack": r"\bxox[abprs]-[\w-]{10,}",
+    "a key of AWS": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a key of Google": r"\bAIza[\w-]{35}",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a JSON Web Token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
+    "a password in a URL": r"\b\w+://[^/\s:@]+:[^/\s:@{}$<>]{6,}@",
+    "a value named like a credential": (
+        r"(?i)(?:password|secret|token|api_?key)[\"']?\s*[:=]\s*[\"']?"
+        r"(?=[\w+/=-]*\d)(?=[\w+/=-]*[a-z])[\w+/=-]{24,}"
+    ),
+}
+LARGEST_TEXT = 1_000_000
+
+
+def secrets_below(folder: Path) -> Iterator[str]:
+    """Say where something below a folder looks like a credential, without repeating it."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.stat().st_size <= LARGEST_TEXT:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            for number, line in enumerate(text.splitlines(), start=1):
+                for kind, shape in SHAPES.items():
+                    if match := re.search(shape, line):
+                        place = f"{path.relative_to(folder).as_posix()}:{number}"
+                        yield f"{place} holds {kind} ({match[0][:6]}…)"

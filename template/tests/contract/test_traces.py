@@ -1,0 +1,46 @@
+"""Rules about traces: what MLflow shows of a request, and what evaluations read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.entities import SpanType, Trace
+
+from .rules import rule
+from .subject import LoadedAgent, Request
+
+
+def new_traces(ask: Callable[[Request], Any], request: Request) -> list[Trace]:
+    """The traces that one request leaves in the store."""
+    experiment = mlflow.set_experiment("tests")
+
+    def all_traces() -> dict[str, Trace]:
+        mlflow.flush_trace_async_logging()
+        ids = [experiment.experiment_id]
+        traces: Any = mlflow.search_traces(experiment_ids=ids, return_type="list")
+        return {trace.info.trace_id: trace for trace in traces}
+
+    before = all_traces()
+    ask(request)
+    return [trace for key, trace in all_traces().items() if key not in before]
+
+
+@rule(
+    "one-trace",
+    "A request makes one trace, whose root is the agent's own span with its input and output.",
+    why="Review App, evaluations and monitoring read the request and the answer from that span.",
+    mend="Do not decorate `predict` and `predict_stream`, since MLflow traces them; open other "
+    "spans inside them only.",
+)
+@pytest.mark.parametrize("method", ["predict", "stream"])
+def test_one_trace(agent: LoadedAgent, example: Request, method: str) -> None:
+    traces = new_traces(getattr(agent, method), example)
+    assert len(traces) == 1, f"It made {len(traces)} traces."
+    (root,) = (span for span in traces[0].data.spans if span.parent_id is None)
+    name = {"predict": "predict", "stream": "predict_stream"}[method]
+    assert root.name == name, f"The root is named {root.name!r}, not {name!r}."
+    assert root.span_type == SpanType.AGENT, f"The root is a span of the type {root.span_type}."
+    assert root.inputs, "The root has no input."
+    output = root.outputs.get("output") if isinstance(root.outputs, dict) else None
+    assert output, f"The root's output is {root.outputs!r}, with no list of items."
