@@ -117,7 +117,7 @@ mlflow.models.set_model(Wrapped())""",
         "tools.py",
         "TOOLS = [",
         f'TOKEN = "{DATABRICKS_TOKEN}"\nTOOLS = [',
-        "tools.py:33 holds a token of Databricks",
+        "tools.py:[0-9]+ holds a token of Databricks",
     ),
     "a token in the example": Breakage(
         "no-secrets",
@@ -344,6 +344,78 @@ VARIATIONS = {
 
 
 TOOLS = [weigh]''',
+    ),
+    "no LLM at all": (
+        "agent.py",
+        "mlflow.models.set_model(AGENT)",
+        '''class Echo(ResponsesAgent):
+    """Says what was said."""
+
+    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+        done = map(done_item, self.predict_stream(request))
+        items: list[Any] = [item for item in done if item]
+        return ResponsesAgentResponse(output=items)
+
+    def predict_stream(self, request):
+        said = str(to_messages(request.input)[-1]["content"])
+        yield ResponsesAgentStreamEvent(**self.create_text_delta(said, item_id="msg_1"))
+        yield ResponsesAgentStreamEvent(
+            type="response.output_item.done", item=self.create_text_output_item(said, "msg_1")
+        )
+
+
+mlflow.models.set_model(Echo())''',
+    ),
+    "a mixin between": (
+        "agent.py",
+        "class Agent(ResponsesAgent):",
+        '''class Polite:
+    """Adds nothing but a base."""
+
+
+class Base(Polite, ResponsesAgent):
+    """A base of one's own."""
+
+    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+        raise NotImplementedError
+
+
+class Agent(Base):''',
+    ),
+    "reasoning before the answer": (
+        "agent.py",
+        "        messages = [self.system_message(request)",
+        """        thought = self.create_reasoning_item(f"rs_{time.time_ns()}", "Let me see.")
+        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=thought)
+        messages = [self.system_message(request)""",
+    ),
+    "an answer in two messages": (
+        "agent.py",
+        "        messages = [self.system_message(request)",
+        """        first = f"msg_{time.time_ns()}"
+        yield ResponsesAgentStreamEvent(**self.create_text_delta("Well.", item_id=first))
+        yield ResponsesAgentStreamEvent(
+            type="response.output_item.done", item=self.create_text_output_item("Well.", first)
+        )
+        messages = [self.system_message(request)""",
+    ),
+    "an event loop inside": (
+        "agent.py",
+        "        messages = [self.system_message(request)",
+        """        import asyncio
+
+        asyncio.new_event_loop().run_until_complete(asyncio.sleep(0))
+        messages = [self.system_message(request)""",
+    ),
+    "metadata of one's own": (
+        "log_model.py",
+        '            name="agent",\n',
+        '            name="agent",\n            metadata={"team": "a"},\n',
+    ),
+    "more code beside the package": (
+        "log_model.py",
+        "code_paths=[str(PACKAGE)],",
+        'code_paths=[str(PACKAGE), str(ROOT / "tests" / "contract" / "rules.py")],',
     ),
     "custom inputs in the example": (
         "input_example.json",

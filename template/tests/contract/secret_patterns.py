@@ -21,7 +21,7 @@ SHAPES = {
     "a JSON Web Token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
     "a password in a URL": r"\b\w+://[^/\s:@]+:[^/\s:@{}$<>]{6,}@",
     "a value named like a credential": (
-        r"(?i)(?:password|secret|token|api_?key)[\"']?\s*[:=]\s*[\"']?"
+        r"(?i)(?:password|secret|token|api_?key)[\"']?\s*(?:[:=]\s*[\"']|:\s+)"
         r"(?=[\w+/=-]*\d)(?=[\w+/=-]*[a-z])[\w+/=-]{24,}"
     ),
 }
@@ -34,7 +34,13 @@ def secrets_below(folder: Path) -> Iterator[str]:
         if path.is_file() and path.stat().st_size <= LARGEST_TEXT:
             text = path.read_text(encoding="utf-8", errors="replace")
             for number, line in enumerate(text.splitlines(), start=1):
-                for kind, shape in SHAPES.items():
-                    if match := re.search(shape, line):
-                        place = f"{path.relative_to(folder).as_posix()}:{number}"
-                        yield f"{place} holds {kind} ({match[0][:6]}…)"
+                if found := _secret_in(line):
+                    yield f"{path.relative_to(folder).as_posix()}:{number} holds {found}"
+
+
+def _secret_in(line: str) -> str:
+    """What a line holds, and how it begins; nothing when there is no credential."""
+    for kind, shape in SHAPES.items():
+        if match := re.search(shape, line):
+            return f"{kind} ({match[0][:6]}…)"
+    return ""
