@@ -307,13 +307,85 @@ mlflow.models.set_model(Silent())""",
         return ResponsesAgentResponse(output=items, """,
         "but predicted",
     ),
+    "a signature by hand": Breakage(
+        "signature-by-hand",
+        "log_model.py",
+        '            name="agent",\n',
+        '            name="agent",\n            signature=None,\n',
+        "log_model.py:[0-9]+: signature=None",
+    ),
+    "a signature set later": Breakage(
+        "signature-set-later",
+        "log_model.py",
+        '    """What a deployed agent may reach',
+        '    mlflow.models.set_signature("", None)\n    """What a deployed agent may reach',
+        "set_signature",
+    ),
+    "another base class": Breakage(
+        "another-base",
+        "agent.py",
+        "AGENT = Agent(",
+        "class Old(mlflow.pyfunc.ChatAgent):\n    pass\n\n\nAGENT = Agent(",
+        "ChatAgent",
+    ),
+    "a decorator on predict_stream": Breakage(
+        "traced-by-hand",
+        "agent.py",
+        "    def predict_stream(\n",
+        "    @mlflow.trace\n    def predict_stream(\n",
+        "agent.py:[0-9]+: @mlflow.trace",
+    ),
+    "the path of an artifact": Breakage(
+        "artifact-path", "log_model.py", 'name="agent",', 'artifact_path="agent",', "artifact_path"
+    ),
+    "a request printed": Breakage(
+        "print-call",
+        "agent.py",
+        "        tag_trace(request)\n",
+        "        tag_trace(request)\n        print(request)\n",
+        r"print\(request\)",
+    ),
+    "a client built at import": Breakage(
+        "work-at-import",
+        "tools.py",
+        "TOOLS = [",
+        'import openai\n\nCLIENT = openai.OpenAI(api_key="none")\nTOOLS = [',
+        "OpenAI",
+    ),
+    "a loop run to its end": Breakage(
+        "asyncio-run",
+        "agent.py",
+        "        tag_trace(request)\n",
+        """        import asyncio
+
+        asyncio.run(asyncio.sleep(0))
+        tag_trace(request)
+""",
+        "asyncio.run",
+    ),
+    "the request kept on self": Breakage(
+        "state-on-self",
+        "agent.py",
+        "        tag_trace(request)\n",
+        "        tag_trace(request)\n        self.request = request\n",
+        "self.request = request",
+    ),
+    "a list on the class": Breakage(
+        "state-on-class",
+        "agent.py",
+        "    def __init__(self, config: Config",
+        "    items: list[Any] = []\n\n    def __init__(self, config: Config",
+        "items: list",
+    ),
 }
 
 
 def rules(agent: Agent) -> set[str]:
     """The names of all rules of a project."""
-    sources = (path.read_text("utf-8") for path in agent.folder.glob("tests/contract/test_*.py"))
-    return {name for source in sources for name in re.findall(r'@rule\(\s*"([\w-]+)"', source)}
+    contract = agent.folder / "tests" / "contract"
+    sources = (path.read_text("utf-8") for path in contract.glob("test_*.py"))
+    names = {name for source in sources for name in re.findall(r'@rule\(\s*"([\w-]+)"', source)}
+    return names | {path.stem for path in contract.glob("source/rules/*.yml")}
 
 
 def test_every_rule_is_tried(agent: Agent) -> None:
@@ -452,3 +524,27 @@ def test_pytest_explains_a_broken_rule_in_words(agent: Agent) -> None:
     assert "seen  It holds no message with the role user." in done.stdout
     assert "mend  Write `input_example.json`" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("log_model.py", 'name="agent",', 'artifact_path="agent",'),
+        (
+            "log_model.py",
+            '            name="agent",\n',
+            '            name="agent",\n            signature=None,\n',
+        ),
+        ("agent.py", "    def predict(self", "    @mlflow.trace\n    def predict(self"),
+    ],
+)
+def test_what_is_certain_is_mended_before_a_commit(
+    agent: Agent, file: str, right: str, wrong: str
+) -> None:
+    path = agent.package / file
+    sound = path.read_text(encoding="utf-8")
+    config = ("--config", "tests/contract/source/sgconfig.yml")
+    with agent.patched(file, right, wrong):
+        agent.check("ast-grep", "scan", *config, "--update-all", "src")
+        agent.check("ruff", "format", "src")
+        assert path.read_text(encoding="utf-8") == sound

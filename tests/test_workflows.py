@@ -49,6 +49,7 @@ def test_every_service_runs_the_same_checks(ci: str, render: Render) -> None:
         "uv run check-merge-conflict --assume-in-merge",
         "uv run ruff check",
         "uv run ruff format --check",
+        "uv run ast-grep scan --config tests/contract/source/sgconfig.yml",
         "uv run ty check",
         "uv run pytest",
     ):
