@@ -1,5 +1,6 @@
 """The contract of a generated project: each rule notices what it is there for."""
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -548,3 +549,15 @@ def test_what_is_certain_is_mended_before_a_commit(
         agent.check("ast-grep", "scan", *config, "--update-all", "src")
         agent.check("ruff", "format", "src")
         assert path.read_text(encoding="utf-8") == sound
+
+
+def test_findings_can_be_had_as_json(agent: Agent) -> None:
+    with agent.patched("input_example.json", '"user"', '"system"'):
+        only = ("--only", "input-example", "--only", "task")
+        done = agent.run("weather-agent", "verify", "--json", *only)
+    assert done.returncode == 1
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)["rules"]}
+    assert findings["task"]["result"] == "holds"
+    assert findings["input-example"]["result"] == "broken"
+    assert findings["input-example"]["seen"] == "It holds no message with the role user."
+    assert findings["input-example"]["mend"].startswith("Write `input_example.json`")

@@ -1,5 +1,6 @@
 """Checking the contract: runs `tests/contract` and says of each rule whether it holds."""
 
+import json
 import os
 import shutil
 import textwrap
@@ -25,26 +26,32 @@ SIGNS = {
 }
 
 
-def verify_source(only: Sequence[str] = ()) -> int:
+def verify_source(only: Sequence[str] = (), *, as_json: bool = False) -> int:
     """Check the source tree, by way of a model freshly logged into a throw-away store.
 
     Args:
         only: The names of the rules to check; all when there are none.
+        as_json: Print one JSON object, `{"rules": [{"name", "holds", "why", "mend", "result",
+            "seen"}, …]}`, instead of a line for each rule.
 
     Returns:
         The exit status: 0 when every rule holds, 1 when one does not or cannot be checked.
     """
     require_checkout()
     begun = time.monotonic()
-    click.echo("Logging a fresh model and checking it with the offline LLM …\n")
+    if not as_json:
+        click.echo("Logging a fresh model and checking it with the offline LLM …\n")
     with original_stdout() as terminal:
-        reporter = RuleReporter(terminal, only)
+        reporter = RuleReporter(StringIO() if as_json else terminal, only)
         status = run_pytest(groups_of_rules(), reporter)
     if unknown := set(only) - set(reporter.known):
         raise ProjectError(
             f"No rule is named {', '.join(unknown)}; there are {', '.join(reporter.known)}."
         )
-    click.echo(f"\n{reporter.summary()} ({time.monotonic() - begun:.0f} s)")
+    if as_json:
+        click.echo(json.dumps({"rules": list(reporter.findings.values())}, indent=2))
+    else:
+        click.echo(f"\n{reporter.summary()} ({time.monotonic() - begun:.0f} s)")
     return 0 if status == pytest.ExitCode.OK else 1
 
 

@@ -17,8 +17,8 @@ def new_traces(ask: Callable[[Request], Any], request: Request) -> list[Trace]:
 
     def all_traces() -> dict[str, Trace]:
         mlflow.flush_trace_async_logging()
-        ids = [experiment.experiment_id]
-        traces: Any = mlflow.search_traces(experiment_ids=ids, return_type="list")
+        places = [experiment.experiment_id]
+        traces: Any = mlflow.search_traces(locations=places, return_type="list")
         return {trace.info.trace_id: trace for trace in traces}
 
     before = all_traces()
