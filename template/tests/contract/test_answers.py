@@ -1,6 +1,7 @@
 """Rules about answers, asked of the loaded model the way callers ask."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -164,6 +165,17 @@ def test_failing_tools(
     assert any(map(text_of, output)), "After a wrong call there was no text."
 
 
+@pytest.fixture
+def untraced(agent: LoadedAgent) -> Iterator[None]:
+    """No traces for a while: SQLite takes them one by one, which slows a crowd down to a queue.
+
+    It asks for the agent first, since MLflow logs no model while tracing is off.
+    """
+    mlflow.tracing.disable()
+    yield
+    mlflow.tracing.enable()
+
+
 def asking(word: str) -> Request:
     """A request of two turns, of which only the last word differs from others."""
     return {"input": [HELLO, ANSWER, {"role": "user", "content": f"Say {word}, please."}]}
@@ -192,7 +204,7 @@ def test_last_turn(agent: LoadedAgent) -> None:
     mend="Keep what belongs to a request in local variables, never on `self`, the class or the "
     "module.",
 )
-def test_requests_apart(agent: LoadedAgent) -> None:
+def test_requests_apart(agent: LoadedAgent, untraced: None) -> None:
     words = [f"word{number:02}" for number in range(48)]
     together = Barrier(len(words))
 
