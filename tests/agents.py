@@ -1,6 +1,7 @@
 """Agents made from the template, and running commands in them."""
 
 import os
+import re
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -69,3 +70,11 @@ def install(folder: Path) -> Agent:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["uv", "sync", "--quiet"], cwd=folder, check=True)
     return Agent(folder)
+
+
+def rules_of(project: Path) -> set[str]:
+    """The names of all rules of a project's contract."""
+    contract = project / "tests" / "contract"
+    sources = (path.read_text(encoding="utf-8") for path in contract.glob("test_*.py"))
+    names = {name for source in sources for name in re.findall(r'@rule\(\s*"([\w-]+)"', source)}
+    return names | {path.stem for path in contract.glob("source/rules/*.yml")}

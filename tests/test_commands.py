@@ -10,6 +10,7 @@ import pexpect
 import pytest
 
 from benchmarks.first_minute import STEPS
+from tests.agents import rules_of
 from tests.template import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -110,25 +111,17 @@ def test_the_public_copy_line_has_a_placeholder_and_the_same_form() -> None:
     assert line == "uvx copier copy gh:YOUR-ORGANISATION/copier-responses-agent weather-agent"
 
 
-def rules_of_the_contract(project: Path) -> set[str]:
-    """The names of all rules that `verify` checks."""
-    contract = project / "tests" / "contract"
-    sources = (path.read_text("utf-8") for path in contract.glob("test_*.py"))
-    names = {name for source in sources for name in re.findall(r'@rule\(\s*"([\w-]+)"', source)}
-    return names | {path.stem for path in contract.glob("source/rules/*.yml")}
-
-
 def test_the_readme_counts_right(default_project: Path) -> None:
     agent = (default_project / "src" / "weather_agent" / "agent.py").read_text("utf-8")
     assert f"the whole loop in {len(agent.splitlines())} lines" in README
-    rules = len(rules_of_the_contract(default_project))
+    rules = len(rules_of(default_project))
     assert f"{rules} rules" in README
     assert f"{rules} rules" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_the_picture_shows_what_verify_prints(default_project: Path) -> None:
     picture = (ROOT / "docs" / "demo.svg").read_text("utf-8").replace("&#160;", " ")
-    for name in rules_of_the_contract(default_project):
+    for name in rules_of(default_project):
         assert f"✓ {name} " in picture, "Draw it anew: make picture"
 
 
