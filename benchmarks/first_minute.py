@@ -52,7 +52,7 @@ def one_round() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds that count (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that count (default: 3)")
     rounds = parser.parse_args().rounds
     one_round()
     results = [one_round() for _ in range(rounds)]
