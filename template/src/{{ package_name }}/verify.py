@@ -1,143 +1,141 @@
 """Checking the contract: runs `tests/contract` and says of each rule whether it holds."""
 
 import json
-import os
-import shutil
-import textwrap
+import subprocess
+import sys
 import time
-from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
 import click
-import pytest
 
 from .project import ROOT, ProjectError, require_checkout
+from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
-SIGNS = {
-    "holds": ("✓", "green"),
-    "broken": ("✗", "red"),
-    "unchecked": ("?", "yellow"),
-    "skipped": ("-", "yellow"),
-}
+GROUPS = ("model", "loading", "answers", "streams", "llm", "traces", "server", "source")
+LONGEST_SILENCE = 90  # seconds in which no test ends, after which the agent is taken to hang
 
 
-def verify_source(only: Sequence[str] = (), *, as_json: bool = False) -> int:
-    """Check the source tree, by way of a model freshly logged into a throw-away store.
+def verify(
+    only: Sequence[str] = (),
+    *,
+    model_uri: str | None = None,
+    url: str | None = None,
+    as_json: bool = False,
+) -> int:
+    """Check the agent: its source tree, by way of a model logged into a throw-away store.
 
     Args:
         only: The names of the rules to check; all when there are none.
+        model_uri: Check this logged or registered model instead, or the one in this folder.
+        url: Check what answers at this URL instead.
         as_json: Print one JSON object, `{"rules": [{"name", "holds", "why", "mend", "result",
             "seen"}, …]}`, instead of a line for each rule.
 
     Returns:
-        The exit status: 0 when every rule holds, 1 when one does not or cannot be checked.
+        The exit status: 0 when no rule is broken, 1 when one is or cannot be checked.
+
+    Raises:
+        ProjectError: a name is no rule's, the model cannot be had, or the tests cannot be run.
     """
     require_checkout()
     begun = time.monotonic()
-    if not as_json:
-        click.echo("Logging a fresh model and checking it with the offline LLM …\n")
-    with original_stdout() as terminal:
-        reporter = RuleReporter(StringIO() if as_json else terminal, only)
-        status = run_pytest(groups_of_rules(), reporter)
-    if unknown := set(only) - set(reporter.known):
+    options = [f"--rule={name}" for name in only]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        if model_uri:
+            options.append(f"--model-path={folder_of(model_uri, folder)}")
+        if url:
+            options.append(f"--url={url}")
+        report = Report(quiet=as_json)
+        report.say(f"Checking {url or model_uri or 'the source, by way of a fresh model'} …\n")
+        for event in check(options, folder):
+            report.take(event)
+    if unknown := set(only) - set(report.known):
         raise ProjectError(
-            f"No rule is named {', '.join(unknown)}; there are {', '.join(reporter.known)}."
+            f"No rule is named {', '.join(sorted(unknown))}; there are {', '.join(report.known)}."
         )
+    report.say(f"\n{report.summary()} ({time.monotonic() - begun:.0f} s)")
     if as_json:
-        click.echo(json.dumps({"rules": list(reporter.findings.values())}, indent=2))
-    else:
-        click.echo(f"\n{reporter.summary()} ({time.monotonic() - begun:.0f} s)")
-    return 0 if status == pytest.ExitCode.OK else 1
+        findings = [asdict(finding) for finding in report.findings]
+        click.echo(json.dumps({"rules": findings}, indent=2, ensure_ascii=False))
+    return int(any(finding.result in ("broken", "unchecked") for finding in report.findings))
 
 
-def run_pytest(files: list[Path], reporter: object) -> int:
-    """Run test files with pytest, of which only the reporter is heard, unless it breaks down."""
-    options = [f"--rootdir={ROOT}", "--override-ini=addopts=", "-p", "no:cacheprovider"]
-    with redirect_stdout(StringIO()) as printed:
-        status = pytest.main([*options, *map(str, files)], plugins=[reporter])
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        click.echo(printed.getvalue())
-    return status
+def folder_of(model_uri: str, folder: Path) -> Path:
+    """Bring a logged or registered model here, unless it is in a folder already."""
+    if Path(model_uri).is_dir():
+        return Path(model_uri).resolve()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    from .tracking import use_store
+
+    store = use_store()
+    try:
+        return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder / "model")))
+    except (MlflowException, OSError) as error:
+        raise ProjectError(
+            f"{model_uri} cannot be had from {store}: {error}. Give a URI such as models:/NAME/1, "
+            "or the folder of a model; MLFLOW_TRACKING_URI says where to look."
+        ) from error
+
+
+def check(options: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
+    """Run the contract and yield what `tests/contract/reporting.py` writes, as it comes.
+
+    It runs in a process of its own, since a broken agent may end or block the one that asks it.
+    The last event is `{"ended": how}`.
+
+    Raises:
+        ProjectError: pytest does not get as far as the tests; the message holds what it says.
+    """
+    findings, output = folder / "findings.jsonl", folder / "pytest.txt"
+    findings.touch()
+    settings = [f"--rootdir={ROOT}", "--override-ini=addopts=", "-p", "no:cacheprovider"]
+    arguments = [*settings, f"--findings={findings}", *options, *map(str, groups_of_rules())]
+    with (
+        output.open("w", encoding="utf-8") as printed,
+        findings.open(encoding="utf-8") as lines,
+        subprocess.Popen(
+            [sys.executable, "-m", "pytest", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        yield from follow(process, lines)
+    if not findings.stat().st_size:
+        raise ProjectError(f"The rules could not be run. {output.read_text(encoding='utf-8')}")
 
 
 def groups_of_rules() -> list[Path]:
-    """The files of the contract, the model first: without one there is nothing else to check."""
-    return sorted(CONTRACT.glob("test_*.py"), key=lambda path: (path.stem != "test_model", path))
+    """The files of the contract; what others rest on comes first, what is not named comes last."""
+    order = {f"test_{group}": number for number, group in enumerate(GROUPS)}
+    return sorted(CONTRACT.glob("test_*.py"), key=lambda path: order.get(path.stem, len(order)))
 
 
-@contextmanager
-def original_stdout() -> Generator[TextIO]:
-    """The terminal as it is now; while tests run, pytest keeps stdout for itself."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as terminal:
-        yield terminal
-
-
-class RuleReporter:
-    """A pytest plugin that prints a line for each rule as soon as its last test has run.
-
-    What it prints comes from the `rule` property that `tests/contract/conftest.py` gives to
-    each report: name, holds, why, mend, result (a key of `SIGNS`) and seen.
-    """
-
-    def __init__(self, terminal: TextIO, only: Sequence[str]) -> None:
-        self.terminal = terminal
-        self.only = only
-        self.known: list[str] = []
-        self.width = min(shutil.get_terminal_size().columns, 100)
-        self.tests_left: Counter[str] = Counter()
-        self.findings: dict[str, dict[str, str]] = {}
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            click.echo(report.longreprtext, self.terminal)
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        markers = ((item, item.get_closest_marker("rule")) for item in items)
-        names = {item: marker.args[0].name for item, marker in markers if marker}
-        self.known = list(dict.fromkeys(names.values()))
-        items[:] = [item for item in items if not self.only or names.get(item) in self.only]
-        self.tests_left.update(names[item] for item in items if item in names)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        finding: Any = dict(report.user_properties).get("rule")
-        if finding is None:
+def follow(process: subprocess.Popen[bytes], lines: TextIO) -> Iterator[dict[str, Any]]:
+    """Yield the events that a process writes, until it ends or is stopped for its silence."""
+    part_of_line = ""
+    heard = time.monotonic()
+    while True:
+        running = process.poll() is None  # asked before reading, so that no last line is lost
+        *whole_lines, part_of_line = (part_of_line + lines.read()).split("\n")
+        yield from map(json.loads, whole_lines)
+        if whole_lines:
+            heard = time.monotonic()
+        elif not running:
+            yield {"ended": f"The agent ended the process, with status {process.returncode}."}
             return
-        name = finding["name"]
-        if self.findings.setdefault(name, finding)["result"] == "holds":
-            self.findings[name] = finding
-        if report.when == "teardown":
-            self.tests_left[name] -= 1
-            if not self.tests_left[name]:
-                self._echo(self.findings[name])
-
-    def _echo(self, finding: dict[str, str]) -> None:
-        sign, color = SIGNS[finding["result"]]
-        text = finding["holds" if finding["result"] in ("holds", "broken") else "seen"]
-        self._echo_wrapped(f"{sign} {finding['name']:<24}", text, fg=color)
-        if finding["result"] == "broken":
-            for label in ("seen", "why", "mend"):
-                self._echo_wrapped(f"    {label:<6}", finding[label])
-
-    def _echo_wrapped(self, label: str, text: str, fg: str | None = None) -> None:
-        lines = textwrap.wrap(text, max(self.width - len(label), 20)) or [""]
-        indented = ("\n" + " " * len(label)).join(lines)
-        click.echo(click.style(label, fg=fg) + indented, self.terminal)
-
-    def summary(self) -> str:
-        """How many rules hold, and which do not or could not be checked."""
-        names: dict[str, list[str]] = {result: [] for result in SIGNS}
-        for name, finding in self.findings.items():
-            names[finding["result"]].append(name)
-        sentence = f"{len(names['holds'])} of {len(self.findings)} rules hold"
-        if names["broken"]:
-            sentence += f"; broken: {', '.join(names['broken'])}"
-        if names["unchecked"]:
-            sentence += f"; not checked: {', '.join(names['unchecked'])}"
-        if names["skipped"]:
-            sentence += f"; skipped: {', '.join(names['skipped'])}"
-        return sentence + "."
+        elif time.monotonic() - heard > LONGEST_SILENCE:
+            process.kill()
+            yield {"ended": f"The agent was still busy after {LONGEST_SILENCE} s."}
+            return
+        else:
+            time.sleep(0.05)

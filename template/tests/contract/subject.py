@@ -1,19 +1,59 @@
-"""The agent under test, as those see it who call it."""
+"""The agent under test, as those see it who call it: loaded from its model, or behind a URL."""
 
-from typing import Any
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
 
+import httpx
+import mlflow
+import pytest
 from mlflow.pyfunc import PyFuncModel
 
+from .rules import BrokenRuleError
+
 Request = dict[str, Any]
+Answer = dict[str, Any]
 Item = dict[str, Any]
 Event = dict[str, Any]
+
+TOKEN_VARIABLE = "AGENT_TOKEN"
+
+
+class RefusedError(Exception):
+    """A server did not answer a request; says its status and what it answered instead."""
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"status {status}: {body[:300]}")
+        self.status = status
+        self.body = body
+
+
+class Subject(Protocol):
+    """An agent that can be asked; each method takes a request as JSON has it."""
+
+    # How many requests may come at once without anybody having to pay for it.
+    crowd: int
+
+    def predict(self, request: Request) -> Answer:
+        """The whole answer: `output`, a list of items, and perhaps `custom_outputs`."""
+        ...
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        """The events of the streamed answer, as they come."""
+        ...
 
 
 class LoadedAgent:
     """A logged agent, loaded as a server loads it."""
 
-    def __init__(self, model: PyFuncModel) -> None:
-        self.model = model
+    crowd = 48
+
+    def __init__(self, path: Path, settings: dict[str, Any] | None = None) -> None:
+        _forget_code_of(path)
+        self.model: PyFuncModel = mlflow.pyfunc.load_model(str(path), model_config=settings)
 
     @property
     def instance(self) -> Any:
@@ -23,27 +63,93 @@ class LoadedAgent:
         except NotImplementedError:
             return self.model.unwrap_python_model()
 
-    def predict(self, request: Request) -> dict[str, Any]:
-        """The whole answer: `output`, a list of items, and perhaps `custom_outputs`."""
+    def predict(self, request: Request) -> Answer:
         answer: Any = self.model.predict(request)
         return answer
 
-    def output(self, request: Request) -> list[Item]:
-        """The items of the answer."""
-        return self.predict(request)["output"]
+    def stream(self, request: Request) -> Iterator[Event]:
+        events: Any = self.model.predict_stream(request)
+        return iter(events)
 
-    def stream(self, request: Request) -> list[Event]:
-        """The events of the streamed answer."""
-        events: list[Any] = list(self.model.predict_stream(request))
-        return events
+
+class ServedAgent:
+    """An agent behind HTTP: a server's address, or the whole URL of a deployed endpoint.
+
+    A bearer token for it is taken from the environment variable AGENT_TOKEN.
+    """
+
+    crowd = 8
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.token = os.environ.get(TOKEN_VARIABLE)
+        self.has_one_route = self.url.endswith(("/invocations", "/responses"))
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        self.http = httpx.Client(headers=headers, timeout=120)
+
+    def route(self, name: str) -> str:
+        """The URL of a route; a deployed endpoint has no other than the one that was given."""
+        return self.url if self.has_one_route else f"{self.url}/{name}"
+
+    def post(self, body: bytes | Request, route: str = "invocations") -> httpx.Response:
+        """Send a body as it is, or a request as JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        return self.http.post(self.route(route), content=content, headers=headers)
+
+    def predict(self, request: Request) -> Answer:
+        response = self.post(request)
+        if response.status_code != httpx.codes.OK:
+            raise RefusedError(response.status_code, response.text)
+        return response.json()
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        body = request | {"stream": True}
+        with self.http.stream("POST", self.route("invocations"), json=body) as response:
+            if response.status_code != httpx.codes.OK:
+                response.read()
+                raise RefusedError(response.status_code, response.text)
+            for line in response.iter_lines():
+                data = line.removeprefix("data:").strip()
+                if line.startswith("data:") and data != "[DONE]":
+                    event = json.loads(data)
+                    if "error" in event and "type" not in event:
+                        raise RefusedError(response.status_code, data)
+                    yield event
+
+
+def instance_of(agent: Subject) -> Any:
+    """The agent's object, for rules about what no caller sees."""
+    if isinstance(agent, LoadedAgent):
+        return agent.instance
+    pytest.skip("Behind a URL only the answers can be seen.")
+
+
+def output_of(agent: Subject, request: Request) -> list[Item]:
+    """The items that answer a request."""
+    answer: Any = agent.predict(request)
+    if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
+        raise BrokenRuleError(f"The answer holds no list `output`: {answer!r}.")
+    return answer["output"]
 
 
 def done_items(events: list[Event]) -> list[Item]:
     """The items that a stream finished, in their order."""
-    return [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    return [event["item"] for event in events if event.get("type") == "response.output_item.done"]
 
 
 def text_of(item: Item) -> str:
     """What an item says to the user; nothing unless it is a message."""
-    parts = item["content"] if item["type"] == "message" else []
-    return "".join(part.get("text", "") for part in parts)
+    parts = item.get("content") if item.get("type") == "message" else None
+    texts = (part.get("text") for part in parts or [] if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _forget_code_of(model: Path) -> None:
+    """Let the model import its own code, although this process knows the repository's."""
+    code = model / "code"
+    packages = {path.stem for path in code.iterdir()} if code.is_dir() else set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if name.partition(".")[0] in packages and not file.startswith(str(code)):
+            del sys.modules[name]

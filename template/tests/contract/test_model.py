@@ -1,12 +1,18 @@
 """Rules about the logged model: what Databricks reads before it runs anything."""
 
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+import json
+from importlib.metadata import (
+    PackageNotFoundError,
+    packages_distributions,
+    requires,
+    version,
+)
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from mlflow.models.model import ModelInfo
+from mlflow.models import Model
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import (
     RESPONSES_AGENT_INPUT_SCHEMA,
@@ -17,12 +23,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
-from .fresh_process import FreshAnswer, answer_in_fresh_process
-from .imports import foreign_imports
-from .rules import BrokenRuleError, NoModelError, rule
+from .conftest import PACKAGE, ROOT
+from .imports import entry_of, foreign_imports, is_of_repository, source_files
+from .resources import resources_in_settings, resources_in_source
+from .rules import BrokenRuleError, rule
 from .secret_patterns import secrets_below
-from .subject import LoadedAgent, Request
+from .subject import Item, Request, Subject, instance_of
 
+PICKLES = {".pkl", ".pickle", ".cloudpickle", ".dill", ".joblib"}
 KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
 
 
@@ -32,8 +40,13 @@ KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
     why="An agent that cannot be logged cannot be deployed, and nothing else can be checked.",
     mend="Mend the error that was seen; the command `log`, with `--debug` before it, shows more.",
 )
-def test_accepted(logged: ModelInfo | Exception) -> None:
-    assert not isinstance(logged, Exception), f"{type(logged).__name__}: {logged}"
+def test_accepted(
+    url: str | None, given_model: Path | None, request: pytest.FixtureRequest
+) -> None:
+    if url or given_model:
+        pytest.skip("The agent is logged already.")
+    logged = request.getfixturevalue("logged")
+    assert not isinstance(logged, BaseException), f"{type(logged).__name__}: {logged}"
 
 
 @rule(
@@ -42,8 +55,8 @@ def test_accepted(logged: ModelInfo | Exception) -> None:
     why="AI Playground, Review App and Model Serving choose how to talk to a model by its task.",
     mend="Subclass mlflow.pyfunc.ResponsesAgent, and pass no `task` in `metadata` to log_model.",
 )
-def test_task(model_info: ModelInfo) -> None:
-    task = (model_info.metadata or {}).get("task")
+def test_task(model: Model) -> None:
+    task = (model.metadata or {}).get("task")
     assert task == "agent/v1/responses", f"The task is {task!r}."
 
 
@@ -54,8 +67,8 @@ def test_task(model_info: ModelInfo) -> None:
     mend="Remove every `signature=` and `set_signature`; MLflow sets it for a ResponsesAgent. "
     "If none is there, log again with the version of MLflow that will deploy the model.",
 )
-def test_signature(model_info: ModelInfo) -> None:
-    signature = model_info.signature
+def test_signature(model: Model) -> None:
+    signature = model.signature
     assert signature is not None, "The model has no signature."
     for side, schema, expected in (
         ("input", signature.inputs, RESPONSES_AGENT_INPUT_SCHEMA),
@@ -70,9 +83,10 @@ def test_signature(model_info: ModelInfo) -> None:
     why="Databricks shows it as the way to call the agent, and servers are tried out with it.",
     mend='Write `input_example.json` as {"input": [{"role": "user", "content": "…"}]}, '
     "other data under `custom_inputs`; `messages` is of another API, and parts of a content "
-    "have the type `input_text`.",
+    "have the type `input_text`. Pass `input_example=input_example()` to log_model.",
 )
-def test_input_example(example: Request) -> None:
+def test_input_example(example: Request, given_model: Path | None) -> None:
+    assert isinstance(example, dict), f"It is no JSON object: {example!r}."
     unknown = example.keys() - KNOWN_REQUEST_KEYS
     assert not unknown, f"Keys that no Responses request has: {', '.join(sorted(unknown))}."
     try:
@@ -81,8 +95,21 @@ def test_input_example(example: Request) -> None:
         raise BrokenRuleError(f"It is no Responses request: {error}") from error
     users = [item for item in example["input"] if item.get("role") == "user"]
     assert users, "It holds no message with the role user."
-    for part in (part for item in users for part in item["content"] if isinstance(part, dict)):
+    for part in (part for item in users for part in parts_of(item)):
         assert str(part["type"]).startswith("input_"), f"A part has the type {part['type']!r}."
+    said = [part.get("text", part["type"]) for part in parts_of(users[-1])]
+    assert "".join(said).strip(), "The user says nothing in it."
+    if not given_model:
+        path = ROOT / "src" / PACKAGE / "input_example.json"
+        assert example == json.loads(path.read_text(encoding="utf-8")), (
+            f"It is not the example of the repository: {json.dumps(example)}."
+        )
+
+
+def parts_of(message: Item) -> list[dict[str, Any]]:
+    """The parts of a message's content; a text is one part."""
+    content = message["content"]
+    return [{"type": "input_text", "text": content}] if isinstance(content, str) else content
 
 
 @rule(
@@ -93,14 +120,14 @@ def test_input_example(example: Request) -> None:
     mend="Pass the path of agent.py as `python_model`, and end that file with "
     "`mlflow.models.set_model(AGENT)`.",
 )
-def test_models_from_code(model_info: ModelInfo, model_path: Path) -> None:
+def test_models_from_code(model: Model, model_path: Path) -> None:
     pickles = [
         path.relative_to(model_path).as_posix()
         for path in model_path.rglob("*")
-        if path.suffix in {".pkl", ".pickle", ".cloudpickle", ".joblib"}
+        if path.suffix in PICKLES
     ]
     assert not pickles, f"Pickled: {', '.join(pickles)}."
-    flavor = model_info.flavors["python_function"]
+    flavor = model.flavors.get("python_function", {})
     assert flavor.get("model_code_path"), "The model was not logged from a file of source code."
 
 
@@ -112,40 +139,12 @@ def test_models_from_code(model_info: ModelInfo, model_path: Path) -> None:
     mend="Derive the agent's class from mlflow.pyfunc.ResponsesAgent, and give `set_model` an "
     "instance of it.",
 )
-def test_base_class(agent: LoadedAgent) -> None:
-    instance = agent.instance
-    assert isinstance(instance, ResponsesAgent), f"It is a {type(instance).__mro__[1].__name__}."
-
-
-@pytest.fixture(scope="module")
-def fresh_answer(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> FreshAnswer:
-    return answer_in_fresh_process(model_path, tmp_path_factory.mktemp("elsewhere"))
-
-
-@rule(
-    "fresh-process",
-    "The model answers in a new process, in another folder, with no credentials.",
-    why="That is where a server starts it: what the agent finds only on this machine, in this "
-    "folder or in these variables is missing there.",
-    mend="Read files with importlib.resources, look for credentials when a request is answered, "
-    "and give settings to log_model as `model_config`.",
-)
-def test_fresh_process(fresh_answer: FreshAnswer) -> None:
-    assert fresh_answer.output, f"It did not answer: {fresh_answer.error}"
-
-
-@rule(
-    "packaged-code",
-    "All of the repository's code that the model imports is inside the model.",
-    why="A server has the model and its requirements, and no checkout of this repository.",
-    mend="Put the code below `src/` into the agent's package; `code_paths` in log_model.py takes "
-    "the whole package folder along.",
-)
-def test_packaged_code(fresh_answer: FreshAnswer) -> None:
-    if fresh_answer.error:
-        raise NoModelError("The model does not answer; the rule `fresh-process` says why.")
-    strays = fresh_answer.modules_outside_model
-    assert not strays, f"Imported from outside the model: {', '.join(strays)}."
+def test_base_class(agent: Subject) -> None:
+    instance = instance_of(agent)
+    bases = ", ".join(base.__name__ for base in type(instance).__mro__[1:-1])
+    assert isinstance(instance, ResponsesAgent), (
+        f"It is a {type(instance).__name__}, derived from {bases or 'nothing'}."
+    )
 
 
 @rule(
@@ -167,12 +166,15 @@ def test_no_secrets(model_path: Path) -> None:
     "even have another signature, which Databricks then refuses.",
     mend="Pass `pip_requirements=locked_requirements()` to log_model, and run `uv sync`.",
 )
-def test_pinned_requirements(requirements: dict[str, Requirement]) -> None:
-    assert "mlflow" in requirements, "MLflow is not among them."
+def test_pinned_requirements(model_path: Path, requirements: dict[str, Requirement]) -> None:
+    for line in requirement_lines(model_path):
+        assert not line.startswith("-"), f"`{line}` pins nothing."
+    assert requirements.keys() & {"mlflow", "mlflow-skinny"}, "MLflow is not among them."
     for name, requirement in requirements.items():
+        assert not requirement.url, f"{requirement} is not a released version."
         pins = [one.version for one in requirement.specifier if one.operator == "=="]
-        assert len(pins) == 1, f"{requirement} is not pinned."
-        assert "*" not in pins[0], f"{requirement} is not pinned."
+        is_pinned = len(pins) == 1 and "*" not in pins[0]
+        assert is_pinned, f"{requirement} is not pinned."
         installed = installed_version(name)
         assert installed in (None, pins[0]), f"{requirement}, but {installed} is installed."
 
@@ -182,51 +184,54 @@ def test_pinned_requirements(requirements: dict[str, Requirement]) -> None:
     "Every package that the agent's code imports is among its requirements.",
     why="On a server there is nothing else; an import inside a function fails only when a request "
     "comes that way.",
-    mend="`uv add` the package that was seen, without `--dev`, and log again.",
+    mend="`uv add` the package that was seen, without `--dev`, and pass "
+    "`pip_requirements=locked_requirements()` to log_model.",
 )
 def test_covered_imports(
-    model_info: ModelInfo, model_path: Path, requirements: dict[str, Requirement]
+    model: Model, model_path: Path, requirements: dict[str, Requirement]
 ) -> None:
-    entry = model_path / Path(model_info.flavors["python_function"]["model_code_path"]).name
+    installed = with_dependencies(requirements)
     distributions = packages_distributions()
-    for package, file in foreign_imports(entry, model_path / "code").items():
+    for package, file in foreign_imports(entry_of(model, model_path), model_path / "code").items():
         providers = {canonicalize_name(name) for name in distributions.get(package, [package])}
-        assert providers & requirements.keys(), f"{file} imports {package}."
+        own = is_of_repository(package, ROOT)
+        assert own or providers & installed, f"{file} imports {package}."
 
 
 @rule(
     "declared-resources",
-    "Whatever the settings name in Databricks is declared as a resource of the model.",
+    "Whatever the agent names in Databricks is declared as a resource of the model.",
     why="A deployed agent gets access to its declared resources only; the rest answers 403.",
     mend="Pass `resources=declared_resources(config)` to log_model, and list what the agent uses "
     "besides its LLM under `resources` in config.yml.",
 )
-def test_declared_resources(model_info: ModelInfo, model_path: Path) -> None:
-    model = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))
-    listed = (model.get("resources") or {}).get("databricks", {})
-    declared = {(kind, one["name"]) for kind, names in listed.items() for one in names}
-    settings = model_info.flavors["python_function"].get("config") or {}
-    missing = resources_named_in(settings) - declared
+def test_declared_resources(model: Model, model_path: Path) -> None:
+    content = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))
+    declared = declared_in(content.get("resources") or {})
+    named = resources_in_settings(model.flavors["python_function"].get("config") or {})
+    for file in source_files(entry_of(model, model_path), model_path / "code"):
+        named |= resources_in_source(file)
+    missing = sorted(named - declared)
     assert not missing, f"Not declared: {', '.join(f'{kind} {name}' for kind, name in missing)}."
 
 
-def resources_named_in(settings: dict[str, Any]) -> set[tuple[str, str]]:
-    """The kind and name of each resource that settings name: by `resources`, or as an LLM."""
-    named = {
-        (kind, name) for kind, names in (settings.get("resources") or {}).items() for name in names
-    }
-    for value in settings.values():
-        if isinstance(value, str) and value.startswith("databricks:/"):
-            named.add(("serving_endpoint", value.removeprefix("databricks:/")))
-    return named
+def declared_in(listed: dict[str, Any]) -> set[tuple[str, str]]:
+    """The kind and name of each resource that an MLmodel file lists."""
+    kinds = listed.get("databricks", {})
+    return {(kind, one["name"]) for kind, names in kinds.items() for one in names}
+
+
+def requirement_lines(model_path: Path) -> list[str]:
+    """The lines of the model's requirements that say something."""
+    lines = (model_path / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 @pytest.fixture
 def requirements(model_path: Path) -> dict[str, Requirement]:
     """The model's requirements by the names of their packages."""
-    lines = (model_path / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    parsed = (Requirement(line) for line in lines if line and not line.startswith(("#", "-")))
-    return {canonicalize_name(requirement.name): requirement for requirement in parsed}
+    lines = (line for line in requirement_lines(model_path) if not line.startswith("-"))
+    return {canonicalize_name(one.name): one for one in map(Requirement, lines)}
 
 
 def installed_version(name: str) -> str | None:
@@ -235,3 +240,20 @@ def installed_version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def with_dependencies(requirements: dict[str, Requirement]) -> set[str]:
+    """The names of the required packages and of all that they bring along, extras left out."""
+    found: set[str] = set()
+    waiting = list(requirements)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and installed_version(name):
+            needed = map(Requirement, requires(name) or [])
+            waiting += [
+                canonicalize_name(one.name)
+                for one in needed
+                if one.marker is None or one.marker.evaluate({"extra": ""})
+            ]
+        found.add(name)
+    return found

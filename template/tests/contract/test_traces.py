@@ -8,11 +8,11 @@ import pytest
 from mlflow.entities import SpanType, Trace
 
 from .rules import rule
-from .subject import LoadedAgent, Request
+from .subject import Request, Subject, instance_of
 
 
-def new_traces(ask: Callable[[Request], Any], request: Request) -> list[Trace]:
-    """The traces that one request leaves in the store."""
+def new_traces(ask: Callable[[], object]) -> list[Trace]:
+    """The traces that asking leaves in the store."""
     experiment = mlflow.set_experiment("tests")
 
     def all_traces() -> dict[str, Trace]:
@@ -22,7 +22,7 @@ def new_traces(ask: Callable[[Request], Any], request: Request) -> list[Trace]:
         return {trace.info.trace_id: trace for trace in traces}
 
     before = all_traces()
-    ask(request)
+    ask()
     return [trace for key, trace in all_traces().items() if key not in before]
 
 
@@ -34,8 +34,12 @@ def new_traces(ask: Callable[[Request], Any], request: Request) -> list[Trace]:
     "spans inside them only.",
 )
 @pytest.mark.parametrize("method", ["predict", "stream"])
-def test_one_trace(agent: LoadedAgent, example: Request, method: str) -> None:
-    traces = new_traces(getattr(agent, method), example)
+def test_one_trace(
+    agent: Subject, example: Request, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    instance_of(agent)
+    monkeypatch.setenv("AGENT_LLM", "offline:/tools")
+    traces = new_traces(lambda: list(getattr(agent, method)(example)))
     assert len(traces) == 1, f"It made {len(traces)} traces."
     (root,) = (span for span in traces[0].data.spans if span.parent_id is None)
     name = {"predict": "predict", "stream": "predict_stream"}[method]

@@ -10,6 +10,7 @@ The name of the model chooses how it behaves:
 - `offline:/demo` helps as well as it can;
 - `offline:/tools` calls every tool it is offered, all in one turn, and then answers;
 - `offline:/wrong-tools` does so with arguments no tool accepts, and calls one that nobody has;
+- `offline:/endless-tools` never stops calling the tools that it is offered;
 - `offline:/empty` ends its turn without a word, `offline:/cut` breaks off in the middle of one;
 - `offline:/fail` answers every request with status 500, `offline:/hang` with silence.
 """

@@ -57,6 +57,12 @@ def call_tools_wrongly(messages: Messages, tools: Tools) -> Reply:
     return demo(messages, [])
 
 
+def call_tools_endlessly(messages: Messages, tools: Tools) -> Reply:
+    """Call every tool again and again, for as long as there are any to call."""
+    asked_by_user = [message for message in messages if message["role"] == "user"]
+    return call_all_tools(asked_by_user, tools)
+
+
 def say_nothing(_messages: Messages, _tools: Tools) -> Reply:
     """End the turn without text and without a call."""
     return Reply()
@@ -71,6 +77,7 @@ REPLIES: dict[str, Callable[[Messages, Tools], Reply]] = {
     "demo": demo,
     "tools": call_all_tools,
     "wrong-tools": call_tools_wrongly,
+    "endless-tools": call_tools_endlessly,
     "empty": say_nothing,
     "cut": break_off,
 }

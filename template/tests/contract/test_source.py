@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from {{ package_name }}.project import ROOT
-
+from .conftest import ROOT
 from .rules import rule
 
 SOURCE = Path(__file__).parent / "source"
@@ -38,8 +37,10 @@ def described(path: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def matches() -> list[dict[str, Any]]:
+def matches(url: str | None, given_model: Path | None) -> list[dict[str, Any]]:
     """Every place in the source that a rule speaks against."""
+    if url or given_model:
+        pytest.skip("The source is checked where the agent is developed.")
     return json.loads(ast_grep("scan", "--json=compact", "src").stdout)
 
 

@@ -1,0 +1,83 @@
+"""What an agent keeps: on its instance, its classes and in its modules."""
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+PLAIN = (str, bytes, int, float, complex, bool, type(None))
+DEEPEST = 6
+LONGEST = 200
+
+
+def state_of(instance: Any, model: Path) -> dict[str, str]:
+    """Describe all values that an agent and the code of its model hold, by where they are held.
+
+    Args:
+        instance: The agent.
+        model: The folder of its model; only objects of code that lies there are looked into.
+
+    Returns:
+        A description for each place, such as `{"Agent.limits[0]": "3"}`. What belongs to other
+        packages is described by its identity.
+    """
+    own = {name for name, module in sys.modules.items() if _is_below(module, model)}
+    walk = _Walk(own | {type(instance).__module__})
+    state = dict(walk.values(type(instance).__name__, instance, 0))
+    for name in sorted(own):
+        for key, value in list(vars(sys.modules[name]).items()):
+            state.update(walk.values(f"{name}.{key}", value, 0))
+    for key, value in list(getattr(type(instance).predict, "__globals__", {}).items()):
+        state.update(walk.values(f"agent.{key}", value, 0))
+    return state
+
+
+def _is_below(module: ModuleType, model: Path) -> bool:
+    return (getattr(module, "__file__", None) or "").startswith(str(model))
+
+
+class _Walk:
+    """Goes through values, into each object once."""
+
+    def __init__(self, own_modules: set[str]) -> None:
+        self.own_modules = own_modules
+        self.visited: set[int] = set()
+
+    def values(self, place: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+        """Describe a value and what it holds."""
+        name = place.rpartition(".")[2]
+        if (name.startswith("__") and name.endswith("__")) or depth > DEEPEST:
+            return
+        yield place, self._describe(value)
+        if isinstance(value, (*PLAIN, ModuleType)) or id(value) in self.visited:
+            return
+        self.visited.add(id(value))
+        for key, inner in self._held_by(value):
+            yield from self.values(f"{place}{key}", inner, depth + 1)
+
+    def _describe(self, value: Any) -> str:
+        if isinstance(value, PLAIN):
+            return repr(value)
+        if isinstance(value, (dict, list, set, deque, bytearray)):
+            return f"{type(value).__name__} of {len(value)} at {id(value)}"
+        return f"{type(value).__name__} at {id(value)}"
+
+    def _held_by(self, value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            yield from ((f"[{key!r}]", inner) for key, inner in list(value.items())[:LONGEST])
+        elif isinstance(value, (list, tuple, deque)):
+            yield from ((f"[{index}]", inner) for index, inner in enumerate(list(value)[:LONGEST]))
+        elif isinstance(value, FunctionType):
+            defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+            if value.__module__ in self.own_modules:
+                yield from ((f"(default {index})", one) for index, one in enumerate(defaults))
+        elif self._is_own(value) and hasattr(value, "__dict__"):
+            if not isinstance(value, type):
+                yield f" of {type(value).__name__}", type(value)
+            yield from ((f".{key}", inner) for key, inner in list(vars(value).items()))
+
+    def _is_own(self, value: Any) -> bool:
+        kind = value if isinstance(value, type) else type(value)
+        return kind.__module__ in self.own_modules

@@ -1,0 +1,113 @@
+"""Rules about what happens when the LLM behind the agent fails, hangs or never stops."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from .conftest import Asked
+from .rules import BrokenRuleError, rule
+from .subject import LoadedAgent, Request, Subject
+
+HELLO = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
+PATIENCE = 20  # seconds
+
+
+class Outcome:
+    """What asking an agent came to, in a thread of its own, after at most `PATIENCE`."""
+
+    def __init__(self, ask: Callable[[Request], Any], request: Request) -> None:
+        self.answer: Any = None
+        self.error: BaseException | None = None
+        self._thread = Thread(target=self._ask, args=(ask, request), daemon=True)
+        self._thread.start()
+
+    def _ask(self, ask: Callable[[Request], Any], request: Request) -> None:
+        try:
+            self.answer = ask(request)
+        except BaseException as error:
+            self.error = error
+
+    def ended(self, seconds: float = PATIENCE) -> bool:
+        """Whether there is an answer or an error, after waiting for it."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+@rule(
+    "llm-failures",
+    "When the LLM fails, the caller gets an error and no answer.",
+    why="An apology or an empty answer looks like success: it is shown to users, counted as an "
+    "answer in evaluations, and no alarm goes off.",
+    mend="Let the exception out of `predict` and `predict_stream`; servers turn it into a status. "
+    "Never end the process with sys.exit.",
+)
+@pytest.mark.parametrize("model", ["fail", "empty", "cut"])
+def test_llm_failures(agent: Subject, asked: Asked, model: str) -> None:
+    asked.use(model)
+    for ask in (agent.predict, lambda request: list(agent.stream(request))):
+        try:
+            answer = ask(HELLO)
+        except SystemExit as error:
+            raise BrokenRuleError(f"With offline:/{model} it ended the process.") from error
+        except Exception:
+            continue
+        asked.skip_unless_asked()
+        raise BrokenRuleError(f"With offline:/{model} it answered all the same: {answer}")
+    asked.skip_unless_asked()
+
+
+@rule(
+    "time-out",
+    "An LLM that hangs ends in an error, in the time that config.yml allows it.",
+    why="A request that never ends keeps a worker for itself; a few of them stop the server.",
+    mend="Pass `llm_timeout_seconds` and `llm_max_retries` on to the client, as `connect` does.",
+)
+def test_time_out(agent: Subject, model_path: Path, asked: Asked) -> None:
+    asked.use("hang")
+    hasty = {"llm_timeout_seconds": 0.2, "llm_max_retries": 0}
+    outcome = Outcome(LoadedAgent(model_path, hasty).predict, HELLO)
+    ended = outcome.ended()
+    asked.skip_unless_asked()
+    assert ended, f"After {PATIENCE} s, with a time-out of 0.2 s, it was still waiting."
+    assert outcome.error, f"It answered all the same: {outcome.answer}."
+
+
+@rule(
+    "bounded-rounds",
+    "An LLM that never stops calling tools is stopped.",
+    why="LLMs do get caught in calls; without a bound the request never ends, and every round of "
+    "it is paid for.",
+    mend="Count the rounds of the loop and end it at `max_rounds` of config.yml, with an answer or "
+    "with an error.",
+)
+def test_bounded_rounds(agent: Subject, example: Request, asked: Asked) -> None:
+    asked.use("endless-tools")
+    outcome = Outcome(agent.predict, example)
+    ended = outcome.ended()
+    asked.use("fail")  # so that a loop without end does end, after it was seen
+    asked.skip_unless_asked()
+    assert ended, f"After {PATIENCE} s it had asked the LLM {asked.times} times, and went on."
+
+
+@rule(
+    "side-by-side",
+    "While one request waits for its LLM, others are answered.",
+    why="A server answers many users with one instance: a lock around the whole answer makes all "
+    "of them wait for the slowest.",
+    mend="Hold no lock while the LLM or a tool is asked; keep what belongs to a request in local "
+    "variables, which need none.",
+)
+def test_side_by_side(agent: Subject, model_path: Path, asked: Asked) -> None:
+    asked.use("hang")
+    patient = LoadedAgent(model_path, {"llm_timeout_seconds": 5, "llm_max_retries": 0})
+    waiting = Outcome(patient.predict, HELLO)
+    while not asked.times and not waiting.ended(0.05):
+        pass
+    asked.skip_unless_asked()
+    asked.use("demo")
+    other = Outcome(patient.predict, HELLO)
+    while not other.ended(0.05):
+        assert not waiting.ended(0), "A second request was answered only when the first one ended."
