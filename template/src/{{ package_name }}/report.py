@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from .project import ProjectError
+
 # Where the tests of one rule end differently, the first of these is the rule's result.
 SIGNS = {
     "broken": ("✗", "red"),
@@ -25,7 +27,7 @@ class Finding:
     holds: str
     why: str
     mend: str
-    result: str = "skipped"
+    result: str = ""
     seen: str = ""
 
 
@@ -49,6 +51,9 @@ class Report:
         """Take in an event, in the form that `tests/contract/reporting.py` describes.
 
         A last one, `{"ended": how}`, says how the process ended that wrote the others.
+
+        Raises:
+            ProjectError: the tests themselves cannot be run; the message says why.
         """
         match event:
             case {"known": names}:
@@ -59,18 +64,20 @@ class Report:
                     self.waiting[rule["name"]] = Finding(**rule)
             case {"started": name}:
                 self.in_progress = name
-            case {"name": name, "result": result, "seen": seen}:
+            case {"name": name, "result": result, "seen": seen, "mend": mend}:
                 self.in_progress = ""
-                self._add(name, result, seen)
+                self._add(name, result, seen, mend)
+            case {"problem": text}:
+                raise ProjectError(f"The rules cannot be checked. {text}")
             case {"ended": how}:
                 self._end(how)
 
-    def _add(self, name: str, result: str, seen: str) -> None:
+    def _add(self, name: str, result: str, seen: str, mend: str | None = None) -> None:
         """Add how a test ended to what is known of its rule."""
         finding = self.waiting[name]
         order = list(SIGNS)
-        if not finding.seen or order.index(result) < order.index(finding.result):
-            finding.result, finding.seen = result, seen
+        if not finding.result or order.index(result) < order.index(finding.result):
+            finding.result, finding.seen, finding.mend = result, seen, mend or finding.mend
         self.tests_left[name] -= 1
         if not self.tests_left[name]:
             self._close(name)
@@ -107,16 +114,14 @@ class Report:
             click.echo(text)
 
     def summary(self) -> str:
-        """How many rules hold, and which do not or could not be checked."""
-        names: dict[str, list[str]] = {result: [] for result in SIGNS}
-        for finding in self.findings:
-            names[finding.result].append(finding.name)
-        sentence = f"{len(names['holds'])} of {len(self.findings)} rules hold"
-        for result, words in (
-            ("broken", "broken"),
-            ("unchecked", "not checked"),
-            ("skipped", "skipped"),
-        ):
-            if names[result]:
-                sentence += f"; {words}: {', '.join(names[result])}"
+        """How many rules hold, which are broken, and how many could not be checked."""
+        times = Counter(finding.result for finding in self.findings)
+        sentence = f"{times['holds']} of {len(self.findings)} rules hold"
+        if times["skipped"]:
+            sentence += f", {times['skipped']} skipped"
+        if times["unchecked"]:
+            sentence += f", {times['unchecked']} not checked"
+        if times["broken"]:
+            broken = (finding.name for finding in self.findings if finding.result == "broken")
+            sentence += f"; broken: {', '.join(broken)}"
         return sentence + "."

@@ -1,6 +1,7 @@
 """Checking the contract: runs `tests/contract` and says of each rule whether it holds."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -50,6 +51,7 @@ def verify(
         if model_uri:
             options.append(f"--model-path={folder_of(model_uri, folder)}")
         if url:
+            require_agent_at(url)
             options.append(f"--url={url}")
         report = Report(quiet=as_json)
         report.say(f"Checking {url or model_uri or 'the source, by way of a fresh model'} …\n")
@@ -76,13 +78,43 @@ def folder_of(model_uri: str, folder: Path) -> Path:
     from .tracking import use_store
 
     store = use_store()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder / "model")))
     except (MlflowException, OSError) as error:
         raise ProjectError(
-            f"{model_uri} cannot be had from {store}: {error}. Give a URI such as models:/NAME/1, "
-            "or the folder of a model; MLFLOW_TRACKING_URI says where to look."
+            f"{model_uri} cannot be had from {store}: {sentence(error)}. Give a URI such as "
+            "models:/NAME/1, or the folder of a model; MLFLOW_TRACKING_URI says where to look."
         ) from error
+
+
+def require_agent_at(url: str) -> None:
+    """Make sure that an agent answers at a URL, and takes the token in AGENT_TOKEN.
+
+    Raises:
+        ProjectError: there is none, or it refuses the token; the message says what to do.
+    """
+    import httpx
+
+    is_route = url.rstrip("/").endswith(("/invocations", "/responses"))
+    route = url if is_route else f"{url.rstrip('/')}/invocations"
+    token = os.environ.get("AGENT_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        status = httpx.post(route, json={}, headers=headers, timeout=60).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ProjectError(
+            f"{url} cannot be reached: {sentence(error)}. Start the server, or mend the address."
+        ) from error
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise ProjectError(
+            f"{url} answers {status}: set AGENT_TOKEN to a token that may query the agent."
+        )
+    if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+        raise ProjectError(
+            f"{route} answers {status}: no agent is there. Give the address of a server, or the "
+            "whole URL of an endpoint, which ends in /invocations."
+        )
 
 
 def check(options: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
@@ -112,6 +144,11 @@ def check(options: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
         yield from follow(process, lines)
     if not findings.stat().st_size:
         raise ProjectError(f"The rules could not be run. {output.read_text(encoding='utf-8')}")
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, without the full stop that it may end in."""
+    return str(error).strip().rstrip(".")
 
 
 def groups_of_rules() -> list[Path]:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import mlflow
 import mlflow.models
 import mlflow.pyfunc
 
+PROGRAM = Path(__file__).resolve()
 BEGUN = time.time()
 ENVIRONMENTS = (sys.prefix, sys.base_prefix)
 SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/System", "/Library")
@@ -28,6 +30,7 @@ class Seen:
     """What a model did while it was loaded and asked."""
 
     answered: bool = False
+    error: str = ""
     set_model_calls: list[str] = field(default_factory=list)
     connections_at_import: list[str] = field(default_factory=list)
     changes_at_import: list[str] = field(default_factory=list)
@@ -61,7 +64,7 @@ class Watch:
 
     def is_stray(self, path: Path) -> bool:
         """Whether a file belongs to this machine only, and the model's own code opens it."""
-        if path.is_relative_to(self.model) or any(map(path.is_relative_to, ENVIRONMENTS)):
+        if path == PROGRAM or any(map(path.is_relative_to, (self.model, *ENVIRONMENTS))):
             return False
         if path.is_relative_to(self.repository):
             return not _is_imported(sys._getframe(2))
@@ -123,10 +126,22 @@ def modules_outside(model: Path, repository: Path) -> list[str]:
         name
         for name, file in files.items()
         if file
-        and file != __file__
+        and Path(file) != PROGRAM
         and Path(file).is_relative_to(repository)
         and not any(map(Path(file).is_relative_to, (model, *ENVIRONMENTS)))
     )
+
+
+def described(error: BaseException, model: Path) -> str:
+    """Name an error, what it says, and the line of the model's code it comes from."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    cause: BaseException | None = error
+    while cause:
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+            if Path(frame.filename).is_relative_to(model):
+                return f"{text} ({Path(frame.filename).name}, line {frame.lineno}: `{frame.line}`)"
+        cause = cause.__cause__ or cause.__context__
+    return text
 
 
 def main(model_path: Path, repository: Path, result: Path) -> None:
@@ -147,6 +162,8 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         model.predict(example)
         list(model.predict_stream(example))
         seen.answered = True
+    except (Exception, SystemExit) as error:
+        seen.error = described(error, model_path)
     finally:
         seen.modules_outside = modules_outside(model_path, repository)
         result.write_text(json.dumps(asdict(seen)), encoding="utf-8")

@@ -43,6 +43,5 @@ def answer_in_fresh_process(model: Path, repository: Path, folder: Path) -> Fres
     except subprocess.TimeoutExpired:
         return FreshAnswer(error=f"It was still busy after {PATIENCE} s.")
     seen = Seen(**json.loads(result.read_text(encoding="utf-8"))) if result.exists() else Seen()
-    last_line = process.stderr.strip().rpartition("\n")[2]
-    error = last_line or f"The process ended with status {process.returncode}."
-    return FreshAnswer(seen, "" if seen.answered else error)
+    ended = f"The process ended with status {process.returncode}."
+    return FreshAnswer(seen, "" if seen.answered else seen.error or ended)

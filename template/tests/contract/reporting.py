@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from .errors import described
 from .rules import NoModelError, Rule
 
 LONGEST_SEEN = 1000
@@ -21,8 +22,9 @@ class RuleReporter:
         findings: A file that gets one line of JSON for each event, as it happens: at first
             `{"rules": [{"name", "holds", "why", "mend", "tests"}, …]}` of the rules to check and
             `{"known": [NAME, …]}` of all; then `{"started": NAME}` before each test, and
-            `{"name", "result", "seen"}` after it. A result is `holds`, `broken`, `unchecked`
-            (there is nothing to check it on) or `skipped` (it does not apply).
+            `{"name", "result", "seen", "mend"}` after it. A result is `holds`, `broken`,
+            `unchecked` (there is nothing to check it on) or `skipped` (it does not apply).
+            `{"problem": text}` comes when the tests themselves cannot be run.
     """
 
     def __init__(self, only: Iterable[str], findings: Path | None) -> None:
@@ -40,6 +42,14 @@ class RuleReporter:
             rules=[asdict(rule) | {"tests": names.count(name)} for name, rule in chosen.items()]
         )
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            lines = report.longreprtext.splitlines()
+            self.write(problem=" ".join(line[1:].strip() for line in lines if line[:1] == "E"))
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.write(problem=excinfo.exconly())
+
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if rule := rule_of(item):
             self.write(started=rule.name)
@@ -51,10 +61,12 @@ class RuleReporter:
         report = yield
         rule = rule_of(item)
         if rule and (call.when == "call" or call.excinfo):
-            result, seen = outcome(call.excinfo.value if call.excinfo else None)
-            self.write(name=rule.name, result=result, seen=seen)
+            error = call.excinfo.value if call.excinfo else None
+            result, seen = outcome(error)
+            mend = getattr(error, "mend", None) or rule.mend
+            self.write(name=rule.name, result=result, seen=seen, mend=mend)
             if result in ("broken", "unchecked"):
-                parts = asdict(rule) | {"seen": seen}
+                parts = asdict(rule) | {"seen": seen, "mend": mend}
                 labels = ("name", "holds", "seen", "why", "mend")
                 report.longrepr = "\n".join(f"{label:<6}{parts[label]}" for label in labels)
         return report
@@ -76,11 +88,11 @@ def outcome(error: BaseException | None) -> tuple[str, str]:
     """What the end of a test says about its rule, and what the test saw."""
     if error is None:
         return "holds", ""
-    seen = textwrap.shorten(str(error).partition("\nassert ")[0], LONGEST_SEEN, placeholder=" …")
+    told = isinstance(error, (AssertionError, NoModelError, pytest.skip.Exception))
+    text = str(error).partition("\nassert ")[0] if told else described(error)
+    seen = textwrap.shorten(text, LONGEST_SEEN, placeholder=" …")
     if isinstance(error, NoModelError):
         return "unchecked", seen
     if isinstance(error, pytest.skip.Exception):
         return "skipped", seen
-    if isinstance(error, AssertionError):
-        return "broken", seen
-    return "broken", f"{type(error).__name__}: {seen}"
+    return "broken", seen

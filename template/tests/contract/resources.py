@@ -24,6 +24,7 @@ FOUNDATION_MODEL = re.compile(
 )
 NAME = re.compile(r"[\w.-]*\w")
 THREE_LEVELS = re.compile(r"\w+\.\w+\.\w+")
+TABLE_IN_SQL = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+`?(\w+\.\w+\.\w+)\b")
 CATALOGUED = {"vector_search_index", "function", "table"}
 
 
@@ -53,6 +54,7 @@ def resources_in_source(file: Path) -> set[Resource]:
                 named.update(_named(node.arg, text))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             named.update(_models(node.value))
+            named.update(("table", name) for name in TABLE_IN_SQL.findall(node.value))
     return named
 
 

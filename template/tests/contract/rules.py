@@ -21,7 +21,16 @@ def rule(name: str, holds: str, *, why: str, mend: str) -> pytest.MarkDecorator:
 
 
 class BrokenRuleError(AssertionError):
-    """A rule is broken in a way that an `assert` does not express; says what was seen."""
+    """A rule is broken in a way that an `assert` does not express; says what was seen.
+
+    Args:
+        seen: What was seen.
+        mend: What mends this very case, if the rule's own advice can be bettered.
+    """
+
+    def __init__(self, seen: str, mend: str | None = None) -> None:
+        super().__init__(seen)
+        self.mend = mend
 
 
 class NoModelError(Exception):

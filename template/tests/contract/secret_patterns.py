@@ -14,6 +14,10 @@ SHAPES = {
     "a token of GitHub": r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{22,})",
     "a token of GitLab": r"\bglpat-[\w-]{20,}",
     "a token of Hugging Face": r"\bhf_[A-Za-z0-9]{30,}",
+    "a key of Groq, Tavily, LangSmith or xAI": r"\b(?:gsk_|tvly-|lsv2_|xai-)[\w-]{20,}",
+    "a token of PyPI or npm": r"\b(?:pypi-|npm_)[\w-]{30,}",
+    "a key of Stripe or SendGrid": r"\b(?:[rs]k_live_\w{16,}|SG\.[\w-]{16,}\.[\w-]{16,})",
+    "a key of Azure": r"(?i)\b(?:AccountKey|SharedAccessKey|sig)=[\w+/%]{30,}",
     "a token of Slack": r"\bxox[abprs]-[\w-]{10,}",
     "a key of AWS": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "a key of Google": r"\bAIza[\w-]{35}",
@@ -21,17 +25,28 @@ SHAPES = {
     "a JSON Web Token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
     "a password in a URL": r"\b\w+://[^/\s:@]+:[^/\s:@{}$<>]{6,}@",
     "a value named like a credential": (
-        r"(?i)(?:password|secret|token|api_?key)[\"']?\s*(?:[:=]\s*[\"']|:\s+)"
-        r"(?=[\w+/=-]*\d)(?=[\w+/=-]*[a-z])[\w+/=-]{24,}"
+        r"(?i)(?:password|secret|token|api_?key|access_?key|credential)\w*[\"']?"
+        r"\s*(?:[:=]\s*[\"']|:\s+|(?<=[A-Z])=)(?=[\w+/=.-]*\d)(?=[\w+/=.-]*[a-z])[\w+/=.-]{20,}"
     ),
+    "a password": (
+        r"(?i)(?:password|passwd|pwd)[\"']?\s*[:=]\s*[\"']"
+        r"(?=[^\"'\s{}<>$]*\d)[^\"'\s{}<>$]{6,}"
+    ),
+    "a bearer token": r"(?i)\bbearer (?=[\w.+/=-]*\d)[\w.+/=-]{20,}",
 }
+# Files that hold credentials and nothing else.
+SECRET_FILES = re.compile(
+    r"\.env|\.netrc|\.pgpass|\.databrickscfg|id_(rsa|ed25519|ecdsa)|.*\.(pem|key|p12|pfx)"
+)
 LARGEST_TEXT = 1_000_000
 
 
 def secrets_below(folder: Path) -> Iterator[str]:
     """Say where something below a folder looks like a credential, without repeating it."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.stat().st_size <= LARGEST_TEXT:
+        if SECRET_FILES.fullmatch(path.name):
+            yield f"{path.relative_to(folder).as_posix()} is a file for credentials"
+        elif path.is_file() and path.stat().st_size <= LARGEST_TEXT:
             text = path.read_text(encoding="utf-8", errors="replace")
             for number, line in enumerate(text.splitlines(), start=1):
                 if found := _secret_in(line):

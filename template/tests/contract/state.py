@@ -1,5 +1,6 @@
 """What an agent keeps: on its instance, its classes and in its modules."""
 
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -23,14 +24,12 @@ def state_of(instance: Any, model: Path) -> dict[str, str]:
         A description for each place, such as `{"Agent.limits[0]": "3"}`. What belongs to other
         packages is described by its identity.
     """
-    own = {name for name, module in sys.modules.items() if _is_below(module, model)}
-    walk = _Walk(own | {type(instance).__module__})
+    own = {name: one for name, one in sys.modules.items() if _is_below(one, model)}
+    walk = _Walk({*own, type(instance).__module__})
     state = dict(walk.values(type(instance).__name__, instance, 0))
-    for name in sorted(own):
-        for key, value in list(vars(sys.modules[name]).items()):
-            state.update(walk.values(f"{name}.{key}", value, 0))
-    for key, value in list(getattr(type(instance).predict, "__globals__", {}).items()):
-        state.update(walk.values(f"agent.{key}", value, 0))
+    for module in own.values():
+        for key, value in list(vars(module).items()):
+            state.update(walk.values(f"{Path(str(module.__file__)).name}: {key}", value, 0))
     return state
 
 
@@ -47,7 +46,7 @@ class _Walk:
 
     def values(self, place: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
         """Describe a value and what it holds."""
-        name = place.rpartition(".")[2]
+        name = re.split(r"[. ]", place)[-1]
         if (name.startswith("__") and name.endswith("__")) or depth > DEEPEST:
             return
         yield place, self._describe(value)

@@ -13,6 +13,35 @@ from .subject import LoadedAgent, Request, Subject
 
 HELLO = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
 PATIENCE = 20  # seconds
+# What the items of a conversation are called, by the word that each of them holds.
+KINDS = {
+    "acorn": "the system message",
+    "bramble": "the first user message",
+    "clover": "the call of a tool",
+    "dahlia": "the output of a tool",
+    "elder": "the agent's own answer",
+    "fennel": "the last user message",
+}
+WORDS = list(KINDS)
+CONVERSATION: list[Any] = [
+    {"role": "system", "content": "Mind the acorn."},
+    {"role": "user", "content": "What about the bramble?"},
+    {
+        "type": "function_call",
+        "id": "fc_1",
+        "call_id": "call_1",
+        "name": "a_tool_of_before",
+        "arguments": '{"of": "clover"}',
+    },
+    {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
+    {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "It is the elder.", "annotations": []}],
+    },
+    {"role": "user", "content": [{"type": "input_text", "text": "And the fennel?"}]},
+]
 
 
 class Outcome:
@@ -34,6 +63,24 @@ class Outcome:
         """Whether there is an answer or an error, after waiting for it."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+
+@rule(
+    "whole-conversation",
+    "The LLM is told everything that the request holds, in its order.",
+    why="A client sends the whole conversation with every turn, since the agent keeps none: what "
+    "is left out of it the agent has forgotten.",
+    mend="Hand all items of `request.input` to the LLM, with `to_messages`: messages of all "
+    "roles, calls and their outputs.",
+)
+def test_whole_conversation(agent: Subject, asked: Asked) -> None:
+    asked.use("demo")
+    agent.predict({"input": CONVERSATION})
+    asked.skip_unless_asked()
+    places = [asked.last.find(word) for word in WORDS]
+    forgotten = [word for word, place in zip(WORDS, places, strict=True) if place < 0]
+    assert not forgotten, f"The LLM was not told {', '.join(KINDS[one] for one in forgotten)}."
+    assert places == sorted(places), "The LLM was told the conversation in another order."
 
 
 @rule(
@@ -102,12 +149,11 @@ def test_bounded_rounds(agent: Subject, example: Request, asked: Asked) -> None:
 )
 def test_side_by_side(agent: Subject, model_path: Path, asked: Asked) -> None:
     asked.use("hang")
-    patient = LoadedAgent(model_path, {"llm_timeout_seconds": 5, "llm_max_retries": 0})
+    patient = LoadedAgent(model_path, {"llm_timeout_seconds": 10, "llm_max_retries": 0})
     waiting = Outcome(patient.predict, HELLO)
     while not asked.times and not waiting.ended(0.05):
         pass
     asked.skip_unless_asked()
     asked.use("demo")
-    other = Outcome(patient.predict, HELLO)
-    while not other.ended(0.05):
-        assert not waiting.ended(0), "A second request was answered only when the first one ended."
+    Outcome(patient.predict, HELLO).ended()
+    assert not waiting.ended(0), "A second request was answered only when the first one had ended."

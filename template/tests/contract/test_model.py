@@ -24,11 +24,12 @@ from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
 from .conftest import PACKAGE, ROOT
+from .errors import described, mend_for
 from .imports import entry_of, foreign_imports, is_of_repository, source_files
 from .resources import resources_in_settings, resources_in_source
 from .rules import BrokenRuleError, rule
 from .secret_patterns import secrets_below
-from .subject import Item, Request, Subject, instance_of
+from .subject import Item, LoadedAgent, Request
 
 PICKLES = {".pkl", ".pickle", ".cloudpickle", ".dill", ".joblib"}
 KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
@@ -46,7 +47,9 @@ def test_accepted(
     if url or given_model:
         pytest.skip("The agent is logged already.")
     logged = request.getfixturevalue("logged")
-    assert not isinstance(logged, BaseException), f"{type(logged).__name__}: {logged}"
+    if isinstance(logged, BaseException):
+        seen = described(logged)
+        raise BrokenRuleError(seen, mend_for(seen)) from logged
 
 
 @rule(
@@ -139,11 +142,11 @@ def test_models_from_code(model: Model, model_path: Path) -> None:
     mend="Derive the agent's class from mlflow.pyfunc.ResponsesAgent, and give `set_model` an "
     "instance of it.",
 )
-def test_base_class(agent: Subject) -> None:
-    instance = instance_of(agent)
-    bases = ", ".join(base.__name__ for base in type(instance).__mro__[1:-1])
-    assert isinstance(instance, ResponsesAgent), (
-        f"It is a {type(instance).__name__}, derived from {bases or 'nothing'}."
+def test_base_class(loaded: LoadedAgent) -> None:
+    kind = type(loaded.instance)
+    bases = ", ".join(base.__name__ for base in kind.__mro__[1:-1])
+    assert issubclass(kind, ResponsesAgent), (
+        f"It is a {kind.__name__}, derived from {bases or 'nothing'}."
     )
 
 
@@ -167,16 +170,23 @@ def test_no_secrets(model_path: Path) -> None:
     mend="Pass `pip_requirements=locked_requirements()` to log_model, and run `uv sync`.",
 )
 def test_pinned_requirements(model_path: Path, requirements: dict[str, Requirement]) -> None:
-    for line in requirement_lines(model_path):
-        assert not line.startswith("-"), f"`{line}` pins nothing."
     assert requirements.keys() & {"mlflow", "mlflow-skinny"}, "MLflow is not among them."
-    for name, requirement in requirements.items():
-        assert not requirement.url, f"{requirement} is not a released version."
-        pins = [one.version for one in requirement.specifier if one.operator == "=="]
-        is_pinned = len(pins) == 1 and "*" not in pins[0]
-        assert is_pinned, f"{requirement} is not pinned."
-        installed = installed_version(name)
-        assert installed in (None, pins[0]), f"{requirement}, but {installed} is installed."
+    problems = [f"`{one}` pins nothing" for one in requirement_lines(model_path) if one[0] == "-"]
+    problems += [problem for one in requirements.values() if (problem := problem_with_pin(one))]
+    assert not problems, f"{'; '.join(problems)}."
+
+
+def problem_with_pin(requirement: Requirement) -> str:
+    """Why a requirement does not give what is installed here; nothing when it does."""
+    if requirement.url:
+        return f"{requirement} is no released version"
+    pins = [one.version for one in requirement.specifier if one.operator == "=="]
+    if len(pins) != 1 or "*" in pins[0]:
+        return f"{requirement} is not pinned"
+    installed = installed_version(requirement.name)
+    if installed not in (None, pins[0]):
+        return f"{requirement}, but {installed} is installed"
+    return ""
 
 
 @rule(
@@ -192,10 +202,12 @@ def test_covered_imports(
 ) -> None:
     installed = with_dependencies(requirements)
     distributions = packages_distributions()
+    missing = []
     for package, file in foreign_imports(entry_of(model, model_path), model_path / "code").items():
         providers = {canonicalize_name(name) for name in distributions.get(package, [package])}
-        own = is_of_repository(package, ROOT)
-        assert own or providers & installed, f"{file} imports {package}."
+        if not providers & installed and not is_of_repository(package, ROOT):
+            missing.append(f"{file} imports {package}")
+    assert not missing, f"{'; '.join(missing)}."
 
 
 @rule(
@@ -215,8 +227,9 @@ def test_declared_resources(model: Model, model_path: Path) -> None:
     assert not missing, f"Not declared: {', '.join(f'{kind} {name}' for kind, name in missing)}."
 
 
-def declared_in(listed: dict[str, Any]) -> set[tuple[str, str]]:
+def declared_in(listed: Any) -> set[tuple[str, str]]:
     """The kind and name of each resource that an MLmodel file lists."""
+    assert isinstance(listed, dict), f"The resources are no resource objects: {listed}."
     kinds = listed.get("databricks", {})
     return {(kind, one["name"]) for kind, names in kinds.items() for one in names}
 

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from .conftest import Asked
-from .rules import BrokenRuleError, NoModelError, rule
+from .rules import BrokenRuleError, rule
 from .serving import serving
 from .subject import Request, ServedAgent, Subject, instance_of, text_of
 
@@ -34,10 +34,7 @@ def served(agent: Subject) -> Iterator[ServedAgent]:
     if isinstance(agent, ServedAgent):
         yield agent
         return
-    instance = instance_of(agent)
-    if not callable(getattr(instance, "predict_stream", None)):
-        raise NoModelError("There is no agent to serve; the rule `base-class` says why.")
-    with serving(instance) as url:
+    with serving(instance_of(agent)) as url:
         yield ServedAgent(url)
 
 

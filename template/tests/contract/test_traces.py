@@ -1,11 +1,12 @@
 """Rules about traces: what MLflow shows of a request, and what evaluations read."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import mlflow
 import pytest
-from mlflow.entities import SpanType, Trace
+from mlflow.entities import SpanType, Trace, TraceState
 
 from .rules import rule
 from .subject import Request, Subject, instance_of
@@ -41,10 +42,14 @@ def test_one_trace(
     monkeypatch.setenv("AGENT_LLM", "offline:/tools")
     traces = new_traces(lambda: list(getattr(agent, method)(example)))
     assert len(traces) == 1, f"It made {len(traces)} traces."
+    assert traces[0].info.state == TraceState.OK, f"The trace ended as {traces[0].info.state}."
     (root,) = (span for span in traces[0].data.spans if span.parent_id is None)
     name = {"predict": "predict", "stream": "predict_stream"}[method]
     assert root.name == name, f"The root is named {root.name!r}, not {name!r}."
     assert root.span_type == SpanType.AGENT, f"The root is a span of the type {root.span_type}."
-    assert root.inputs, "The root has no input."
+    said = example["input"][-1]["content"]
+    assert json.dumps(said) in json.dumps(root.inputs), (
+        f"The root's input is {root.inputs!r}, without what the user said."
+    )
     output = root.outputs.get("output") if isinstance(root.outputs, dict) else None
     assert output, f"The root's output is {root.outputs!r}, with no list of items."

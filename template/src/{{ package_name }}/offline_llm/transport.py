@@ -29,7 +29,9 @@ class OfflineTransport(httpx.BaseTransport):
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
             return httpx.Response(200, headers=headers, content=_events(body, reply))
-        return httpx.Response(200, json=_completion(model, reply))
+        whole = json.dumps(_completion(model, reply)).encode()
+        content = whole[: len(whole) // 2] if reply.cut else whole
+        return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
 
 
 def _error(status: int, message: str) -> httpx.Response:
