@@ -5,6 +5,7 @@ came from, and a file for what was seen: a JSON object with the fields of `Seen`
 """
 
 import json
+import logging
 import os
 import sys
 import time
@@ -39,7 +40,11 @@ class Seen:
 
 
 class Watch:
-    """An audit hook that notes the files and the connections that a model opens."""
+    """An audit hook that notes which files, connections and other people's things a model touches.
+
+    What the libraries of a model do is theirs; only what the model's own code does is noted, and
+    everything that opens a file of the repository or, while importing, a connection.
+    """
 
     def __init__(self, model: Path, repository: Path, seen: Seen) -> None:
         self.model = model
@@ -49,63 +54,72 @@ class Watch:
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[0], (str, bytes)):
-            path = Path(os.path.realpath(os.fsdecode(arguments[0])))
-            if self.is_stray(path):
-                self.seen.files_opened.append(str(path))
-        if event == "socket.getaddrinfo" and self.importing:
+            self.note_file(Path(os.fsdecode(arguments[0])), sys._getframe(1))
+        elif not self.importing:
+            return
+        elif event == "socket.getaddrinfo":
             self.refuse(f"{arguments[0]}:{arguments[1]}")
-        if event == "socket.connect" and self.importing and isinstance(arguments[1], tuple):
-            self.refuse("{}:{}".format(*arguments[1]))
+        elif event == "socket.connect" and isinstance(arguments[1], tuple):
+            self.refuse("{}:{}".format(*arguments[1][:2]))
+        elif event == "os.putenv" and self.is_own(sys._getframe(1)):
+            self.seen.changes_at_import.append(f"{os.fsdecode(arguments[0])} is set")
 
     def refuse(self, address: str) -> None:
         """Note a connection, and let it fail at once instead of after minutes."""
         self.seen.connections_at_import.append(address)
         raise ConnectionRefusedError(f"{address} was called while the model was loaded.")
 
-    def is_stray(self, path: Path) -> bool:
-        """Whether a file belongs to this machine only, and the model's own code opens it."""
+    def note_file(self, named: Path, frame: FrameType) -> None:
+        """Note a file that is of this machine only."""
+        path = Path(os.path.realpath(named))
         if path == PROGRAM or any(map(path.is_relative_to, (self.model, *ENVIRONMENTS))):
-            return False
+            return
         if path.is_relative_to(self.repository):
-            return not _is_imported(sys._getframe(2))
-        opened_by_model = Path(_opener(sys._getframe(2))).is_relative_to(self.model)
-        if not opened_by_model or any(map(path.is_relative_to, SYSTEM)):
-            return False
-        return path.is_file() and path.stat().st_ctime < BEGUN
+            stray = not frame.f_code.co_filename.startswith("<frozen importlib")
+        else:
+            stray = self.is_own(frame) and _is_of_machine(named)
+        if stray:
+            self.seen.files_opened.append(str(named))
+
+    def is_own(self, frame: FrameType) -> bool:
+        """Whether the model's own code does something, by way of Python's library or directly."""
+        library = str(Path(os.__file__).parent)
+        for name in _files_of_calls(frame):
+            if "site-packages" in name or not name.startswith((library, "<frozen")):
+                return Path(name).is_relative_to(self.model)
+        return False
 
 
-def _frames(frame: FrameType | None) -> Iterator[str]:
+def _files_of_calls(frame: FrameType | None) -> Iterator[str]:
+    """The files of the code that is running, from the inside out."""
     while frame:
         yield frame.f_code.co_filename
         frame = frame.f_back
 
 
-def _is_imported(frame: FrameType) -> bool:
-    """Whether a file is opened by Python's own import."""
-    return next(_frames(frame)).startswith("<frozen importlib")
+def _is_of_machine(path: Path) -> bool:
+    """Whether a path is looked for in the current folder, or was there before this process."""
+    if not path.is_absolute():
+        return True
+    in_system = any(map(path.is_relative_to, SYSTEM))
+    return path.is_file() and path.stat().st_ctime < BEGUN and not in_system
 
 
-def _opener(frame: FrameType) -> str:
-    """The file of the code that opens something, by way of Python's own library or not."""
-    library = str(Path(os.__file__).parent)
-    for name in _frames(frame):
-        own = name.startswith(library) and "site-packages" not in name
-        if not own and not name.startswith("<frozen"):
-            return name
-    return ""
-
-
-def count_set_model(seen: Seen) -> None:
-    """Note what `set_model` is given, each time."""
+def listen_to_mlflow(seen: Seen) -> None:
+    """Note what `set_model` is given, each time, and whether tracing is switched off."""
     set_model = mlflow.models.set_model
 
-    def counted(model: Any) -> None:
+    def noted_set_model(model: Any) -> None:
         seen.set_model_calls.append(type(model).__name__)
         set_model(model)
 
+    def noted_disable() -> None:
+        seen.changes_at_import.append("MLflow's tracing is off")
+
     # Whichever of the two an agent imports it from.
     for module in (mlflow.models, mlflow.models.model):
-        vars(module)["set_model"] = counted
+        vars(module)["set_model"] = noted_set_model
+    vars(mlflow.tracing)["disable"] = noted_disable
 
 
 def state_of_process() -> dict[str, Any]:
@@ -116,6 +130,8 @@ def state_of_process() -> dict[str, Any]:
         "MLflow's experiment": os.environ.get("MLFLOW_EXPERIMENT_ID"),
         "MLflow's active run": getattr(mlflow.active_run(), "info", None) and "a run",
         "the working folder": str(Path.cwd()),
+        "the level of all logs": logging.getLogger().level,
+        "the handlers of all logs": [str(one) for one in logging.getLogger().handlers],
     }
 
 
@@ -147,7 +163,7 @@ def described(error: BaseException, model: Path) -> str:
 def main(model_path: Path, repository: Path, result: Path) -> None:
     seen = Seen()
     mlflow.tracing.disable()  # a trace would need a store, and making one takes long
-    count_set_model(seen)
+    listen_to_mlflow(seen)
     before = state_of_process()
     watch = Watch(model_path, repository, seen)
     sys.addaudithook(watch)
@@ -155,8 +171,8 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         model = mlflow.pyfunc.load_model(str(model_path))
         watch.importing = False
         after = state_of_process()
-        seen.changes_at_import = [
-            f"{name} is now {after[name]!r}" for name in before if before[name] != after[name]
+        seen.changes_at_import += [
+            f"{name} is {after[name]!r}" for name in before if before[name] != after[name]
         ]
         example = json.loads((model_path / "input_example.json").read_text(encoding="utf-8"))
         model.predict(example)

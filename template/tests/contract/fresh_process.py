@@ -27,7 +27,9 @@ def answer_in_fresh_process(model: Path, repository: Path, folder: Path) -> Fres
     """Load a model in a new process in `folder`, and ask it its own input example."""
     result = folder / "seen.json"
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    own = {name: str(folder) for name in ("HOME", "TMPDIR", "TEMP", "TMP")}
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    own = {name: str(temporary) for name in ("HOME", "TMPDIR", "TEMP", "TMP")}
     settings = {"AGENT_LLM": "offline:/demo", "MLFLOW_DISABLE_TELEMETRY": "true"}
     try:
         process = subprocess.run(

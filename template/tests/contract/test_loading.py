@@ -6,10 +6,11 @@ import pytest
 from mlflow.models import Model
 
 from .conftest import ROOT
-from .errors import mend_for
+from .errors import described, mend_for
 from .fresh_process import FreshAnswer, answer_in_fresh_process
 from .imports import entry_of, foreign_imports, is_of_repository
 from .rules import BrokenRuleError, NoModelError, rule
+from .subject import LoadedAgent
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,22 @@ def fresh(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> FreshAn
 def test_fresh_process(fresh: FreshAnswer) -> None:
     if fresh.error:
         raise BrokenRuleError(f"It did not answer: {fresh.error}", mend_for(fresh.error))
+
+
+@rule(
+    "loads-again",
+    "The model can be loaded where it was loaded before.",
+    why="Evaluations, notebooks and these tests load a model several times in one process.",
+    mend="Register nothing under a fixed name and keep nothing open at import; what fails the "
+    "second time belongs into a function.",
+)
+def test_loads_again(model_path: Path, fresh: FreshAnswer) -> None:
+    if fresh.error:
+        raise NoModelError("The model does not answer; the rule `fresh-process` says why.")
+    try:
+        LoadedAgent(model_path)
+    except (Exception, SystemExit) as error:
+        raise BrokenRuleError(described(error)) from error
 
 
 @rule(
@@ -56,24 +73,24 @@ def test_packaged_code(model: Model, model_path: Path, fresh: FreshAnswer) -> No
 )
 def test_packaged_files(fresh: FreshAnswer) -> None:
     strays = dict.fromkeys(fresh.seen.files_opened)
-    assert not strays, f"Opened outside the model: {', '.join(strays)}."
+    assert not strays, f"Looked for outside the model: {', '.join(strays)}."
     if fresh.error:
         raise NoModelError("The model does not answer; the rule `fresh-process` says why.")
 
 
 @rule(
     "quiet-import",
-    "Loading the model calls nobody, and leaves MLflow and the working folder as they were.",
-    why="A server loads the model before it has a network or a login, and traces to its own "
-    "store: an agent that sets another one sends the traces of its users away.",
+    "Loading the model calls nobody, and leaves MLflow, logs and the process as they were.",
+    why="A server loads the model before it has a network or a login, and chose its own store, "
+    "logs and variables: an agent that sets others sends the traces of its users away.",
     mend="Take the call out of the code that runs at import: connect when a request is answered, "
-    "and choose MLflow's store where the agent is started, not in the agent.",
+    "and set up MLflow, logs and variables where the agent is started, not in the agent.",
 )
 def test_quiet_import(fresh: FreshAnswer) -> None:
     called = dict.fromkeys(fresh.seen.connections_at_import)
     assert not called, f"It called {', '.join(called)}."
-    changes = fresh.seen.changes_at_import
-    assert not changes, f"Afterwards, {'; '.join(changes)}."
+    changes = dict.fromkeys(fresh.seen.changes_at_import)
+    assert not changes, f"Afterwards {'; '.join(changes)}."
     if fresh.error:
         raise NoModelError("The model does not answer; the rule `fresh-process` says why.")
 
