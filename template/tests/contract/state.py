@@ -1,9 +1,11 @@
 """What an agent keeps: on its instance, its classes and in its modules."""
 
+import os
 import re
 import sys
 from collections import deque
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -27,6 +29,7 @@ def state_of(instance: Any, model: Path) -> dict[str, str]:
     own = {name: one for name, one in sys.modules.items() if _is_below(one, model)}
     walk = _Walk({*own, type(instance).__module__})
     state = dict(walk.values(type(instance).__name__, instance, 0))
+    state |= {f"the variable {name}": value for name, value in os.environ.items()}
     for module in own.values():
         for key, value in list(vars(module).items()):
             state.update(walk.values(f"{Path(str(module.__file__)).name}: {key}", value, 0))
@@ -59,6 +62,8 @@ class _Walk:
     def _describe(self, value: Any) -> str:
         if isinstance(value, PLAIN):
             return repr(value)
+        if isinstance(value, ContextVar):
+            return repr(value.get(None))
         if isinstance(value, (dict, list, set, deque, bytearray)):
             return f"{type(value).__name__} of {len(value)} at {id(value)}"
         return f"{type(value).__name__} at {id(value)}"

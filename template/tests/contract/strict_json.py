@@ -15,7 +15,10 @@ def problems_with_json(value: Any, where: str = "") -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for index, inner in enumerate(value):
             yield from problems_with_json(inner, f"{where}[{index}]")
+    elif isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            yield f"{where} holds half a character, which is no Unicode text"
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{where} is {value}"
-    elif type(value) not in (str, int, float, bool, type(None)):
+    elif type(value) not in (int, float, bool, type(None)):
         yield f"{where} is a {type(value).__name__}"

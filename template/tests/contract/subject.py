@@ -20,6 +20,7 @@ Item = dict[str, Any]
 Event = dict[str, Any]
 
 TOKEN_VARIABLE = "AGENT_TOKEN"
+EXAMPLE = "input_example.json"
 
 
 class RefusedError(Exception):
@@ -32,10 +33,15 @@ class RefusedError(Exception):
 
 
 class Subject(Protocol):
-    """An agent that can be asked; each method takes a request as JSON has it."""
+    """An agent that can be asked; each method takes a request as JSON has it.
+
+    An agent may insist on the `custom_inputs` of its input example, so every request gets them
+    that brings none of its own; a request with None for them is asked without any.
+    """
 
     # How many requests may come at once without anybody having to pay for it.
     crowd: int
+    example: Request
 
     def predict(self, request: Request) -> Answer:
         """The whole answer: `output`, a list of items, and perhaps `custom_outputs`."""
@@ -53,6 +59,7 @@ class LoadedAgent:
 
     def __init__(self, path: Path, settings: dict[str, Any] | None = None) -> None:
         _forget_code_of(path)
+        self.example: Request = json.loads((path / EXAMPLE).read_text(encoding="utf-8"))
         self.model: PyFuncModel = mlflow.pyfunc.load_model(str(path), model_config=settings)
 
     @property
@@ -64,11 +71,11 @@ class LoadedAgent:
             return self.model.unwrap_python_model()
 
     def predict(self, request: Request) -> Answer:
-        answer: Any = self.model.predict(request)
+        answer: Any = self.model.predict(complete(request, self.example))
         return answer
 
     def stream(self, request: Request) -> Iterator[Event]:
-        events: Any = self.model.predict_stream(request)
+        events: Any = self.model.predict_stream(complete(request, self.example))
         return iter(events)
 
 
@@ -80,7 +87,8 @@ class ServedAgent:
 
     crowd = 8
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, example: Request) -> None:
+        self.example = example
         self.url = url.rstrip("/")
         self.token = os.environ.get(TOKEN_VARIABLE)
         self.has_one_route = self.url.endswith(("/invocations", "/responses"))
@@ -98,13 +106,13 @@ class ServedAgent:
         return self.http.post(self.route(route), content=content, headers=headers)
 
     def predict(self, request: Request) -> Answer:
-        response = self.post(request)
+        response = self.post(complete(request, self.example))
         if response.status_code != httpx.codes.OK:
             raise RefusedError(response.status_code, response.text)
         return response.json()
 
     def stream(self, request: Request) -> Iterator[Event]:
-        body = request | {"stream": True}
+        body = complete(request, self.example) | {"stream": True}
         with self.http.stream("POST", self.route("invocations"), json=body) as response:
             if response.status_code != httpx.codes.OK:
                 response.read()
@@ -116,6 +124,12 @@ class ServedAgent:
                     if "error" in event and "type" not in event:
                         raise RefusedError(response.status_code, data)
                     yield event
+
+
+def complete(request: Request, example: Request) -> Request:
+    """A request with the `custom_inputs` of the example, unless it says otherwise."""
+    usual = {"custom_inputs": example.get("custom_inputs")}
+    return {key: value for key, value in (usual | request).items() if value is not None}
 
 
 def instance_of(agent: Subject) -> Any:
@@ -135,7 +149,11 @@ def output_of(agent: Subject, request: Request) -> list[Item]:
 
 def done_items(events: list[Event]) -> list[Item]:
     """The items that a stream finished, in their order."""
-    return [event["item"] for event in events if event.get("type") == "response.output_item.done"]
+    done = [event for event in events if event.get("type") == "response.output_item.done"]
+    for event in done:
+        if not isinstance(event.get("item"), dict):
+            raise BrokenRuleError(f"A done event holds no item: {event}.")
+    return [event["item"] for event in done]
 
 
 def text_of(item: Item) -> str:

@@ -18,7 +18,6 @@ from .strict_json import problems_with_json
 from .subject import Item, Request, Subject, instance_of, output_of, text_of
 
 HELLO = {"role": "user", "content": "Hello, who are you?"}
-HELLO_REQUEST = {"input": [HELLO]}
 TOOL_CALL = {
     "type": "function_call",
     "id": "fc_1",
@@ -65,6 +64,7 @@ REQUESTS: dict[str, Request] = {
     "reasoning of before": {"input": [HELLO, REASONING, ANSWER, HELLO]},
     "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO]},
     "a developer message": {"input": [{"role": "developer", "content": "Be brief."}, HELLO]},
+    "no custom_inputs": {"input": [HELLO], "custom_inputs": None},
     "custom_inputs": {"input": [HELLO], "custom_inputs": {"tenant": "a", "limits": [1, 2]}},
     "empty custom_inputs": {"input": [HELLO], "custom_inputs": {}},
     "context": {"input": [HELLO], "context": {"conversation_id": "c-1", "user_id": "u-1"}},
@@ -94,10 +94,19 @@ EVERY_REQUEST = rule(
 )
 
 
+# What only a mistake raises; anything else may be said on purpose to who sends the wrong thing.
+MISTAKES = (AttributeError, AssertionError, LookupError, NameError, TypeError, SystemExit)
+
+
 @EVERY_REQUEST
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_every_request(agent: Subject, kind: str) -> None:
-    output = answer_to(agent, REQUESTS[kind], f"With {kind}")
+    try:
+        output = answer_to(agent, REQUESTS[kind], f"With {kind}")
+    except BrokenRuleError as error:
+        if "custom_inputs" in kind and not isinstance(error.__cause__, MISTAKES):
+            return
+        raise
     assert any(map(text_of, output)), f"A request with {kind} got no text."
 
 

@@ -1,18 +1,16 @@
 """Rules about what happens when the LLM behind the agent fails, hangs or never stops."""
 
-from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from .conftest import Asked
+from .patience import PATIENCE, Outcome
 from .rules import BrokenRuleError, rule
 from .subject import LoadedAgent, Request, Subject
 
 HELLO = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
-PATIENCE = 20  # seconds
 # What the items of a conversation are called, by the word that each of them holds.
 KINDS = {
     "acorn": "the system message",
@@ -42,27 +40,6 @@ CONVERSATION: list[Any] = [
     },
     {"role": "user", "content": [{"type": "input_text", "text": "And the fennel?"}]},
 ]
-
-
-class Outcome:
-    """What asking an agent came to, in a thread of its own, after at most `PATIENCE`."""
-
-    def __init__(self, ask: Callable[[Request], Any], request: Request) -> None:
-        self.answer: Any = None
-        self.error: BaseException | None = None
-        self._thread = Thread(target=self._ask, args=(ask, request), daemon=True)
-        self._thread.start()
-
-    def _ask(self, ask: Callable[[Request], Any], request: Request) -> None:
-        try:
-            self.answer = ask(request)
-        except BaseException as error:
-            self.error = error
-
-    def ended(self, seconds: float = PATIENCE) -> bool:
-        """Whether there is an answer or an error, after waiting for it."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
 
 
 @rule(

@@ -11,7 +11,7 @@ import pytest
 from .conftest import Asked
 from .rules import BrokenRuleError, rule
 from .serving import serving
-from .subject import Request, ServedAgent, Subject, instance_of, text_of
+from .subject import Request, ServedAgent, Subject, complete, instance_of, text_of
 
 HELLO = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
 SINGLE_ROUTE = "A deployed endpoint has one route only."
@@ -35,7 +35,7 @@ def served(agent: Subject) -> Iterator[ServedAgent]:
         yield agent
         return
     with serving(instance_of(agent)) as url:
-        yield ServedAgent(url)
+        yield ServedAgent(url, agent.example)
 
 
 @rule(
@@ -48,7 +48,7 @@ def served(agent: Subject) -> Iterator[ServedAgent]:
 @pytest.mark.parametrize("route", ["invocations", "responses"])
 def test_served_answers(served: ServedAgent, example: Request, route: str) -> None:
     for request in (HELLO, example):
-        response = served.post(request, route)
+        response = served.post(complete(request, served.example), route)
         assert response.status_code == httpx.codes.OK, (
             f"/{route} answered {response.status_code}: {response.text[:500]}"
         )
@@ -72,9 +72,12 @@ def test_openai_client(served: ServedAgent) -> None:
         pytest.skip(SINGLE_ROUTE)
     client = openai.OpenAI(base_url=served.url, api_key=served.token or "none", max_retries=0)
     content: Any = HELLO["input"]
-    answer = client.responses.create(model="agent", input=content)
+    extra = complete({}, served.example)
+    answer = client.responses.create(model="agent", input=content, extra_body=extra)
     assert answer.output_text, f"It read no text in {answer}."
-    with client.responses.create(model="agent", input=content, stream=True) as events:
+    with client.responses.create(
+        model="agent", input=content, stream=True, extra_body=extra
+    ) as events:
         deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
     assert "".join(deltas), "It read no text in the stream."
 
@@ -103,7 +106,7 @@ def test_bad_requests(served: ServedAgent, kind: str) -> None:
 )
 def test_server_errors(served: ServedAgent, asked: Asked) -> None:
     asked.use("fail")
-    response = served.post(HELLO)
+    response = served.post(complete(HELLO, served.example))
     asked.skip_unless_asked()
     assert not INTERNALS.search(response.text), f"It answered {response.text[:500]}"
 

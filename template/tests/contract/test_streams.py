@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from itertools import islice
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from mlflow.pyfunc import ResponsesAgent
@@ -11,6 +11,7 @@ from mlflow.types.responses import ResponsesAgentRequest
 from openai.types.responses import ResponseStreamEvent
 
 from .errors import described
+from .patience import PATIENCE, Outcome
 from .rules import BrokenRuleError, rule
 from .strict_json import problems_with_json
 from .subject import (
@@ -18,6 +19,7 @@ from .subject import (
     Item,
     Request,
     Subject,
+    complete,
     done_items,
     instance_of,
     output_of,
@@ -38,6 +40,11 @@ def events(agent: Subject, example: Request, llm: str) -> list[Event]:
     return list(agent.stream(example))
 
 
+def hello_to(agent: Subject) -> ResponsesAgentRequest:
+    """A request as the agent's methods get it from MLflow."""
+    return ResponsesAgentRequest.model_validate(complete(HELLO, agent.example))
+
+
 @rule(
     "streams",
     "`predict_stream` is there, and yields its events one by one.",
@@ -49,7 +56,7 @@ def test_streams(agent: Subject) -> None:
     kind = type(instance_of(agent))
     implemented = getattr(kind, "predict_stream", None) is not ResponsesAgent.predict_stream
     assert implemented, f"{kind.__name__} does not implement predict_stream."
-    stream = instance_of(agent).predict_stream(ResponsesAgentRequest.model_validate(HELLO))
+    stream = instance_of(agent).predict_stream(hello_to(agent))
     assert inspect.isgenerator(stream), f"predict_stream returns a {type(stream).__name__}."
 
 
@@ -63,19 +70,21 @@ def test_streams(agent: Subject) -> None:
 )
 def test_abandoned_streams(agent: Subject) -> None:
     instance = instance_of(agent)
-    # MLflow's tracing around the method would keep the error for itself.
-    stream_of = inspect.unwrap(type(instance).predict_stream)
-    request = ResponsesAgentRequest.model_validate(HELLO)
-    for count in range(1, 10):
-        stream = stream_of(instance, request)
-        events = list(islice(stream, count))
-        try:
+
+    def leave_early(request: Any) -> list[Event]:
+        # MLflow's tracing around the method would keep the error for itself.
+        stream_of = inspect.unwrap(type(instance).predict_stream)
+        for count in range(1, 10):
+            stream = stream_of(instance, request)
+            list(islice(stream, count))
             stream.close()
-        except Exception as error:
-            raise BrokenRuleError(
-                f"Left after its first {len(events)} events, the stream went on: {described(error)}"
-            ) from error
-    assert list(agent.stream(HELLO)), "Asked again, it streamed nothing."
+        return list(agent.stream(HELLO))
+
+    outcome = Outcome(leave_early, hello_to(agent))
+    assert outcome.ended(), f"After a reader had left, the next one waited for {PATIENCE} s."
+    if outcome.error:
+        raise BrokenRuleError(f"Left by its reader, the stream ended in {described(outcome.error)}")
+    assert outcome.answer, "After a reader had left, the next one got nothing."
 
 
 @rule(
