@@ -15,11 +15,16 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "demo.svg"
 WIDTH = 100
-SESSION = (
-    'uv run weather-agent ask "What time is it in Tokyo?"',
-    "uv run weather-agent log",
-    "uv run weather-agent verify",
-)
+# Commands, and the exit status that each of them must have.
+SESSION = {
+    'uv run weather-agent ask "What time is it in Tokyo?"': 0,
+    "uv run weather-agent log": 0,
+    "uv run weather-agent verify": 0,
+    "sed -i 's/pip_requirements=requirements/pip_requirements=[\"mlflow\"]/' "
+    "src/weather_agent/log_model.py": 0,
+    "uv run weather-agent verify --only task --only pinned-requirements": 1,
+}
+LONGEST = 22  # lines of one command, of which the middle is left out where there are more
 
 
 def main() -> None:
@@ -29,11 +34,12 @@ def main() -> None:
         copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
         subprocess.run([*copy, "--data=project_name=weather-agent", ROOT, folder], check=True)
         subprocess.run(["uv", "sync", "--quiet"], cwd=folder, check=True)
-        PICTURE.write_text(draw([(line, record(line, folder)) for line in SESSION]), "utf-8")
+        session = [(line, record(line, status, folder)) for line, status in SESSION.items()]
+        PICTURE.write_text(draw(session), "utf-8")
     print(f"Drew {PICTURE.relative_to(ROOT)}")
 
 
-def record(line: str, folder: Path) -> str:
+def record(line: str, status: int, folder: Path) -> str:
     """Run a command in a terminal and return what it printed, colours included."""
     printed: list[bytes] = []
 
@@ -44,10 +50,17 @@ def record(line: str, folder: Path) -> str:
     os.environ |= {"COLUMNS": str(WIDTH), "PWD": str(folder)}
     os.environ.pop("VIRTUAL_ENV", None)
     os.chdir(folder)
-    if os.waitstatus_to_exitcode(pty.spawn(shlex.split(line), read)):
+    if os.waitstatus_to_exitcode(pty.spawn(shlex.split(line), read)) != status:
         raise SystemExit(f"{line} failed:\n{b''.join(printed).decode()}")
     text = b"".join(printed).decode().replace("\r\n", "\n")
-    return text.replace(str(folder), "~/weather-agent")
+    return abridged(text.replace(str(folder), "~/weather-agent"))
+
+
+def abridged(text: str) -> str:
+    """Leave out the middle of a long text."""
+    lines = text.rstrip().split("\n")
+    half = LONGEST // 2
+    return text if len(lines) <= LONGEST else "\n".join([*lines[:half], "⋮", *lines[-half:]])
 
 
 def draw(session: list[tuple[str, str]]) -> str:

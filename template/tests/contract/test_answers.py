@@ -83,6 +83,8 @@ REQUESTS: dict[str, Request] = {
 }
 
 
+CANARY = "canary-of-the-contract"
+
 EVERY_REQUEST = rule(
     "every-request",
     "Every kind of Responses request is answered.",
@@ -153,6 +155,10 @@ def test_output_items(agent: Subject, example: Request, llm: str) -> None:
     answer = agent.predict(example)
     problems = list(problems_with_json(answer))
     assert not problems, f"The answer is no strict JSON: {'; '.join(problems)}."
+    failed = answer.get("error") or answer.get("status") not in (None, "completed", "incomplete")
+    assert not failed, (
+        f"It says that it failed: status {answer.get('status')}, error {answer.get('error')}."
+    )
     for item in output_of(agent, example):
         problem = problem_with(item)
         assert not problem, f"An item of the type {item.get('type')!r}: {problem}"
@@ -182,6 +188,21 @@ def problem_with(item: Item) -> str:
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
         )
     return ""
+
+
+@rule(
+    "closed-environment",
+    "Nothing of the environment of the process is in an answer.",
+    why="The environment holds the credentials of the agent; what an answer shows, everybody sees.",
+    mend="Put only what callers may know into texts and `custom_outputs`, value by value.",
+)
+def test_closed_environment(
+    agent: Subject, example: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance_of(agent)
+    monkeypatch.setenv("AGENT_CANARY", CANARY)
+    said = json.dumps([agent.predict(example), list(agent.stream(example))], default=str)
+    assert CANARY not in said, "The value of the variable AGENT_CANARY, set by this test, is in it."
 
 
 @rule(

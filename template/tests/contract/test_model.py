@@ -19,7 +19,7 @@ from mlflow.types.responses import (
     RESPONSES_AGENT_OUTPUT_SCHEMA,
     ResponsesAgentRequest,
 )
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
@@ -171,7 +171,8 @@ def test_no_secrets(model_path: Path) -> None:
 )
 def test_pinned_requirements(model_path: Path, requirements: dict[str, Requirement]) -> None:
     assert requirements.keys() & {"mlflow", "mlflow-skinny"}, "MLflow is not among them."
-    problems = [f"`{one}` pins nothing" for one in requirement_lines(model_path) if one[0] == "-"]
+    lines = requirement_lines(model_path)
+    problems = [f"`{line}` is no released version" for line in lines if not parsed(line)]
     problems += [problem for one in requirements.values() if (problem := problem_with_pin(one))]
     assert not problems, f"{'; '.join(problems)}."
 
@@ -243,8 +244,16 @@ def requirement_lines(model_path: Path) -> list[str]:
 @pytest.fixture
 def requirements(model_path: Path) -> dict[str, Requirement]:
     """The model's requirements by the names of their packages."""
-    lines = (line for line in requirement_lines(model_path) if not line.startswith("-"))
-    return {canonicalize_name(one.name): one for one in map(Requirement, lines)}
+    lines = requirement_lines(model_path)
+    return {canonicalize_name(one.name): one for line in lines if (one := parsed(line))}
+
+
+def parsed(line: str) -> Requirement | None:
+    """A requirement by the name of a package; None for a path or an option of pip."""
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
 
 
 def installed_version(name: str) -> str | None:

@@ -57,7 +57,9 @@ def test_streams(agent: Subject) -> None:
     implemented = getattr(kind, "predict_stream", None) is not ResponsesAgent.predict_stream
     assert implemented, f"{kind.__name__} does not implement predict_stream."
     stream = instance_of(agent).predict_stream(hello_to(agent))
-    assert inspect.isgenerator(stream), f"predict_stream returns a {type(stream).__name__}."
+    assert inspect.isgenerator(stream), (
+        f"predict_stream returns no generator, but this: {type(stream).__name__}."
+    )
 
 
 @rule(
