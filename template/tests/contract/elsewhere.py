@@ -74,8 +74,9 @@ class Watch:
         path = Path(os.path.realpath(named))
         if path == PROGRAM or any(map(path.is_relative_to, (self.model, *ENVIRONMENTS))):
             return
-        if path.is_relative_to(self.repository):
-            stray = not frame.f_code.co_filename.startswith("<frozen importlib")
+        if path.is_relative_to(self.repository) and path.is_file():
+            imported = frame.f_code.co_filename.startswith("<frozen importlib")
+            stray = not imported and ".git" not in path.parts  # MLflow looks for the commit
         else:
             stray = self.is_own(frame) and _is_of_machine(named)
         if stray:

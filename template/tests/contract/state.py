@@ -1,5 +1,6 @@
 """What an agent keeps: on its instance, its classes and in its modules."""
 
+import logging
 import os
 import re
 import sys
@@ -9,6 +10,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
+
+import mlflow
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
 DEEPEST = 6
@@ -30,6 +33,12 @@ def state_of(instance: Any, model: Path) -> dict[str, str]:
     walk = _Walk({*own, type(instance).__module__})
     state = dict(walk.values(type(instance).__name__, instance, 0))
     state |= {f"the variable {name}": value for name, value in os.environ.items()}
+    state |= {
+        "the working folder": str(Path.cwd()),
+        "MLflow's store": mlflow.get_tracking_uri(),
+        "MLflow's active run": str(mlflow.active_run()),
+        "the level of all logs": str(logging.getLogger().level),
+    }
     for module in own.values():
         for key, value in list(vars(module).items()):
             state.update(walk.values(f"{Path(str(module.__file__)).name}: {key}", value, 0))
