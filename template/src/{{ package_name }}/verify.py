@@ -17,7 +17,7 @@ from .project import ROOT, ProjectError, require_checkout
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
-GROUPS = ("model", "loading", "answers", "streams", "llm", "traces", "server", "source")
+GROUPS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source")
 LONGEST_SILENCE = 90  # seconds in which no test ends, after which the agent is taken to hang
 
 

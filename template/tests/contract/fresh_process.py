@@ -23,27 +23,39 @@ class FreshAnswer:
     error: str = ""
 
 
-def answer_in_fresh_process(model: Path, repository: Path, folder: Path) -> FreshAnswer:
-    """Load a model in a new process in `folder`, and ask it its own input example."""
-    result = folder / "seen.json"
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    temporary = folder / "tmp"
-    temporary.mkdir()
-    own = {name: str(temporary) for name in ("HOME", "TMPDIR", "TEMP", "TMP")}
-    settings = {"AGENT_LLM": "offline:/demo", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    try:
-        process = subprocess.run(
-            [sys.executable, PROGRAM, model, repository, result],
+class FreshProcess:
+    """A new process that loads a model and asks it its own input example, while others go on.
+
+    Args:
+        model: The folder of the model.
+        repository: The folder of the repository that the model came from.
+        folder: An empty folder to run in.
+    """
+
+    def __init__(self, model: Path, repository: Path, folder: Path) -> None:
+        self._result = folder / "seen.json"
+        temporary = folder / "tmp"
+        temporary.mkdir()
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        own = {name: str(temporary) for name in ("HOME", "TMPDIR", "TEMP", "TMP")}
+        settings = {"AGENT_LLM": "offline:/demo", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self._process = subprocess.Popen(
+            [sys.executable, PROGRAM, model, repository, self._result],
             cwd=folder,
             env=kept | own | settings,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-    except subprocess.TimeoutExpired:
-        return FreshAnswer(error=f"It was still busy after {PATIENCE} s.")
-    seen = Seen(**json.loads(result.read_text(encoding="utf-8"))) if result.exists() else Seen()
-    ended = f"The process ended with status {process.returncode}."
-    return FreshAnswer(seen, "" if seen.answered else seen.error or ended)
+
+    def answer(self) -> FreshAnswer:
+        """What the model did, once the process has ended."""
+        try:
+            status = self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return FreshAnswer(error=f"It was still busy after {PATIENCE} s.")
+        if not self._result.exists():
+            return FreshAnswer(error=f"The process ended with status {status}.")
+        seen = Seen(**json.loads(self._result.read_text(encoding="utf-8")))
+        return FreshAnswer(seen, "" if seen.answered else seen.error)

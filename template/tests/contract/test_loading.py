@@ -7,16 +7,16 @@ from mlflow.models import Model
 
 from .conftest import ROOT
 from .errors import described, mend_for
-from .fresh_process import FreshAnswer, answer_in_fresh_process
+from .fresh_process import FreshAnswer, FreshProcess
 from .imports import entry_of, foreign_imports, is_of_repository
 from .rules import BrokenRuleError, NoModelError, rule
 from .subject import LoadedAgent
 
 
 @pytest.fixture(scope="module")
-def fresh(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> FreshAnswer:
+def fresh(fresh_process: FreshProcess) -> FreshAnswer:
     """What the model did in a new process."""
-    return answer_in_fresh_process(model_path, ROOT, tmp_path_factory.mktemp("elsewhere"))
+    return fresh_process.answer()
 
 
 @rule(
