@@ -149,6 +149,14 @@ def modules_outside(model: Path, repository: Path) -> list[str]:
     )
 
 
+def request_for(model: Path) -> Any:
+    """The input example of a model, or a greeting where it has none."""
+    path = model / "input_example.json"
+    if not path.exists():
+        return {"input": [{"role": "user", "content": "Hello, who are you?"}]}
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def described(error: BaseException, model: Path) -> str:
     """Name an error, what it says, and the line of the model's code it comes from."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -175,9 +183,9 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         seen.changes_at_import += [
             f"{name} is {after[name]!r}" for name in before if before[name] != after[name]
         ]
-        example = json.loads((model_path / "input_example.json").read_text(encoding="utf-8"))
-        model.predict(example)
-        list(model.predict_stream(example))
+        request = request_for(model_path)
+        model.predict(request)
+        list(model.predict_stream(request))
         seen.answered = True
     except (Exception, SystemExit) as error:
         seen.error = described(error, model_path)

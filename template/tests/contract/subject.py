@@ -20,7 +20,6 @@ Item = dict[str, Any]
 Event = dict[str, Any]
 
 TOKEN_VARIABLE = "AGENT_TOKEN"
-EXAMPLE = "input_example.json"
 
 
 class RefusedError(Exception):
@@ -59,7 +58,7 @@ class LoadedAgent:
 
     def __init__(self, path: Path, settings: dict[str, Any] | None = None) -> None:
         _forget_code_of(path)
-        self.example: Request = json.loads((path / EXAMPLE).read_text(encoding="utf-8"))
+        self.example = example_in(path) or {}
         self.model: PyFuncModel = mlflow.pyfunc.load_model(str(path), model_config=settings)
 
     @property
@@ -126,9 +125,15 @@ class ServedAgent:
                     yield event
 
 
+def example_in(folder: Path) -> Any:
+    """The input example that is saved in a folder, None where there is none."""
+    path = folder / "input_example.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def complete(request: Request, example: Request) -> Request:
     """A request with the `custom_inputs` of the example, unless it says otherwise."""
-    usual = {"custom_inputs": example.get("custom_inputs")}
+    usual = {"custom_inputs": example.get("custom_inputs")} if isinstance(example, dict) else {}
     return {key: value for key, value in (usual | request).items() if value is not None}
 
 

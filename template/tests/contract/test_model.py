@@ -29,7 +29,7 @@ from .imports import entry_of, foreign_imports, is_of_repository, source_files
 from .resources import resources_in_settings, resources_in_source
 from .rules import BrokenRuleError, rule
 from .secret_patterns import secrets_below
-from .subject import Item, LoadedAgent, Request
+from .subject import Item, LoadedAgent, example_in
 
 PICKLES = {".pkl", ".pickle", ".cloudpickle", ".dill", ".joblib"}
 KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
@@ -88,7 +88,12 @@ def test_signature(model: Model) -> None:
     "other data under `custom_inputs`; `messages` is of another API, and parts of a content "
     "have the type `input_text`. Pass `input_example=input_example()` to log_model.",
 )
-def test_input_example(example: Request, given_model: Path | None) -> None:
+def test_input_example(
+    url: str | None, given_model: Path | None, request: pytest.FixtureRequest
+) -> None:
+    own = ROOT / "src" / PACKAGE
+    example = example_in(own if url else request.getfixturevalue("model_path"))
+    assert example is not None, "The model has none."
     assert isinstance(example, dict), f"It is no JSON object: {example!r}."
     unknown = example.keys() - KNOWN_REQUEST_KEYS
     assert not unknown, f"Keys that no Responses request has: {', '.join(sorted(unknown))}."
@@ -102,11 +107,9 @@ def test_input_example(example: Request, given_model: Path | None) -> None:
         assert str(part["type"]).startswith("input_"), f"A part has the type {part['type']!r}."
     said = [part.get("text", part["type"]) for part in parts_of(users[-1])]
     assert "".join(said).strip(), "The user says nothing in it."
-    if not given_model:
-        path = ROOT / "src" / PACKAGE / "input_example.json"
-        assert example == json.loads(path.read_text(encoding="utf-8")), (
-            f"It is not the example of the repository: {json.dumps(example)}."
-        )
+    assert given_model or example == example_in(own), (
+        f"It is not the example of the repository: {json.dumps(example)}."
+    )
 
 
 def parts_of(message: Item) -> list[dict[str, Any]]:
@@ -146,7 +149,7 @@ def test_base_class(loaded: LoadedAgent) -> None:
     kind = type(loaded.instance)
     bases = ", ".join(base.__name__ for base in kind.__mro__[1:-1])
     assert issubclass(kind, ResponsesAgent), (
-        f"It is a {kind.__name__}, derived from {bases or 'nothing'}."
+        f"It is of the class {kind.__name__}, derived from {bases or 'nothing'}."
     )
 
 
