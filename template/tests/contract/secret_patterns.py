@@ -49,11 +49,11 @@ def secrets_below(folder: Path) -> Iterator[str]:
         elif path.is_file() and path.stat().st_size <= LARGEST_TEXT:
             text = path.read_text(encoding="utf-8", errors="replace")
             for number, line in enumerate(text.splitlines(), start=1):
-                if found := _secret_in(line):
+                if found := secret_in(line):
                     yield f"{path.relative_to(folder).as_posix()}:{number} holds {found}"
 
 
-def _secret_in(line: str) -> str:
+def secret_in(line: str) -> str:
     """What a line holds, and how it begins; nothing when there is no credential."""
     for kind, shape in SHAPES.items():
         if match := re.search(shape, line):

@@ -11,6 +11,7 @@ import pytest
 from .conftest import Asked
 from .patience import PATIENCE, Outcome
 from .rules import BrokenRuleError, rule
+from .secret_patterns import secret_in
 from .serving import serving
 from .subject import Request, ServedAgent, Subject, complete, instance_of, text_of
 
@@ -104,13 +105,17 @@ def test_bad_requests(served: ServedAgent, kind: str) -> None:
     "server-errors",
     "When an answer fails, the caller learns nothing about the inside of the server.",
     why="Tracebacks and paths tell a stranger which code and which versions run there.",
-    mend="Raise exceptions whose message is one sentence for the caller; put no traceback into it.",
+    mend="Raise exceptions whose message is one sentence for the caller; put no traceback and no "
+    "header of a request into it.",
 )
 def test_server_errors(served: ServedAgent, asked: Asked) -> None:
     asked.use("fail")
-    response = served.post(complete(HELLO, served.example))
+    request = complete(HELLO, served.example)
+    texts = [served.post(request).text, served.post(request | {"stream": True}).text]
     asked.skip_unless_asked()
-    assert not INTERNALS.search(response.text), f"It answered {response.text[:500]}"
+    for text in texts:
+        assert not INTERNALS.search(text), f"It answered {text[:500]}"
+        assert not secret_in(text), f"It answered with {secret_in(text)}."
 
 
 @rule(
