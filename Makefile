@@ -14,7 +14,7 @@ export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 
-.PHONY: help demo test lint format picture benchmark
+.PHONY: help demo test lint format picture contract benchmark release
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -38,8 +38,14 @@ format: $(UV)  ## Format the template's own code
 picture: $(UV)  ## Draw the README's picture anew, from a real session
 	$(UV) run --frozen python docs/draw_demo.py
 
+contract: $(UV)  ## Write docs/contract.md anew, with what MLflow alone notices
+	$(UV) run --frozen python -m docs.write_contract
+
 benchmark: $(UV)  ## Measure a newcomer's first minute
 	$(UV) run --frozen python benchmarks/first_minute.py
+
+release:  ## Prove this commit and tag it: make release VERSION=1.2.3
+	@MAKE="$(MAKE)" scripts/release.sh "$(VERSION)"
 
 .PHONY: python
 python:

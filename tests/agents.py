@@ -3,10 +3,12 @@
 import os
 import re
 import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.breakages.changes import Patch
 
 MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
 
@@ -42,22 +44,37 @@ class Agent:
         return done.stdout
 
     @contextmanager
-    def patched(self, name: str, old: str, new: str) -> Generator[None]:
-        """Replace a piece of a file for the length of a block.
+    def patched(self, file: str, old: str | None, new: str) -> Generator[None]:
+        """Replace a piece of a file, or add a file, for the length of a block.
 
         Args:
-            name: The file, relative to the repository, or to the package when it is there.
-            old: What stands there now, exactly once.
+            file: The file, relative to the package when it is there, else to the repository.
+            old: What stands there now, exactly once; None for a file that is not there.
             new: What stands there instead.
         """
-        path = self.package / name if (self.package / name).exists() else self.folder / name
-        original = path.read_text(encoding="utf-8")
-        assert original.count(old) == 1, f"{old!r} stands {original.count(old)} times in {path}."
-        path.write_text(original.replace(old, new), encoding="utf-8")
+        path = self.package / file if (self.package / file).exists() else self.folder / file
+        original = None if old is None else path.read_text(encoding="utf-8")
+        if original is None or old is None:
+            assert not path.exists(), f"{path} is there already."
+            path.write_text(new, encoding="utf-8")
+        else:
+            assert original.count(old) == 1, f"{old!r} stands {original.count(old)}x in {path}."
+            path.write_text(original.replace(old, new), encoding="utf-8")
         try:
             yield
         finally:
-            path.write_text(original, encoding="utf-8")
+            if original is None:
+                path.unlink()
+            else:
+                path.write_text(original, encoding="utf-8")
+
+    @contextmanager
+    def changed(self, patches: Iterable[Patch]) -> Generator[None]:
+        """Apply several patches, one after the other, for the length of a block."""
+        with ExitStack() as stack:
+            for patch in patches:
+                stack.enter_context(self.patched(patch.file, patch.old, patch.new))
+            yield
 
 
 def clean_environment() -> dict[str, str]:
@@ -72,9 +89,17 @@ def install(folder: Path) -> Agent:
     return Agent(folder)
 
 
+def parts_of_rules(project: Path) -> dict[str, str]:
+    """The part of a project's contract that each rule belongs to, such as `answers` or `source`."""
+    contract = project / "tests" / "contract"
+    parts = {
+        name: path.stem.removeprefix("test_")
+        for path in sorted(contract.glob("test_*.py"))
+        for name in re.findall(r'rule\(\s*"([\w-]+)"', path.read_text(encoding="utf-8"))
+    }
+    return parts | {path.stem: "source" for path in contract.glob("source/rules/*.yml")}
+
+
 def rules_of(project: Path) -> set[str]:
     """The names of all rules of a project's contract."""
-    contract = project / "tests" / "contract"
-    sources = (path.read_text(encoding="utf-8") for path in contract.glob("test_*.py"))
-    names = {name for source in sources for name in re.findall(r'@rule\(\s*"([\w-]+)"', source)}
-    return names | {path.stem for path in contract.glob("source/rules/*.yml")}
+    return set(parts_of_rules(project))

@@ -16,6 +16,7 @@ from pytest_copie.plugin import Copie
 from tests.agents import Agent, install
 from tests.fakes import ChatServer, chat_server
 from tests.template import QUESTIONS, ROOT, tracked_files
+from tests.workbench import Workbench, start_workbench
 
 # Imports a module of an agent's package; its types are not known here.
 Package = Callable[[str], Any]
@@ -92,6 +93,13 @@ def agent(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Ag
     folder = tmp_path_factory.mktemp("agent") / "weather-agent"
     shutil.copytree(default_project, folder)
     return install(folder)
+
+
+@pytest.fixture(scope="session")
+def workbench(agent: Agent) -> Iterator[Workbench]:
+    """The contract of the default project, which can be run again and again."""
+    with start_workbench(agent) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.first_minute import STEPS
 from tests.agents import rules_of
+from tests.breakages import BREAKAGES
 from tests.template import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -116,6 +117,11 @@ def test_the_readme_counts_right(default_project: Path) -> None:
     assert f"the whole loop in {len(agent.splitlines())} lines" in README
     rules = len(rules_of(default_project))
     assert f"{rules} rules" in README
+    page = (ROOT / "docs" / "contract.md").read_text("utf-8")
+    totals = re.findall(r"^\| by MLflow, .* \| (\d+) \|$", page, re.MULTILINE)
+    counts = [str(len(BREAKAGES)), *totals]
+    sentence = README.partition("(docs/contract.md)")[2].partition("never.")[0]
+    assert re.findall(r"(?<![\d.])\d+(?![\d.])", sentence) == counts
     assert f"{rules} rules" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 

@@ -1,0 +1,98 @@
+"""What a breakage is made of: changes to the files of a generated project."""
+
+from dataclasses import dataclass
+
+SET_MODEL = "mlflow.models.set_model(AGENT)\n"
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A change to one file.
+
+    Attributes:
+        file: Its path in the agent's package, or in the repository.
+        old: What stands there now, exactly once; None for a file that is not there.
+        new: What stands there instead.
+    """
+
+    file: str
+    old: str | None
+    new: str
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """Changes that break one rule of the contract.
+
+    Attributes:
+        rule: The rule that must notice.
+        says: A regular expression for what the rule must say it saw.
+        patches: The changes, at different places.
+    """
+
+    rule: str
+    says: str
+    patches: tuple[Patch, ...]
+
+
+def breaks(rule: str, says: str, *patches: Patch) -> Breakage:
+    """A breakage of a rule, which must say so in these words."""
+    return Breakage(rule, says, patches)
+
+
+def in_agent(old: str, new: str) -> Patch:
+    """A change to the agent's file."""
+    return Patch("agent.py", old, new)
+
+
+def in_log_model(old: str, new: str) -> Patch:
+    """A change to how the agent is logged."""
+    return Patch("log_model.py", old, new)
+
+
+def in_example(old: str, new: str) -> Patch:
+    """A change to the input example."""
+    return Patch("input_example.json", old, new)
+
+
+def new_file(file: str, text: str) -> Patch:
+    """A file that was not there; its path in the repository."""
+    return Patch(file, None, text)
+
+
+def another_agent(source: str) -> Patch:
+    """Code in the place of the line that gives the agent to MLflow."""
+    return in_agent(SET_MODEL, source.lstrip("\n"))
+
+
+def while_answering(code: str) -> Patch:
+    """Lines at the beginning of `predict_stream`, which `predict` calls as well."""
+    return in_agent(
+        "        tag_trace(request)\n", code.lstrip("\n") + "        tag_trace(request)\n"
+    )
+
+
+def at_import(code: str) -> Patch:
+    """Lines at the top of the agent's file, after its imports."""
+    return in_agent("mlflow.openai.autolog()\n", "mlflow.openai.autolog()\n" + code.lstrip("\n"))
+
+
+def with_each_item(code: str) -> Patch:
+    """Lines that do something to every `item` that the LLM's answer is turned into."""
+    line = '    item["status"] = "completed"\n'
+    return Patch("conversation.py", line, line + code.lstrip("\n"))
+
+
+def with_each_event(code: str) -> Patch:
+    """Lines in the place of the one that passes an `event` on."""
+    return Patch(
+        "conversation.py",
+        "        yield event\n    if not answered:",
+        code.strip("\n") + "\n    if not answered:",
+    )
+
+
+def with_all_items(code: str) -> Patch:
+    """Lines of `predict` that do something to `items` before they are returned."""
+    line = "        return ResponsesAgentResponse(output=items, "
+    return in_agent(line, code.lstrip("\n") + line)

@@ -1,0 +1,184 @@
+"""A program for an agent's environment: imports what is slow to import once, then works in forks.
+
+`workbench.py` starts it in the agent's folder. Each line of its input is a job as JSON:
+
+    {"do": "contract", "arguments": [ARGUMENT OF PYTEST, …], "printed": FILE, "seconds": NUMBER}
+    {"do": "report", "arguments": [PACKAGE, LINES, HOW IT ENDED, FINDINGS], "printed": FILE, …}
+    {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES], "printed": FILE, "seconds": NUMBER}
+
+Each is done in a child of its own, so that no job sees the modules, threads or settings of
+another, and whatever is printed goes to the file `printed`. The answer to a job is the line
+`{"status": EXIT STATUS}`, with null when it took too long and was killed.
+"""
+
+import os
+
+# Neither may start threads: a child would have only the one that forks.
+os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "OPENBLAS_NUM_THREADS": "1"}
+
+import importlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+IMPORTED_ONCE = (
+    "alembic.command",
+    "docstring_parser",
+    "dotenv",
+    "git",
+    "httpcore",
+    "mlflow",
+    "mlflow.genai.agent_server",
+    "mlflow.openai",
+    "mlflow.pyfunc",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "openai.types.chat",
+    "openai.types.responses",
+    "pandas",
+    "pytest",
+    "sqlalchemy.dialects.sqlite",
+    "uvicorn",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.h11_impl",
+)
+REPOSITORY = Path.cwd()
+
+
+def main() -> None:
+    """Do one job after another, until the input ends."""
+    # As with `python -m pytest`, which `verify` calls, imports are looked for in the repository.
+    sys.path[0] = str(REPOSITORY)
+    for name in IMPORTED_ONCE:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as folder:
+        empty_store = Path(folder) / "mlflow.db"
+        in_child(lambda: make_store(empty_store), Path(folder) / "printed.txt", 60)
+        assert threading.active_count() == 1
+        for line in sys.stdin:
+            status = answer(json.loads(line), empty_store)
+            print(json.dumps({"status": status}), flush=True)
+
+
+def answer(job: dict[str, Any], empty_store: Path) -> int | None:
+    """Do a job, and say how its process ended."""
+    work = {"contract": check, "report": report, "mlflow": try_mlflow}[job["do"]]
+
+    def work_from_the_beginning() -> int | None:
+        begin(empty_store)
+        return work(*job["arguments"])
+
+    return in_child(work_from_the_beginning, Path(job["printed"]), job["seconds"])
+
+
+def check(*arguments: str) -> int:
+    """Run pytest with these arguments."""
+    import pytest
+
+    return pytest.main([*arguments])
+
+
+def report(package: str, lines: str, how: str, findings: str) -> None:
+    """Write what the project's own report makes of the lines that a run of the contract wrote."""
+    printer = importlib.import_module(f"{package}.report").Report(quiet=True)
+    for line in Path(lines).read_text(encoding="utf-8").splitlines():
+        printer.take(json.loads(line))
+    printer.take({"ended": how})
+    keys = ("result", "seen", "holds", "mend")
+    found = {one.name: {key: getattr(one, key) for key in keys} for one in printer.findings}
+    Path(findings).write_text(json.dumps(found), encoding="utf-8")
+
+
+def try_mlflow(package: str, folder: str, notes: str) -> None:
+    """Try out what MLflow alone notices."""
+    sys.path.insert(1, str(Path(__file__).parent))
+    importlib.import_module("mlflow_alone").try_all(package, Path(folder), Path(notes))
+
+
+def in_child(work: Callable[[], int | None], printed: Path, seconds: float) -> int | None:
+    """Call a function in a child, whose exit status it returns; None when it took too long."""
+    child = os.fork()
+    if child:
+        return wait(child, seconds)
+    status = 70  # of a child that fell over itself
+    try:
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        output = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        status = int(work() or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def wait(child: int, seconds: float) -> int | None:
+    """Wait until a child ends, or end it, and with it all processes that it started."""
+    deadline = time.monotonic() + seconds
+    status = None
+    while status is None and time.monotonic() < deadline:
+        ended, how = os.waitpid(child, os.WNOHANG)
+        if ended:
+            status = os.waitstatus_to_exitcode(how)
+        else:
+            time.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if status is None:
+        os.waitpid(child, 0)
+    return status
+
+
+def begin(empty_store: Path) -> None:
+    """Make a child like a process that has just been started."""
+    # A file may be changed twice in a second, to the same length: its bytecode would be stale.
+    sys.dont_write_bytecode = True
+    for folder in ("src", "tests"):
+        for cache in (REPOSITORY / folder).rglob("__pycache__"):
+            shutil.rmtree(cache, ignore_errors=True)
+    importlib.invalidate_caches()
+    copy_new_stores_from(empty_store)
+
+
+def make_store(path: Path) -> None:
+    """Make an SQLite store; MLflow takes seconds for all the migrations of its tables."""
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{path}")
+    mlflow.search_experiments()
+
+
+def copy_new_stores_from(empty_store: Path) -> None:
+    """Let MLflow's new SQLite stores be copies of an empty one, which has all its tables."""
+    import mlflow
+    import mlflow.tracking
+
+    set_tracking_uri = mlflow.set_tracking_uri
+
+    def copy_and_set(uri: Any) -> None:
+        path = Path(str(uri).removeprefix("sqlite:///"))
+        if str(uri).startswith("sqlite:///") and path.parent.is_dir() and not path.exists():
+            shutil.copy(empty_store, path)
+        set_tracking_uri(uri)
+
+    for module in (mlflow, mlflow.tracking):
+        vars(module)["set_tracking_uri"] = copy_and_set
+
+
+if __name__ == "__main__":
+    main()
