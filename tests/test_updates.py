@@ -8,6 +8,7 @@ import pytest
 from copier.errors import UserMessageError
 
 from tests.updates import (
+    LATER,
     NEXT,
     PACKAGE,
     Project,
@@ -260,7 +261,7 @@ def test_formatting_the_project_makes_no_conflict(project: Project) -> None:
     assert project.read(AGENT).endswith("# The end.\n")
 
 
-def test_a_conflict_is_found_by_the_projects_own_check(project: Project) -> None:
+def test_the_projects_own_checks_look_for_conflict_markers(project: Project) -> None:
     hooks = project.read(".pre-commit-config.yaml")
     assert "check-merge-conflict --assume-in-merge" in hooks
     assert "check-merge-conflict --assume-in-merge" in project.read(WORKFLOW)
@@ -287,3 +288,35 @@ def test_a_checkout_that_asks_for_crlf_makes_no_conflict(project: Project) -> No
     assert b"\r" not in b"".join(project.files().values())
     assert "import math\n" in project.read(TOOLS)
     assert project.read(TOOLS).endswith("# Mine.\n")
+
+
+def test_an_update_can_be_taken_back(project: Project) -> None:
+    project.write(".env", "OPENAI_API_KEY=sk-mine\n")
+    project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
+    before = project.files()
+    project.template.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.autolog()\n")
+    project.template.write(f"{PACKAGE}/memory.py", "ITS = 2\n")
+    project.release_and_update()
+    assert list(project.conflicts()) == [AGENT]
+    project.git("reset", "--quiet", "--hard")
+    project.git("clean", "-d", "--force", "--quiet")
+    assert project.is_clean()
+    assert project.files() == before
+    assert project.read(".env") == "OPENAI_API_KEY=sk-mine\n"
+
+
+def test_a_file_can_be_left_out_of_an_update(project: Project) -> None:
+    project.append("AGENTS.md", "Mine.\n")
+    before = project.read("AGENTS.md")
+    project.template.edit("AGENTS.md", "## Rules\n", "## The rules\n")
+    project.template.append(AGENT, "# The end.\n")
+    project.release_and_update(exclude=["AGENTS.md"])
+    assert project.read(AGENT).endswith("# The end.\n")
+    assert project.read("AGENTS.md") == before
+    project.commit()
+    project.template.append(TOOLS, "# The end.\n")
+    project.template.release(LATER)
+    project.update()
+    assert project.conflicts() == {}
+    assert project.read(TOOLS).endswith("# The end.\n")
+    assert project.read("AGENTS.md") == before

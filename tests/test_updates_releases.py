@@ -112,15 +112,12 @@ def test_no_line_of_the_owners_is_lost_in_any_file(
     project = Project.made(releases, tmp_path / "agent", tag)
     files = [str(name) for name in project.names() if str(name) != ANSWERS]
     for file in files:
-        project.write(file, f"owner's first line of {file}\n{project.read(file)}")
-        project.append(file, f"owner's last line of {file}\n")
+        project.write(file, f"Mine, above {file}\n{project.read(file)}Mine, below {file}\n")
     project.commit()
     project.update(NOW, unsafe=TRUST)
-    text = "".join(project.read(str(name)) for name in project.names())
-    lost = [
-        f for f in files for end in ("first", "last") if f"owner's {end} line of {f}\n" not in text
-    ]
-    assert lost == []
+    lines = {line for name in project.names() for line in project.read(str(name)).splitlines()}
+    mine = {f"Mine, {place} {file}" for file in files for place in ("above", "below")}
+    assert mine - lines == set()
 
 
 def test_every_choice_that_was_released_is_still_there(tag: str) -> None:

@@ -4,6 +4,7 @@ import functools
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -207,12 +208,20 @@ class Project(Repository):
         project.commit()
         return project
 
-    def update(self, tag: str | None = None, *, unsafe: bool = False, **answers: Any) -> None:
+    def update(
+        self,
+        tag: str | None = None,
+        *,
+        unsafe: bool = False,
+        exclude: Sequence[str] = (),
+        **answers: Any,
+    ) -> None:
         """Take up a release, the newest if none is named; without trust unless told."""
         copier.run_update(
             self.folder,
             data=answers,
             vcs_ref=tag,
+            exclude=exclude,
             defaults=True,
             overwrite=True,
             quiet=True,

@@ -1,6 +1,7 @@
 """Breakages that show behind a server, to those who call it."""
 
 from tests.breakages.changes import (
+    Patch,
     another_agent,
     at_import,
     breaks,
@@ -63,6 +64,35 @@ mlflow.models.set_model(Whole(load_config(), load_instructions(), Toolbox(TOOLS)
         except Exception:
             raise RuntimeError(traceback.format_exc()) from None
 """,
+        ),
+    ),
+    "a traceback in the error of a stream": breaks(
+        "server-errors",
+        "Traceback",
+        another_agent("""
+class Talkative(Agent):
+    def predict(self, request):
+        return AGENT.predict(request)
+
+    def predict_stream(self, request):
+        import traceback
+
+        try:
+            yield from super().predict_stream(request)
+        except Exception:
+            raise RuntimeError(traceback.format_exc()) from None
+
+
+mlflow.models.set_model(Talkative(load_config(), load_instructions(), Toolbox(TOOLS)))
+"""),
+    ),
+    "a token in an error": breaks(
+        "server-errors",
+        "token of Databricks",
+        Patch(
+            "llm.py",
+            '            f"{uri} answered with status',
+            "            f\"Bearer dapi{'0123456789abcdef' * 2}: {uri} answered with status",
         ),
     ),
     "custom_inputs that end in an error of the server": breaks(
