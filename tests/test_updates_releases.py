@@ -19,11 +19,10 @@ from tests.updates import (
     Template,
     all_releases,
     owners_files,
-    released_tags,
+    released,
 )
 
-# One that is known, so that a clone without tags fails with words instead of testing nothing.
-TAGS = released_tags() or ["v0.1.0"]
+RELEASED = released()
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "gitlab and MIT": {"ci": "gitlab", "license": "MIT", "author": "Ada Lovelace"},
@@ -54,17 +53,18 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return all_releases(tmp_path_factory.getbasetemp())
 
 
-@pytest.fixture(params=TAGS)
+@pytest.fixture(params=RELEASED)
 def tag(request: pytest.FixtureRequest) -> str:
     """The tag of a release."""
-    present = f"The tag {request.param} is missing here: git fetch --tags --unshallow"
-    assert request.param in released_tags(), present
+    shown = ("git", "cat-file", "-e", RELEASED[request.param])
+    present = subprocess.run(shown, cwd=ROOT, capture_output=True, check=False).returncode == 0
+    assert present, f"The release {request.param} is missing here: git fetch --tags --unshallow"
     return request.param
 
 
 def read_at(tag: str, file: str) -> str:
     """A file of the template as it was released."""
-    shown = ["git", "show", f"{tag}:{file}"]
+    shown = ["git", "show", f"{RELEASED[tag]}:{file}"]
     return subprocess.run(shown, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 

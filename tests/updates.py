@@ -16,6 +16,8 @@ from tests.template import COPIER_YML, ROOT, tracked_files
 NAME = "weather-agent"
 PACKAGE = "src/weather_agent"
 ANSWERS = ".copier-answers.yml"
+# Releases whose commits are known, for clones that have the history and not the tags.
+PUBLISHED = {"v0.1.0": "42374a620dda5d321eb61e7424f34af1d72db8f6"}
 # The working tree, as a release; the release after it; and the one after that.
 NOW, NEXT, LATER = "v99.0.0", "v99.1.0", "v99.2.0"
 
@@ -112,6 +114,8 @@ class Template(Repository):
         """All releases there ever were, and the working tree as the newest."""
         template = cls(folder)
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True, capture_output=True)
+        for tag, commit in released().items():
+            template.git("tag", "--force", tag, commit)
         template.git("rm", "-r", "--quiet", ".")
         for name in tracked_files():
             copy_file(name, folder)
@@ -297,16 +301,13 @@ def split_conflicts(text: str) -> tuple[str, list[Conflict]]:
     return outside, conflicts
 
 
-def released_tags() -> list[str]:
-    """The tags of all releases of the template, oldest first."""
-    done = subprocess.run(
-        ["git", "tag", "--list", "v*", "--sort=version:refname"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.split()
+def released() -> dict[str, str]:
+    """The commits of all releases of the template by their tags, oldest first."""
+    listed = ("git", "tag", "--list", "v*", "--format=%(refname:short) %(*objectname)%(objectname)")
+    done = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True)
+    tags = (line.split() for line in done.stdout.splitlines())
+    found = PUBLISHED | {tag: commit[:40] for tag, commit in tags}
+    return dict(sorted(found.items(), key=lambda item: [int(n) for n in item[0][1:].split(".")]))
 
 
 def owners_files() -> set[str]:
