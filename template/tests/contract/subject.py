@@ -19,6 +19,7 @@ Answer = dict[str, Any]
 Item = dict[str, Any]
 Event = dict[str, Any]
 
+HELLO: Request = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
 TOKEN_VARIABLE = "AGENT_TOKEN"
 
 

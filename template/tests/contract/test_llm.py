@@ -8,9 +8,8 @@ import pytest
 from .conftest import Asked
 from .patience import PATIENCE, Outcome
 from .rules import rule
-from .subject import LoadedAgent, Request, Subject
+from .subject import HELLO, LoadedAgent, Request, Subject
 
-HELLO = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
 # What the items of a conversation are called, by the word that each of them holds.
 KINDS = {
     "acorn": "the system message",

@@ -13,9 +13,8 @@ from .patience import PATIENCE, Outcome
 from .rules import BrokenRuleError, rule
 from .secret_patterns import secret_in
 from .serving import serving
-from .subject import Request, ServedAgent, Subject, complete, instance_of, text_of
+from .subject import HELLO, Request, ServedAgent, Subject, complete, instance_of, text_of
 
-HELLO = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
 SINGLE_ROUTE = "A deployed endpoint has one route only."
 INTERNALS = re.compile(r"Traceback|File \"|site-packages|\.py\b.*line \d+")
 
@@ -27,6 +26,7 @@ BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
     "custom_inputs that are a text": (HELLO | {"custom_inputs": "Hello"}, "custom_inputs"),
     "no JSON": (b"Hello, who are you?", "JSON"),
     "JSON that breaks off": (b'{"input": [', "JSON"),
+    "10 MB that are no JSON": (b"Hello! " * 1_500_000, "JSON"),
 }
 
 

@@ -15,6 +15,7 @@ from .patience import PATIENCE, Outcome
 from .rules import BrokenRuleError, rule
 from .strict_json import problems_with_json
 from .subject import (
+    HELLO,
     Event,
     Item,
     Request,
@@ -26,7 +27,6 @@ from .subject import (
     text_of,
 )
 
-HELLO = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
 KNOWN_TYPES = {
     name
     for event in get_args(get_args(ResponseStreamEvent)[0])
