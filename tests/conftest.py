@@ -105,8 +105,11 @@ def workbench(agent: Agent) -> Iterator[Workbench]:
 @pytest.fixture(scope="session")
 def package(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package]:
     """The Python package of the default project, imported into this process."""
-    store = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.set_tracking_uri(f"sqlite:///{store}")
+    folder = tmp_path_factory.mktemp("mlflow")
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    # The default experiment keeps its artifacts where the tests were started.
+    experiment = mlflow.create_experiment("tests", artifact_location=folder.as_uri())
+    mlflow.set_experiment(experiment_id=experiment)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(default_project / "src")
         # What is rendered stays as it was rendered.

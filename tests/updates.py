@@ -17,7 +17,10 @@ NAME = "weather-agent"
 PACKAGE = "src/weather_agent"
 ANSWERS = ".copier-answers.yml"
 # Releases whose commits are known, for clones that have the history and not the tags.
-PUBLISHED = {"v0.1.0": "42374a620dda5d321eb61e7424f34af1d72db8f6"}
+PUBLISHED = {
+    "v0.1.0": "42374a620dda5d321eb61e7424f34af1d72db8f6",
+    "v0.2.0": "b4d26f1a76034de27279ac9774c25db1bed413f7",
+}
 # The working tree, as a release; the release after it; and the one after that.
 NOW, NEXT, LATER = "v99.0.0", "v99.1.0", "v99.2.0"
 
