@@ -20,7 +20,7 @@ from tests.template import (
 )
 
 FILES = [path for path in tracked_files() if path.parts[0] == "template"]
-RESERVED_NAMES = set(ALL_QUESTIONS["reserved_names"]["default"])
+RESERVED_NAMES = set(ALL_QUESTIONS["reserved_names"]["default"].split())
 # Copier's own variables, those that this template uses.
 COPIER_VARIABLES = {"_copier_answers", "_copier_conf", "_copier_operation"}
 
@@ -111,7 +111,9 @@ def test_conditions_stand_on_lines_of_their_own() -> None:
 def test_reserved_names_hold_those_of_python() -> None:
     names = sys.stdlib_module_names | set(keyword.kwlist)
     possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
-    assert possible <= RESERVED_NAMES
+    # Python 3.14 brought these when agents could have been named so already.
+    newer = {"annotationlib", "compression"}
+    assert possible - newer <= RESERVED_NAMES
 
 
 def test_reserved_names_hold_those_of_the_dependencies(default_project: Path) -> None:
