@@ -16,6 +16,7 @@ from pytest_copie.plugin import Copie
 from tests.agents import Agent, install
 from tests.fakes import ChatServer, chat_server
 from tests.template import QUESTIONS, ROOT, tracked_files
+from tests.updates import Project, small_project
 from tests.workbench import Workbench, start_workbench
 
 # Imports a module of an agent's package; its types are not known here.
@@ -123,3 +124,9 @@ def server() -> Iterator[ChatServer]:
     """A model server that speaks HTTP."""
     with chat_server() as running:
         yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project under git and the template it was made from, both to be changed at will."""
+    return small_project(tmp_path_factory.getbasetemp()).copied(tmp_path)

@@ -13,19 +13,12 @@ from tests.updates import (
     PACKAGE,
     Project,
     owners_files,
-    small_project,
 )
 
 AGENT = f"{PACKAGE}/agent.py"
 TOOLS = f"{PACKAGE}/tools.py"
 WORKFLOW = ".github/workflows/ci.yml"
 SEEDS = sorted(file.replace("{{ package_name }}", "weather_agent") for file in owners_files())
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project and its template, to be changed at will."""
-    return small_project(tmp_path_factory.getbasetemp()).copied(tmp_path)
 
 
 def test_a_release_that_changes_nothing_changes_nothing(project: Project, tmp_path: Path) -> None:

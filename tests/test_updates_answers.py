@@ -3,18 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from tests.updates import ANSWERS, NEXT, NOW, PACKAGE, Project, small_project
+from tests.updates import ANSWERS, NEXT, NOW, PACKAGE, Project
 
 WORKFLOW = ".github/workflows/ci.yml"
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project and its template, to be changed at will."""
-    return small_project(tmp_path_factory.getbasetemp()).copied(tmp_path)
 
 
 def answers(project: Project) -> dict[str, Any]:

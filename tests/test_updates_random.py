@@ -6,7 +6,6 @@ UPDATE_TRIALS is the number of trials; each is the same at every run, so a failu
 import os
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,7 +16,6 @@ from tests.updates import (
     Project,
     Repository,
     owners_files,
-    small_project,
     split_conflicts,
 )
 
@@ -27,12 +25,6 @@ EDITS = 5
 BOTH_ADD = f"{PACKAGE}/added_by_both.py"
 
 Lines = list[str]
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project and its template, to be changed at will."""
-    return small_project(tmp_path_factory.getbasetemp()).copied(tmp_path)
 
 
 def free(lines: Lines) -> list[int]:

@@ -1,6 +1,7 @@
 """Releases of the template, and projects that take them up with `copier update`."""
 
 import functools
+import json
 import re
 import shutil
 import subprocess
@@ -145,6 +146,19 @@ class Template(Repository):
         target = self.path(new)
         target = target.with_name(target.name + ".jinja" * (source.suffix == ".jinja"))
         source.rename(target)
+
+    def add_migration(self, old: str, new: str, version: str = NEXT) -> None:
+        """Let a release carry the owner's edits from a file's old name to its new one."""
+        source = "{{ _copier_conf.src_path }}"
+        names = [name.replace(PACKAGE, "src/{{ package_name }}") for name in (old, new)]
+        command = ["{{ _copier_python }}", f"{source}/hooks/carry_edits.py", source, *names]
+        entry = f"  - version: {version}\n    command: {json.dumps(command)}\n"
+        self.add_setting("_migrations", entry)
+
+    def rename_with_edits(self, old: str, new: str) -> None:
+        """Rename a file in the next release, with the migration that carries its edits."""
+        self.rename(old, new)
+        self.add_migration(old, new)
 
     def add_setting(self, key: str, entry: str) -> None:
         """Add an entry to a list of settings in `copier.yml`, there already or not."""
