@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Where `make demo` puts the agent.
 FOLDER ?= demo/weather-agent
+# How many random updates `make trials` tries; `make test` tries 40.
+TRIALS ?= 300
 
 # Everything that is fetched stays in this checkout, unless the caller says otherwise.
 export UV_CACHE_DIR ?= $(CURDIR)/.uv/cache
@@ -14,7 +16,7 @@ export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 
-.PHONY: help demo test lint format picture contract benchmark release
+.PHONY: help demo test trials lint format picture contract benchmark release
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -25,6 +27,9 @@ demo: python $(UV)  ## Make an agent into FOLDER, ask it, log it, verify it
 
 test: python $(UV) lint  ## Run all tests of the template
 	$(UV) run --frozen pytest -n auto
+
+trials: $(UV)  ## Let random edits of owners meet random releases, TRIALS times
+	UPDATE_TRIALS=$(TRIALS) $(UV) run --frozen pytest -n auto -q tests/test_updates_random.py
 
 lint: $(UV)  ## Check format, style and types of the template's own code
 	$(UV) run --frozen ruff format --check

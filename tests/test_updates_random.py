@@ -62,7 +62,8 @@ def edit(
     """Edit a file of the project or of the template; its lines before and after."""
     before = side.read(file).splitlines()
     after = edited(before, name, focus, chance)
-    side.write(file, "".join(f"{line}\n" for line in after))
+    # Some editors end a file without a newline.
+    side.write(file, "\n".join(after) + "\n" * (chance.random() < 0.9))
     return before, after
 
 
