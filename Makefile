@@ -46,8 +46,9 @@ picture: $(UV)  ## Draw the README's picture anew, from a real session
 contract: $(UV)  ## Write docs/contract.md anew, with what MLflow alone notices
 	$(UV) run --frozen python -m docs.write_contract
 
-benchmark: $(UV)  ## Measure a newcomer's first minute
+benchmark: $(UV)  ## Measure a newcomer's first minute, and an update
 	$(UV) run --frozen python benchmarks/first_minute.py
+	$(UV) run --frozen python benchmarks/update.py
 
 release:  ## Prove this commit and tag it: make release VERSION=1.2.3
 	@MAKE="$(MAKE)" scripts/release.sh "$(VERSION)"
