@@ -23,7 +23,7 @@ import copier
 import yaml
 
 ANSWERS = ".copier-answers.yml"
-CONFLICT = "<<<<<<< "
+CONFLICT = b"<<<<<<< "
 
 
 def main(template: str, old_path: str, new_path: str) -> None:
@@ -34,25 +34,25 @@ def main(template: str, old_path: str, new_path: str) -> None:
         return
     if not new.is_file():
         # The new version has no such file for these answers: the owner's stays where it was.
-        Path(old_path).write_text(owners, encoding="utf-8", newline="")
+        Path(old_path).write_bytes(owners)
         return
-    if CONFLICT in new.read_text(encoding="utf-8"):
+    if CONFLICT in new.read_bytes():
         return
     with tempfile.TemporaryDirectory() as folder:
         base = rendered(template, Path(folder) / "base") / old_path
-        if base.is_file() and base.read_text(encoding="utf-8") != owners:
+        if base.is_file() and base.read_bytes() != owners:
             merge(owners, base, new)
 
 
-def committed(path: str) -> str | None:
+def committed(path: str) -> bytes | None:
     """A file of the project as it was committed last; None when there was none."""
     shown = subprocess.run(["git", "show", f"HEAD:./{path}"], capture_output=True, check=False)
-    return shown.stdout.decode("utf-8") if shown.returncode == 0 else None
+    return shown.stdout if shown.returncode == 0 else None
 
 
 def rendered(template: str, folder: Path) -> Path:
     """The project as the template rendered it last time, before its owner changed anything."""
-    answers: dict[str, Any] = yaml.safe_load(committed(ANSWERS) or "{}")
+    answers: dict[str, Any] = yaml.safe_load(committed(ANSWERS) or b"{}")
     copier.run_copy(
         template,
         folder,
@@ -64,10 +64,10 @@ def rendered(template: str, folder: Path) -> Path:
     return folder
 
 
-def merge(owners: str, base: Path, new: Path) -> None:
+def merge(owners: bytes, base: Path, new: Path) -> None:
     """Merge the owner's changes into the new file."""
     current = base.with_name("owners")
-    current.write_text(owners, encoding="utf-8", newline="")
+    current.write_bytes(owners)
     labels = ("before updating", "last update", "after updating")
     named = [option for label in labels for option in ("-L", label)]
     merged = subprocess.run(

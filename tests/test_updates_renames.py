@@ -114,6 +114,14 @@ def test_a_migration_that_runs_twice_is_harmless(project: Project) -> None:
     assert project.is_clean()
 
 
+def test_edits_in_another_encoding_are_carried(project: Project) -> None:
+    project.path(PLAIN).write_bytes(project.path(PLAIN).read_bytes() + b"# Gr\xfc\xdfe\n")
+    edited = project.path(PLAIN).read_bytes()
+    project.template.rename_with_edits(PLAIN, NEW)
+    project.release_and_update(unsafe=True)
+    assert project.path(NEW).read_bytes() == edited
+
+
 def test_edits_are_carried_through_a_release_in_between(project: Project) -> None:
     project.append(PLAIN, "# Mine.\n")
     project.template.rename_with_edits(PLAIN, NEW)
