@@ -1,5 +1,6 @@
 """`copier update` brings what the template changed, and keeps what the owner did."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from copier.errors import UserMessageError
 
 from tests.updates import (
     LATER,
+    NAME,
     NEXT,
     PACKAGE,
     Project,
@@ -258,6 +260,21 @@ def test_the_projects_own_checks_look_for_conflict_markers(project: Project) -> 
     hooks = project.read(".pre-commit-config.yaml")
     assert "check-merge-conflict --assume-in-merge" in hooks
     assert "check-merge-conflict --assume-in-merge" in project.read(WORKFLOW)
+
+
+def test_the_message_after_an_update_finds_the_conflicts(project: Project) -> None:
+    project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
+    project.commit()
+    project.template.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.autolog()\n")
+    project.template.release(NEXT)
+    update = ["copier", "update", "--defaults"]
+    done = subprocess.run(update, cwd=project.folder, check=True, capture_output=True, text=True)
+    find, sync, verify = re.findall(r"^  (\w.*)$", done.stderr, re.MULTILINE)
+    found = subprocess.run(
+        find, shell=True, cwd=project.folder, check=True, capture_output=True, text=True
+    )
+    assert re.fullmatch(rf"{AGENT}:\d+:<<<<<<< before updating\n", found.stdout)
+    assert (sync, verify) == ("uv sync", f"uv run {NAME} verify")
 
 
 def test_uncommitted_work_is_refused_and_stays(project: Project) -> None:
