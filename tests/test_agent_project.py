@@ -192,6 +192,14 @@ def test_the_hooks_before_a_commit_pass_and_catch_conflicts(
     assert "notes.md" in done.stdout
 
 
+def test_a_lock_that_is_left_behind_says_so_and_what_to_type(agent: Agent) -> None:
+    with agent.patched("pyproject.toml", '"tzdata>=2024.1"', '"tzdata>=2024.2"'):
+        done = agent.run("uv", "sync", "--locked")
+    assert done.returncode != 0
+    assert "The lockfile at `uv.lock` needs to be updated" in done.stderr
+    assert "run `uv lock`" in done.stderr
+
+
 def test_a_longer_name_and_another_llm_pass_their_checks(render: Render, tmp_path: Path) -> None:
     answers = {
         "project_name": "the-longest-name-there-can-be1",

@@ -256,12 +256,6 @@ def test_formatting_the_project_makes_no_conflict(project: Project) -> None:
     assert project.read(AGENT).endswith("# The end.\n")
 
 
-def test_the_projects_own_checks_look_for_conflict_markers(project: Project) -> None:
-    hooks = project.read(".pre-commit-config.yaml")
-    assert "check-merge-conflict --assume-in-merge" in hooks
-    assert "check-merge-conflict --assume-in-merge" in project.read(WORKFLOW)
-
-
 def test_the_message_after_an_update_finds_the_conflicts(project: Project) -> None:
     project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
     project.commit()
