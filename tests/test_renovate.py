@@ -11,7 +11,7 @@ import yaml
 
 from tests.conftest import Render
 from tests.template import ROOT
-from tests.updates import ANSWERS, NEXT, NOW, PACKAGE, Project, all_releases, small_project
+from tests.updates import ANSWERS, NEXT, NOW, PACKAGE, Project, all_releases
 from tests.workflows import WORKFLOWS, first_check
 
 AGENT = f"{PACKAGE}/agent.py"
@@ -20,12 +20,6 @@ CONFIGURATION = "renovate.json"
 ITS_PATTERN = re.compile(r"(^|/)\.copier-answers(\..+)?\.ya?ml")
 # What it runs then, as seen with Renovate 44.
 ITS_COMMAND = "copier update --skip-answered --defaults --answers-file {file} --vcs-ref {tag}"
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project and its template, to be changed at will."""
-    return small_project(tmp_path_factory.getbasetemp()).copied(tmp_path)
 
 
 @pytest.fixture

@@ -29,7 +29,12 @@ def commands(ci: str, project: Path) -> list[str]:
     return [step["script"] for step in workflow["jobs"][0]["steps"] if "script" in step]
 
 
+def run_as(ci: str, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in the shell of a service."""
+    shell = (*_SHELLS[ci], "-c", command)
+    return subprocess.run(shell, cwd=folder, capture_output=True, text=True, check=False)
+
+
 def first_check(ci: str, project: Path) -> subprocess.CompletedProcess[str]:
-    """Run the first command, in the service's shell; it needs no environment."""
-    shell = (*_SHELLS[ci], "-c", commands(ci, project)[0])
-    return subprocess.run(shell, cwd=project, capture_output=True, text=True, check=False)
+    """Run the first command; it needs no environment."""
+    return run_as(ci, commands(ci, project)[0], project)
