@@ -102,6 +102,13 @@ def above_their_floors(agent: Agent) -> list[str]:
     return [name for name in wanted if versions[name] not in floors[name]]
 
 
+def check_code(agent: Agent) -> None:
+    """Lint an agent with its own tools, which are the oldest or the newest as well."""
+    agent.check("ruff", "check")
+    agent.check("ruff", "format", "--check")
+    agent.check("ty", "check", "--error-on-warning")
+
+
 def check_contract(agent: Agent) -> dict[str, set[str]]:
     """Run all tests of an agent, and say how each rule of its contract came out."""
     findings = agent.folder.parent / "findings.jsonl"
@@ -130,7 +137,7 @@ def test_a_supported_python_is_at_hand() -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
-def test_every_rule_holds(
+def test_every_check_passes_and_every_rule_holds(
     python: str,
     resolution: str,
     default_project: Path,
@@ -143,6 +150,7 @@ def test_every_rule_holds(
         assert installed(agent)["mlflow"] == newest(dependencies(agent.folder)["mlflow"], python)
     else:
         assert above_their_floors(agent) == []
+    check_code(agent)
     assert check_contract(agent) == {name: {"holds"} for name in rules_of(agent.folder)}
     check_databricks(agent, server)
 

@@ -98,7 +98,7 @@ def template_edits(template: Template) -> None:
     template.write("tests/contract/test_length.py", NEW_RULE)
     template.edit("pyproject.toml", '"click>=8.1.7"', '"click>=8.1.8"')
     template.edit("pyproject.toml", '    "tzdata>=', '    "rich>=13",\n    "tzdata>=')
-    template.edit("pyproject.toml", '    "pytest>=8.3"', '    "pytest>=8.3.1"')
+    template.edit("pyproject.toml", '    "pytest>=9.0"', '    "pytest>=9.0.1"')
     template.edit("README.md", "## Four commands\n", "## The four commands\n")
     template.edit("AGENTS.md", "## Commands\n", "Mind the clock.\n\n## Commands\n")
     template.edit(WORKFLOW, "      - name: Types\n", f"{STEP}      - name: Types\n")
