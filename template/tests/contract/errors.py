@@ -24,6 +24,14 @@ HINTS = {
         "Derive the agent's class from mlflow.pyfunc.ResponsesAgent, take `request.input`, and "
         "return a ResponsesAgentResponse."
     ),
+    r"predict(_stream)?\(\) (missing|takes|got)": (
+        "Write `def predict(self, request)` and `def predict_stream(self, request)`: what older "
+        "agents took as `messages` or `model_input` is `request.input`."
+    ),
+    r"no attribute '__name__'": (
+        "List the functions themselves in `TOOLS`, as in `[one, another]`: the LLM is told their "
+        "names, type hints and docstrings, so no schema is written by hand."
+    ),
     r"standard signature": "Remove `signature=` from the call of log_model; MLflow sets it.",
     r"Invalid input example": (
         'Write input_example.json as {"input": [{"role": "user", "content": "…"}]}. Roles are '
@@ -43,7 +51,7 @@ HINTS = {
     r"abstract class": (
         "Implement `predict` and `predict_stream` in the class that `set_model` is given."
     ),
-    r"Request' object|not subscriptable": (
+    r"Request' object|'tuple' object has no attribute|not subscriptable": (
         "The request is an object: take `request.input`. Its `custom_inputs` and `context` may be "
         "None, so ask before reading from them."
     ),
@@ -61,7 +69,7 @@ HINTS = {
         "Raise an exception instead of ending the process, and parse no command line in the code "
         "that a model consists of."
     ),
-    r"credentials|api_key|KeyError|environ|user code.*Error: '\w+'": (
+    r"credentials|api_key|KeyError|environ|user code.*Error: '\w+'\.": (
         "Read environment variables and build clients in the function that answers a request: "
         "where the model is logged and loaded there may be none."
     ),

@@ -46,12 +46,14 @@ def matches(url: str | None, given_model: Path | None) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", [described(path) for path in sorted(SOURCE.glob("rules/*.yml"))])
 def test_source(name: str, matches: list[dict[str, Any]]) -> None:
-    places = [
-        f"{match['file']}:{match['range']['start']['line'] + 1}: {match['lines'].strip()}"
-        for match in matches
-        if match["ruleId"] == name
-    ]
+    places = dict.fromkeys(place_of(match) for match in matches if match["ruleId"] == name)
     assert not places, "; ".join(places)
+
+
+def place_of(match: dict[str, Any]) -> str:
+    """The file, the line and its text, of several lines the first."""
+    first_line = match["lines"].strip().partition("\n")[0]
+    return f"{match['file']}:{match['range']['start']['line'] + 1}: {first_line}"
 
 
 def test_the_rules_agree_with_their_cases() -> None:
