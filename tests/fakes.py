@@ -11,6 +11,9 @@ from typing import Any
 
 Chunk = dict[str, Any]
 
+# One id for all answers, as some servers have it.
+_ENVELOPE: Chunk = {"id": "chatcmpl-1", "created": 1, "model": "fake"}
+
 
 def text(words: str) -> list[Chunk]:
     """The deltas of a turn that says something, word by word."""
@@ -63,6 +66,14 @@ class ChatServer:
         self.turns = [turn if isinstance(turn, Turn) else Turn(turn) for turn in turns]
 
 
+def completion(turn: Turn) -> Chunk:
+    """What a turn that only speaks is in one piece."""
+    content = " ".join(filter(None, (delta.get("content") for delta in turn.deltas)))
+    message = {"role": "assistant", "content": content}
+    choice = {"index": 0, "message": message, "finish_reason": turn.finish_reason}
+    return {"object": "chat.completion", "choices": [choice]}
+
+
 class _Handler(BaseHTTPRequestHandler):
     server_state: ChatServer
     protocol_version = "HTTP/1.1"
@@ -82,19 +93,17 @@ class _Handler(BaseHTTPRequestHandler):
         turn = state.turns.pop(0) if len(state.turns) > 1 else state.turns[0]
         try:
             time.sleep(turn.silent_for)
-            self._answer(turn)
+            self._answer(turn, streamed=state.bodies[-1].get("stream", False))
         except (BrokenPipeError, ConnectionResetError):
             state.gone.set()
         self.close_connection = True
 
-    def _answer(self, turn: Turn) -> None:
+    def _answer(self, turn: Turn, *, streamed: bool) -> None:
         if turn.status != 200:
-            body = json.dumps({"error": {"message": turn.error}}).encode()
-            self.send_response(turn.status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self._send_whole({"error": {"message": turn.error}}, turn.status)
+            return
+        if not streamed:
+            self._send_whole(_ENVELOPE | completion(turn))
             return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
@@ -111,10 +120,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(b"data: [DONE]\n\n")
         self._write(b"")
 
+    def _send_whole(self, answer: dict[str, Any], status: int = 200) -> None:
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def _send(self, chunk: Chunk) -> None:
-        # One id for all chunks of all answers, as some servers have it.
-        envelope = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1}
-        whole = {**envelope, "model": "fake", **chunk}
+        whole = {**_ENVELOPE, "object": "chat.completion.chunk", **chunk}
         self._write(f"data: {json.dumps(whole)}\n\n".encode())
 
     def _write(self, data: bytes) -> None:
