@@ -427,12 +427,11 @@ def test_the_mend_of_what_does_not_log_suits_it(adopted: Adopted) -> None:
 
 
 def test_a_new_base_with_the_old_arguments_is_explained(adopted: Adopted) -> None:
-    if adopted.example.section != "Your own loop":
-        return
     agent = Agent(adopted.project.folder)
-    old = "def predict(self, request):"
+    source = adopted.project.read(f"{adopted.example.package}/agent.py")
+    (new,) = re.findall(r"def predict\(.*:$", source, re.MULTILINE)
     with (
-        agent.patched("agent.py", old, "def predict(self, context, model_input, params=None):"),
+        agent.patched("agent.py", new, "def predict(self, context, model_input, params=None):"),
         start_workbench(agent) as workbench,
     ):
         found = workbench.findings("accepted")["accepted"]
