@@ -21,6 +21,7 @@ ANSWERS = ".copier-answers.yml"
 PUBLISHED = {
     "v0.1.0": "42374a620dda5d321eb61e7424f34af1d72db8f6",
     "v0.2.0": "b4d26f1a76034de27279ac9774c25db1bed413f7",
+    "v0.3.0": "8665d1d1c99c2515066dad6551befaf3cbd1d707",
 }
 # The working tree, as a release; the release after it; and the one after that.
 NOW, NEXT, LATER = "v99.0.0", "v99.1.0", "v99.2.0"
