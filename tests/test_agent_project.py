@@ -160,7 +160,7 @@ def test_the_commands_of_the_readme_work_as_written(agent: Agent) -> None:
 
 
 def test_help_fits_a_screen(agent: Agent) -> None:
-    for command in ([], ["ask"], ["log"], ["verify"]):
+    for command in ([], ["ask"], ["log"], ["verify"], ["serve"]):
         lines = agent.check("weather-agent", *command, "--help").splitlines()
         assert len(lines) <= 24
         assert max(map(len, lines)) <= 80

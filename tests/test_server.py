@@ -1,0 +1,345 @@
+"""`serve`: the agent over HTTP, as clients of the Responses API meet it, and what goes wrong."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import mlflow
+import openai
+import pytest
+
+from tests.agents import Agent, clean_environment
+from tests.fakes import ChatServer, Turn, text
+
+TOKYO = "What time is it in Tokyo?"
+HELLO: dict[str, Any] = {"input": [{"role": "user", "content": "Hello"}]}
+INTERNALS = re.compile(r"Traceback|File \"|site-packages|\.py\b|Error\b")
+
+
+@dataclass
+class Served:
+    """A running `serve`, its process and what it has logged."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def post(self, body: Any, route: str = "responses", **options: Any) -> httpx.Response:
+        """Send a request; bytes are sent as they are."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return httpx.post(f"{self.url}/{route}", content=content, timeout=60, **options)
+
+    def events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The events of a streamed answer, as they come."""
+        sent = body | {"stream": True}
+        with httpx.stream("POST", f"{self.url}/responses", json=sent, timeout=60) as response:
+            for line in response.iter_lines():
+                if line.startswith("data: {"):
+                    yield json.loads(line.removeprefix("data: "))
+
+    def client(self) -> openai.OpenAI:
+        """The client of the API."""
+        return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
+
+    def stop(self) -> bool:
+        """Ask it to stop; whether it did so in an orderly way."""
+        self.process.send_signal(signal.SIGTERM)
+        # uvicorn tidies up, and then lets the signal have its way.
+        return self.process.wait(60) in (0, -signal.SIGTERM)
+
+
+Serve = Callable[..., Served]
+
+
+def free_port() -> int:
+    """A port of the loopback that nothing listens at."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@contextmanager
+def serving(agent: Agent, folder: Path, *options: str, **variables: str) -> Generator[Served]:
+    """Run `serve` on a free port until the block ends."""
+    port, log = free_port(), folder / "serve.log"
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    environment = {"AGENT_LLM": "offline:/demo", "MLFLOW_TRACKING_URI": store} | variables
+    command = [agent.folder / ".venv/bin/weather-agent", "serve", f"--port={port}", *options]
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            command,
+            cwd=agent.folder,
+            env=clean_environment() | environment,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+    served = Served(f"http://127.0.0.1:{port}", process, log)
+    try:
+        wait_until_healthy(served)
+        yield served
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_healthy(served: Served) -> None:
+    """Wait for the first answer of /health."""
+    for _ in range(600):
+        assert served.process.poll() is None, served.log.read_text(encoding="utf-8")
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{served.url}/health").status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    raise AssertionError("It does not get healthy.")
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    """Wait for a condition, for half a minute at most."""
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("It does not come about.")
+
+
+@pytest.fixture(scope="module")
+def served(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The default agent, answered for by the offline LLM."""
+    with serving(agent, tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
+@pytest.fixture
+def serve(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Serve]:
+    """Runs `serve` with options, in front of a model server that says what the test tells it."""
+    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    with ExitStack() as stack:
+        yield lambda *options, **variables: stack.enter_context(
+            serving(agent, tmp_path, *options, **(llm | variables))
+        )
+
+
+def spoken(answer: dict[str, Any]) -> str:
+    """The text of a whole answer."""
+    messages = [item for item in answer["output"] if item["type"] == "message"]
+    return "".join(part["text"] for message in messages for part in message["content"])
+
+
+def test_the_client_of_the_api_gets_a_whole_response(served: Served) -> None:
+    answer = served.client().responses.create(model="agent", input=TOKYO)
+    assert re.fullmatch(r"resp_\w+", answer.id)
+    assert (answer.status, answer.model, answer.object) == (
+        "completed",
+        "weather-agent",
+        "response",
+    )
+    assert abs(answer.created_at - time.time()) < 60
+    assert "Asia/Tokyo" in answer.output_text
+    kinds = [item.type for item in answer.output]
+    assert kinds == ["function_call", "function_call_output", "message"]
+
+
+def test_the_client_of_the_api_reads_a_stream(served: Served) -> None:
+    with served.client().responses.stream(model="agent", input=TOKYO) as stream:
+        events = list(stream)
+        answer = stream.get_final_response()
+    assert events[0].type == "response.created"
+    assert events[-1].type == "response.completed"
+    said = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert said == answer.output_text
+    assert "Asia/Tokyo" in said
+
+
+def test_events_are_numbered_and_in_their_places(served: Served) -> None:
+    *events, last = served.events({"input": TOKYO})
+    assert [event["sequence_number"] for event in [*events, last]] == [*range(len(events) + 1)]
+    done = [event for event in events if event["type"] == "response.output_item.done"]
+    assert [event["output_index"] for event in done] == [0, 1, 2]
+    assert last["response"]["output"] == [event["item"] for event in done]
+    begun = [event for event in events if event["type"] == "response.output_item.added"]
+    assert [event["item"]["id"] for event in begun] == [event["item"]["id"] for event in done]
+
+
+def test_a_conversation_goes_on_with_the_items_sent_back(served: Served) -> None:
+    client = served.client()
+    first = client.responses.create(model="agent", input=TOKYO)
+    turns: Any = [{"role": "user", "content": TOKYO}]
+    turns += [item.model_dump(exclude_none=True) for item in first.output]
+    turns += [{"role": "user", "content": "What time is it in Paris?"}]
+    assert "Europe/Paris" in client.responses.create(model="agent", input=turns).output_text
+
+
+def test_both_routes_answer_and_the_contract_holds(agent: Agent, served: Served) -> None:
+    assert spoken(served.post(HELLO, "invocations").json())
+    printed = agent.check("weather-agent", "verify", "--url", served.url)
+    (held, checked) = re.findall(r"^(\d+) of (\d+) rules hold", printed, re.MULTILINE)[0]
+    assert held == checked
+    assert int(held) > 15
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"Hello", 400, "no JSON"),
+        (b'{"input": [', 400, "no JSON"),
+        (b"[]", 400, "no object"),
+        (b"null", 400, "no object"),
+        (b"\xff\xfe", 400, "no JSON"),
+        (b"", 400, "no JSON"),
+        ({"input": []}, 400, "`input` is empty"),
+        ({"messages": HELLO["input"]}, 400, "input"),
+        ({"input": 42}, 400, "input"),
+        (b'{"input": "' + b"x" * 11_000_000 + b'"}', 413, "longer than 10,000,000 bytes"),
+    ],
+)
+def test_what_is_no_request_is_refused_in_words(
+    body: Any, status: int, said: str, served: Served
+) -> None:
+    response = served.post(body)
+    assert response.status_code == status
+    assert said in response.text
+
+
+def test_thousands_of_malformed_requests_do_no_harm(served: Served) -> None:
+    chance = Random(7)
+    sound = json.dumps(HELLO | {"stream": True, "custom_inputs": {"a": [1, None]}}).encode()
+    with httpx.Client(timeout=30) as client:
+        for _ in range(2000):
+            body = bytearray(sound)
+            for _ in range(chance.randint(1, 6)):
+                body[chance.randrange(len(body))] = chance.randrange(256)
+            response = client.post(f"{served.url}/responses", content=bytes(body))
+            assert response.status_code < 500, (bytes(body), response.text)
+            if response.status_code >= 400:
+                assert "Traceback" not in response.text
+    assert spoken(served.post(HELLO).json())
+
+
+def test_a_failing_llm_is_an_error_that_tells_nothing(server: ChatServer, serve: Serve) -> None:
+    served = serve()
+    server.say(Turn(status=400, error="secret-7 of /opt/model.py"))
+    response = served.post(HELLO)
+    assert response.status_code == 500
+    (name,) = re.findall(r"at failure (\w+)", response.text)
+    events = list(served.events(HELLO))
+    assert [event["type"] for event in events] == ["response.created", "error", "response.failed"]
+    for told in (response.text, json.dumps(events)):
+        assert not INTERNALS.search(told.replace("server_error", "").replace('"error"', ""))
+        assert "secret-7" not in told
+    log = served.log.read_text(encoding="utf-8")
+    assert f"Failure {name}" in log
+    assert "secret-7" in log
+    server.say(text("Good day"))
+    assert spoken(served.post(HELLO).json()) == "Goodday"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_caller_who_leaves_frees_the_model_at_once(
+    stream: bool, server: ChatServer, serve: Serve
+) -> None:
+    served = serve()
+    server.say(Turn(text("word " * 1000), seconds_between=0.05))
+    body = json.dumps(HELLO | {"stream": stream}).encode()
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as caller:
+        head = f"POST /responses HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n\r\n"
+        caller.sendall(head.encode() + body)
+        wait_until(lambda: server.bodies)
+        time.sleep(0.3)
+    assert server.gone.wait(timeout=10)
+    server.say(text("Good day"))
+    assert spoken(served.post(HELLO).json()) == "Goodday"
+
+
+def test_more_requests_than_allowed_are_told_to_come_again(
+    server: ChatServer, serve: Serve
+) -> None:
+    served = serve(AGENT_MAX_REQUESTS="2")
+    server.say(Turn(text("one two three four"), seconds_between=0.5))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: served.post(HELLO), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "1"
+    assert "2 requests are under way" in refused.text
+    assert served.post(HELLO).status_code == 200
+
+
+def test_many_callers_wait_for_the_model_side_by_side(server: ChatServer, serve: Serve) -> None:
+    served = serve()
+    server.say(Turn(text("one two"), silent_for=10))
+    with ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(served.post, HELLO) for _ in range(16)]
+        wait_until(lambda: len(server.bodies) == 16)
+        assert httpx.get(f"{served.url}/health").status_code == httpx.codes.OK
+        assert not any(one.done() for one in asked), "Some had to be answered first."
+        assert {one.result().status_code for one in asked} == {200}
+
+
+def test_a_token_is_asked_for_where_one_is_set(serve: Serve) -> None:
+    served = serve(AGENT_TOKEN="sesame", AGENT_LLM="offline:/demo")
+    for headers in ({}, {"authorization": "sesame"}, {"authorization": "Bearer Sesame"}):
+        assert served.post(HELLO, headers=headers).status_code == 401
+        assert httpx.get(f"{served.url}/docs", headers=headers).status_code == 401
+    assert served.post(HELLO, headers={"authorization": "Bearer sesame"}).status_code == 200
+    assert httpx.get(f"{served.url}/health").status_code == 200
+
+
+def test_stopping_lets_streams_finish_and_keeps_their_traces(
+    server: ChatServer, serve: Serve, tmp_path: Path
+) -> None:
+    served = serve()
+    server.say(Turn(text("one two three four five six"), seconds_between=0.3))
+    with ThreadPoolExecutor(3) as pool:
+        streams = [pool.submit(lambda: list(served.events(HELLO))) for _ in range(3)]
+        wait_until(lambda: len(server.bodies) == 3)
+        assert served.stop()
+        for stream in streams:
+            assert stream.result()[-1]["type"] == "response.completed"
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = mlflow.get_experiment_by_name("weather-agent")
+    assert experiment is not None
+    traces = mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
+    assert len(traces) == 3
+    logged = re.findall(r"POST /responses 200: .* trace (tr-\w+)", served.log.read_text("utf-8"))
+    assert {trace.info.trace_id for trace in traces} == set(logged)
+
+
+def test_a_dead_tracking_store_fails_no_request(serve: Serve, server: ChatServer) -> None:
+    server.say(text("Good day"))
+    served = serve(MLFLOW_TRACKING_URI="sqlite:////nonexistent/folder/mlflow.db")
+    assert spoken(served.post(HELLO).json()) == "Goodday"
+
+
+def test_several_processes_share_the_work(serve: Serve) -> None:
+    served = serve("--workers=2", AGENT_LLM="offline:/demo")
+    answers = [spoken(served.post(HELLO).json()) for _ in range(6)]
+    assert len(set(answers)) == 1
+    assert served.stop()
+    lines = re.findall(r"INFO POST /responses 200: .*", served.log.read_text(encoding="utf-8"))
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize("number", ["many", "0", "-1", ""])
+def test_a_limit_that_is_none_is_an_error_in_words(number: str, agent: Agent) -> None:
+    done = agent.run("weather-agent", "serve", AGENT_MAX_REQUESTS=number)
+    assert done.returncode == 1
+    assert f"AGENT_MAX_REQUESTS is {number!r}; set it to a number" in done.stderr
+
+
+def test_it_listens_where_it_is_told(served: Served, agent: Agent) -> None:
+    assert "Serving at http://127.0.0.1:" in served.log.read_text(encoding="utf-8")
+    port = served.url.rpartition(":")[2]
+    taken = agent.run("weather-agent", "serve", f"--port={port}")
+    assert taken.returncode != 0
+    assert "Traceback" not in taken.stderr
