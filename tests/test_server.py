@@ -197,6 +197,8 @@ def test_both_routes_answer_and_the_contract_holds(agent: Agent, served: Served)
         (b"null", 400, "no object"),
         (b"\xff\xfe", 400, "no JSON"),
         (b"", 400, "no JSON"),
+        (b"[" * 500_000, 400, "too deep"),
+        (b'{"input": "\\ud800"}', 400, "half a character"),
         ({"input": []}, 400, "`input` is empty"),
         ({"messages": HELLO["input"]}, 400, "input"),
         ({"input": 42}, 400, "input"),

@@ -163,6 +163,11 @@ def checked(body: bytes) -> bytes:
     """
     try:
         request = json.loads(body)
+        json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RefusedError(400, "The request holds half a character, a lone surrogate.") from error
+    except RecursionError as error:
+        raise RefusedError(400, "The request is JSON within JSON, too deep to be read.") from error
     except ValueError as error:
         raise RefusedError(400, f"The request is no JSON: {error}.") from error
     if not isinstance(request, dict):
