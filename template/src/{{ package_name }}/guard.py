@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,8 @@ class Exchange:
     trace_id: str = "none"
     # What a failure means to the caller, where the server below says 500 to all.
     failure: int | None = None
+    # What is to be closed when it is over, whether or not somebody still listens.
+    ending: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def seconds(self) -> float:
         """How long ago it began."""
@@ -99,7 +102,8 @@ class Guard:
             self.under_way += 1
             try:
                 body = checked(await read(receive, self.max_bytes))
-                await self._answer_while_heard(scope, body, receive, _noting(exchange, send))
+                async with exchange.ending:
+                    await self._answer_while_heard(scope, body, receive, _noting(exchange, send))
             finally:
                 self.under_way -= 1
         except RefusedError as refused:
