@@ -161,6 +161,12 @@ def test_the_client_of_the_api_reads_a_stream(served: Served) -> None:
     assert "Asia/Tokyo" in said
 
 
+def test_only_streams_ask_balancers_to_hold_nothing_back(served: Served) -> None:
+    streamed = served.post(HELLO | {"stream": True}).headers
+    assert (streamed["x-accel-buffering"], streamed["cache-control"]) == ("no", "no-cache")
+    assert not {"x-accel-buffering", "cache-control"} & served.post(HELLO).headers.keys()
+
+
 def test_events_are_numbered_and_in_their_places(served: Served) -> None:
     *events, last = served.events({"input": TOKYO})
     assert [event["sequence_number"] for event in [*events, last]] == [*range(len(events) + 1)]

@@ -11,13 +11,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
 ROUTES = ("/invocations", "/responses")
+# What keeps a balancer such as nginx from holding a stream back until it has ended.
+UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class RefusedError(Exception):
@@ -185,12 +187,15 @@ def checked(body: bytes) -> bytes:
 
 
 def _noting(exchange: Exchange, send: Send) -> Send:
-    """Note the status, or put that of a known failure in its place."""
+    """Note the status, or put that of a known failure in its place; let streams flow."""
 
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["status"] = exchange.failure or message["status"]
             exchange.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            if headers.get("content-type", "").startswith("text/event-stream"):
+                headers.update(UNBUFFERED)
         await send(message)
 
     return noting
