@@ -298,8 +298,11 @@ def test_a_token_is_asked_for_where_one_is_set(serve: Serve) -> None:
     served = serve(AGENT_TOKEN="sesame", AGENT_LLM="offline:/demo")
     for headers in ({}, {"authorization": "sesame"}, {"authorization": "Bearer Sesame"}):
         assert served.post(HELLO, headers=headers).status_code == 401
-        assert httpx.get(f"{served.url}/docs", headers=headers).status_code == 401
-    assert served.post(HELLO, headers={"authorization": "Bearer sesame"}).status_code == 200
+        for page in ("docs", "agent/info"):
+            assert httpx.get(f"{served.url}/{page}", headers=headers).status_code == 401
+    known = {"authorization": "Bearer sesame"}
+    assert served.post(HELLO, headers=known).status_code == 200
+    assert httpx.get(f"{served.url}/agent/info", headers=known).status_code == 200
     assert httpx.get(f"{served.url}/health").status_code == 200
 
 
