@@ -17,8 +17,13 @@ import pytest
 from tests.agents import Agent
 from tests.images import Image, build
 from tests.test_server import TOKYO, free_port, wait_until
+from tests.updates import NOW, Project, all_releases
 
 SECRET = "a-secret-that-stays-here"
+OWN = {
+    "Dockerfile": "FROM debian:stable-slim\nCOPY . .\n",
+    ".dockerignore": ".git\n.env\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,17 @@ def contents(image: Image) -> dict[str, float]:
     paths = (path for path in image.path("/").rglob("*") if path.is_file())
     below = {path.relative_to(image.root): path.lstat().st_mtime for path in paths}
     return {str(path): written for path, written in below.items() if path.parts[0] != "tmp"}
+
+
+@pytest.fixture
+def older(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of the last release without a `Dockerfile`, whose owner has one."""
+    template = all_releases(tmp_path_factory.getbasetemp())
+    project = Project.made(template, tmp_path / "older", "v0.3.0")
+    for file, text in OWN.items():
+        project.write(file, text)
+    project.commit()
+    return project
 
 
 def files_below(package: Path) -> set[Path]:
@@ -155,3 +171,20 @@ def test_nothing_is_built_from_a_lock_that_is_left_behind(checkout: Path, tmp_pa
     with pytest.raises(subprocess.CalledProcessError) as raised:
         build(folder, tmp_path)
     assert "The lockfile at `uv.lock` needs to be updated" in raised.value.stderr
+
+
+def test_a_dockerfile_of_the_owners_own_can_be_kept(older: Project) -> None:
+    older.update(NOW)
+    conflicts = older.conflicts()
+    assert {file: found.owners for file, (found,) in conflicts.items()} == OWN
+    older.git("checkout", "HEAD", "--", *OWN)
+    assert older.conflicts() == {}
+    assert {file: older.read(file) for file in OWN} == OWN
+
+
+def test_a_dockerfile_of_the_owners_own_can_be_left_out(older: Project) -> None:
+    older.update(NOW, exclude=[*OWN])
+    assert older.conflicts() == {}
+    older.commit()
+    older.update(NOW)
+    assert {file: older.read(file) for file in OWN} == OWN
