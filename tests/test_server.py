@@ -1,6 +1,7 @@
 """`serve`: the agent over HTTP, as clients of the Responses API meet it, and what goes wrong."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -18,6 +19,7 @@ import httpx
 import mlflow
 import openai
 import pytest
+from mlflow.entities import Trace
 
 from tests.agents import Agent, clean_environment
 from tests.fakes import ChatServer, Turn, text
@@ -306,6 +308,36 @@ def test_a_token_is_asked_for_where_one_is_set(serve: Serve) -> None:
     assert httpx.get(f"{served.url}/health").status_code == 200
 
 
+def stored_traces(store: str) -> list[Trace]:
+    """The traces of the agent that a store holds."""
+    mlflow.set_tracking_uri(store)
+    experiment = mlflow.get_experiment_by_name("weather-agent")
+    assert experiment is not None
+    return mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
+
+
+@contextmanager
+def mlflow_server(agent: Agent, folder: Path) -> Generator[str]:
+    """MLflow's own server, which is killed at the end; yields its URI."""
+    port, database = free_port(), f"sqlite:///{folder / 'store.db'}"
+    command = [agent.folder / ".venv/bin/mlflow", "server", f"--backend-store-uri={database}"]
+    process = subprocess.Popen(
+        [*command, f"--port={port}", "--workers=1"],
+        cwd=folder,
+        env=clean_environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    served = Served(f"http://127.0.0.1:{port}", process, folder / "store.log")
+    try:
+        wait_until_healthy(served)
+        yield served.url
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def test_stopping_lets_streams_finish_and_keeps_their_traces(
     server: ChatServer, serve: Serve, tmp_path: Path
 ) -> None:
@@ -317,19 +349,38 @@ def test_stopping_lets_streams_finish_and_keeps_their_traces(
         assert served.stop()
         for stream in streams:
             assert stream.result()[-1]["type"] == "response.completed"
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    experiment = mlflow.get_experiment_by_name("weather-agent")
-    assert experiment is not None
-    traces = mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
+    traces = stored_traces(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert len(traces) == 3
     logged = re.findall(r"POST /responses 200: .* trace (tr-\w+)", served.log.read_text("utf-8"))
     assert {trace.info.trace_id for trace in traces} == set(logged)
 
 
-def test_a_dead_tracking_store_fails_no_request(serve: Serve, server: ChatServer) -> None:
+def test_a_store_that_is_down_at_the_start_fails_no_request(
+    serve: Serve, server: ChatServer
+) -> None:
     server.say(text("Good day"))
-    served = serve(MLFLOW_TRACKING_URI="sqlite:////nonexistent/folder/mlflow.db")
+    served = serve(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
     assert spoken(served.post(HELLO).json()) == "Goodday"
+    log = served.log.read_text(encoding="utf-8")
+    assert log.count("nothing is traced") == 1
+    assert "Retrying" not in log
+
+
+def test_a_store_that_dies_fails_no_request_and_is_told_of_once(
+    agent: Agent, serve: Serve, server: ChatServer, tmp_path: Path
+) -> None:
+    server.say(text("Good day"))
+    with mlflow_server(agent, tmp_path) as uri:
+        served = serve(MLFLOW_TRACKING_URI=uri)
+        served.post(HELLO)
+        wait_until(lambda: len(stored_traces(uri)) == 1)
+    for _ in range(3):
+        assert spoken(served.post(HELLO).json()) == "Goodday"
+    wait_until(lambda: "Traces are lost" in served.log.read_text(encoding="utf-8"))
+    time.sleep(5)  # the others have failed by now as well
+    log = served.log.read_text(encoding="utf-8")
+    assert log.count("Failed to send trace") == 1
+    assert "Retrying" not in log
 
 
 def test_several_processes_share_the_work(serve: Serve) -> None:

@@ -1,9 +1,11 @@
 """Log messages of MLflow that say nothing to act on, kept off the terminal.
 
-Only the messages named here are dropped; everything else MLflow says is shown.
+Only the messages named here are dropped; everything else MLflow says is shown. `tell_once` is for
+servers, where a store that is down would say so with every request.
 """
 
 import logging
+import time
 
 _NOISE = {
     "mlflow.store.db.utils": ("Creating initial MLflow database", "Updating database tables"),
@@ -30,3 +32,32 @@ class _BeginsWith(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(self.beginnings)
+
+
+# What says that a trace could not be stored, each time.
+_STORE_IS_DOWN = ("mlflow.tracing.export.mlflow_v3", "mlflow.tracing.export.async_export_queue")
+_SECONDS_OF_SILENCE = 600
+
+
+def tell_once() -> None:
+    """Say that traces cannot be stored once in ten minutes, and nothing of single attempts."""
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    seldom = _Seldom()
+    for name in _STORE_IS_DOWN:
+        logging.getLogger(name).addFilter(seldom)
+
+
+class _Seldom(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        if time.monotonic() < self.silent_until:
+            return False
+        self.silent_until = time.monotonic() + _SECONDS_OF_SILENCE
+        cause = record.getMessage()
+        record.msg, record.args = "Traces are lost; requests are answered. %s", (cause,)
+        return True
