@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from pytest_copie.plugin import Copie
 
 from tests.agents import Agent, install
 from tests.fakes import ChatServer, chat_server
+from tests.serving import Serve, serving
 from tests.template import QUESTIONS, ROOT, tracked_files
 from tests.updates import Project, small_project
 from tests.workbench import Workbench, start_workbench
@@ -124,6 +126,16 @@ def server() -> Iterator[ChatServer]:
     """A model server that speaks HTTP."""
     with chat_server() as running:
         yield running
+
+
+@pytest.fixture
+def serve(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Serve]:
+    """Runs `serve` with options, in front of a model server that says what the test tells it."""
+    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    with ExitStack() as stack:
+        yield lambda *options, **variables: stack.enter_context(
+            serving(agent, tmp_path, *options, **(llm | variables))
+        )
 
 
 @pytest.fixture

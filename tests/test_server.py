@@ -3,116 +3,26 @@
 import json
 import os
 import re
-import signal
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import httpx
 import mlflow
-import openai
 import pytest
 from mlflow.entities import Trace
 
-from tests.agents import Agent, clean_environment
+from tests.agents import Agent
 from tests.fakes import ChatServer, Turn, text
+from tests.serving import Serve, Served, serving, wait_until
 
 TOKYO = "What time is it in Tokyo?"
 HELLO: dict[str, Any] = {"input": [{"role": "user", "content": "Hello"}]}
 INTERNALS = re.compile(r"Traceback|File \"|site-packages|\.py\b|Error\b")
-
-
-@dataclass
-class Served:
-    """A running `serve`, its process and what it has logged."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def post(self, body: Any, route: str = "responses", **options: Any) -> httpx.Response:
-        """Send a request; bytes are sent as they are."""
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return httpx.post(f"{self.url}/{route}", content=content, timeout=60, **options)
-
-    def events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The events of a streamed answer, as they come."""
-        sent = body | {"stream": True}
-        with httpx.stream("POST", f"{self.url}/responses", json=sent, timeout=60) as response:
-            for line in response.iter_lines():
-                if line.startswith("data: {"):
-                    yield json.loads(line.removeprefix("data: "))
-
-    def client(self) -> openai.OpenAI:
-        """The client of the API."""
-        return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
-
-    def stop(self) -> bool:
-        """Ask it to stop; whether it did so in an orderly way."""
-        self.process.send_signal(signal.SIGTERM)
-        # uvicorn tidies up, and then lets the signal have its way.
-        return self.process.wait(60) in (0, -signal.SIGTERM)
-
-
-Serve = Callable[..., Served]
-
-
-def free_port() -> int:
-    """A port of the loopback that nothing listens at."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
-
-
-@contextmanager
-def serving(agent: Agent, folder: Path, *options: str, **variables: str) -> Generator[Served]:
-    """Run `serve` on a free port until the block ends."""
-    port, log = free_port(), folder / "serve.log"
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    environment = {"AGENT_LLM": "offline:/demo", "MLFLOW_TRACKING_URI": store} | variables
-    command = [agent.folder / ".venv/bin/weather-agent", "serve", f"--port={port}", *options]
-    with log.open("wb") as written:
-        process = subprocess.Popen(
-            command,
-            cwd=agent.folder,
-            env=clean_environment() | environment,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-        )
-    served = Served(f"http://127.0.0.1:{port}", process, log)
-    try:
-        wait_until_healthy(served)
-        yield served
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_until_healthy(served: Served) -> None:
-    """Wait for the first answer of /health."""
-    for _ in range(600):
-        assert served.process.poll() is None, served.log.read_text(encoding="utf-8")
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{served.url}/health").status_code == httpx.codes.OK:
-                return
-        time.sleep(0.1)
-    raise AssertionError("It does not get healthy.")
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    """Wait for a condition, for half a minute at most."""
-    for _ in range(600):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("It does not come about.")
 
 
 @pytest.fixture(scope="module")
@@ -120,16 +30,6 @@ def served(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """The default agent, answered for by the offline LLM."""
     with serving(agent, tmp_path_factory.mktemp("serve")) as running:
         yield running
-
-
-@pytest.fixture
-def serve(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Serve]:
-    """Runs `serve` with options, in front of a model server that says what the test tells it."""
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-    with ExitStack() as stack:
-        yield lambda *options, **variables: stack.enter_context(
-            serving(agent, tmp_path, *options, **(llm | variables))
-        )
 
 
 def spoken(answer: dict[str, Any]) -> str:
