@@ -1,0 +1,45 @@
+// Building the page's nodes. Text stays text: nothing here reads HTML.
+
+/** An element with attributes and children, which are nodes, texts, or lists of them. */
+export function element(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  for (const child of children.flat()) node.append(child);
+  return node;
+}
+
+/** A button that does something. */
+export function button(label, onClick) {
+  const node = element("button", { type: "button", class: "quiet" }, label);
+  node.addEventListener("click", onClick);
+  return node;
+}
+
+/** A button that copies the text of a node, or selects it where the browser forbids that. */
+export function copyButton(node) {
+  const copy = button("Copy", async () => {
+    try {
+      await navigator.clipboard.writeText(node.textContent);
+      copy.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(node);
+      copy.textContent = "Selected: press Ctrl+C";
+    }
+    setTimeout(() => (copy.textContent = "Copy"), 2000);
+  });
+  return copy;
+}
+
+/** JSON as people read it; what is no JSON stays as it is. */
+export function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+/** A text as it stands, with a heading; long ones scroll. */
+export function labelled(label, text = "") {
+  return element("div", {}, element("h3", {}, label), element("pre", { tabindex: "0" }, text));
+}
