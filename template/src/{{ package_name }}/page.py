@@ -11,8 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
-from mlflow.exceptions import MlflowException
-from mlflow.utils.databricks_utils import get_databricks_host_creds
 from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -67,24 +65,24 @@ def page_settings() -> dict[str, Any]:
 
 
 def where_traces_are() -> dict[str, str]:
-    """The address of a trace, with {trace_id} in it, or the command that shows traces."""
+    """The address of a trace, with {trace_id} in it, or the command that shows traces, if any."""
     uri = mlflow.get_tracking_uri()
     experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")  # which `set_experiment` sets
     if experiment and (site := _site_of(uri)):
         return {"trace_url": f"{site}/{experiment}/traces?selectedEvaluationId={{trace_id}}"}
     if uri == f"sqlite:///{STORE}":
         return {"trace_command": "uv run mlflow ui"}
+    if uri.startswith(("http", "databricks")):
+        return {}
     return {"trace_command": 'uv run mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'}
 
 
 def _site_of(uri: str) -> str | None:
     """The page of all experiments, if a website shows this store; its URI may hold a password."""
-    parts = urlsplit(uri)
+    parts = urlsplit(uri.rstrip("/"))
     if parts.scheme in ("http", "https"):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}/#/experiments"
-    if uri.startswith("databricks"):
-        try:
-            return f"{get_databricks_host_creds(uri).host.rstrip('/')}/ml/experiments"
-        except MlflowException:
-            return None
+    host = os.environ.get("DATABRICKS_HOST", "").removeprefix("https://").rstrip("/")
+    if uri.startswith("databricks") and host:
+        return f"https://{host}/ml/experiments"
     return None

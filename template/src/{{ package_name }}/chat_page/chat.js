@@ -42,17 +42,20 @@ function customInputs() {
 
 /** Whether the custom inputs can be sent; says what is wrong with them if not. */
 function checkCustomInputs() {
-  let wrong = "";
   try {
     customInputs();
+    return true;
   } catch (error) {
-    wrong = `This cannot be sent: ${error.message}.`;
     page.custom.open = true;
     page["custom-inputs"].focus();
+    sayOfCustomInputs(`This cannot be sent: ${error.message}.`);
+    return false;
   }
+}
+
+function sayOfCustomInputs(wrong) {
   page["custom-error"].textContent = wrong;
   page["custom-inputs"].setAttribute("aria-invalid", String(wrong !== ""));
-  return !wrong;
 }
 
 // --- Turns ---
@@ -134,8 +137,9 @@ function traceNote(id) {
     const url = settings.trace_url.replace("{trace_id}", encodeURIComponent(id));
     return element("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, "Trace");
   }
-  const command = element("code", {}, settings.trace_command ?? "uv run mlflow ui");
-  return element("span", { class: "trace" }, "Trace ", element("code", {}, id), ": ", command, " shows it");
+  const note = element("span", { class: "trace" }, "Trace ", element("code", {}, id));
+  if (settings.trace_command) note.append(": ", element("code", {}, settings.trace_command), " shows it");
+  return note;
 }
 
 /** Let screen readers say something; long answers are cut, as they can be read in the page. */
@@ -167,7 +171,7 @@ page.example.addEventListener("click", () => {
   send(page.example.textContent);
   page.message.focus();
 });
-page["custom-inputs"].addEventListener("change", checkCustomInputs);
+page["custom-inputs"].addEventListener("input", () => sayOfCustomInputs(""));
 
 // Follow the answer, unless the reader has scrolled up to read.
 let scrolled = 0;
