@@ -40,8 +40,9 @@ format: $(UV)  ## Format the template's own code
 	$(UV) run --frozen ruff check --fix
 	$(UV) run --frozen ruff format
 
-picture: $(UV)  ## Draw the README's picture anew, from a real session
+picture: $(UV)  ## Draw the README's pictures anew, from real sessions
 	$(UV) run --frozen python docs/draw_demo.py
+	$(UV) run --frozen python -m docs.draw_chat_page
 
 contract: $(UV)  ## Write docs/contract.md anew, with what MLflow alone notices
 	$(UV) run --frozen python -m docs.write_contract
