@@ -231,6 +231,7 @@ def test_nothing_that_the_llm_writes_runs(
 EXTREMES = {
     "stars": "*" * 1_000_000,
     "openers": "*a **b _c " * 100_000,
+    "closers": "*a " * 100_000 + "b_ " * 100_000,
     "brackets": "[" * 500_000 + "](" * 250_000,
     "links": "[a](b" * 200_000,
     "backticks": "".join("`" * (1 + at % 900) + "a" for at in range(2_000)),
