@@ -1,6 +1,7 @@
 """Running `serve` of an agent, and asking it over HTTP."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,9 @@ import httpx
 import openai
 
 from tests.agents import Agent, clean_environment
+
+TOKYO = "What time is it in Tokyo?"
+HELLO: dict[str, Any] = {"input": [{"role": "user", "content": "Hello"}]}
 
 
 @dataclass
@@ -101,3 +105,31 @@ def wait_until(holds: Callable[[], object]) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("It does not come about.")
+
+
+def spoken(answer: dict[str, Any]) -> str:
+    """The text of a whole answer."""
+    messages = [item for item in answer["output"] if item["type"] == "message"]
+    return "".join(part["text"] for message in messages for part in message["content"])
+
+
+@contextmanager
+def mlflow_server(agent: Agent, folder: Path) -> Generator[str]:
+    """MLflow's own server, which is killed at the end; yields its URI."""
+    port, database = free_port(), f"sqlite:///{folder / 'store.db'}"
+    command = [agent.folder / ".venv/bin/mlflow", "server", f"--backend-store-uri={database}"]
+    process = subprocess.Popen(
+        [*command, f"--port={port}", "--workers=1"],
+        cwd=folder,
+        env=clean_environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    served = Served(f"http://127.0.0.1:{port}", process, folder / "store.log")
+    try:
+        wait_until_healthy(served)
+        yield served.url
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

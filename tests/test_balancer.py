@@ -16,7 +16,7 @@ import pytest
 
 from tests.agents import Agent
 from tests.fakes import ChatServer, Turn, calls, text
-from tests.test_server import (
+from tests.serving import (
     HELLO,
     Served,
     free_port,

@@ -16,7 +16,7 @@ import yaml
 
 from tests.agents import Agent, clean_environment, install
 from tests.conftest import Render
-from tests.test_server import HELLO, Served, free_port, spoken, wait_until, wait_until_healthy
+from tests.serving import HELLO, Served, free_port, spoken, wait_until, wait_until_healthy
 
 EXPERIMENT = {"experiment_id": "42", "name": "/Shared/weather", "lifecycle_stage": "active"}
 # What the app's resources have for `valueFrom`, by the keys that the README names.

@@ -16,7 +16,7 @@ import pytest
 
 from tests.agents import Agent
 from tests.images import Image, build
-from tests.test_server import TOKYO, free_port, wait_until
+from tests.serving import TOKYO, free_port, wait_until
 from tests.updates import NOW, Project, all_releases
 
 SECRET = "a-secret-that-stays-here"

@@ -1,7 +1,6 @@
 """`serve`: the agent over HTTP, as clients of the Responses API meet it, and what goes wrong."""
 
 import json
-import os
 import re
 import socket
 import time
@@ -18,10 +17,18 @@ from mlflow.entities import Trace
 
 from tests.agents import Agent
 from tests.fakes import ChatServer, Turn, text
-from tests.serving import Serve, Served, serving, wait_until
+from tests.serving import (
+    HELLO,
+    TOKYO,
+    Serve,
+    Served,
+    free_port,
+    mlflow_server,
+    serving,
+    spoken,
+    wait_until,
+)
 
-TOKYO = "What time is it in Tokyo?"
-HELLO: dict[str, Any] = {"input": [{"role": "user", "content": "Hello"}]}
 INTERNALS = re.compile(r"Traceback|File \"|site-packages|\.py\b|Error\b")
 
 
@@ -30,12 +37,6 @@ def served(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """The default agent, answered for by the offline LLM."""
     with serving(agent, tmp_path_factory.mktemp("serve")) as running:
         yield running
-
-
-def spoken(answer: dict[str, Any]) -> str:
-    """The text of a whole answer."""
-    messages = [item for item in answer["output"] if item["type"] == "message"]
-    return "".join(part["text"] for message in messages for part in message["content"])
 
 
 def test_the_client_of_the_api_gets_a_whole_response(served: Served) -> None:
@@ -214,28 +215,6 @@ def stored_traces(store: str) -> list[Trace]:
     experiment = mlflow.get_experiment_by_name("weather-agent")
     assert experiment is not None
     return mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
-
-
-@contextmanager
-def mlflow_server(agent: Agent, folder: Path) -> Generator[str]:
-    """MLflow's own server, which is killed at the end; yields its URI."""
-    port, database = free_port(), f"sqlite:///{folder / 'store.db'}"
-    command = [agent.folder / ".venv/bin/mlflow", "server", f"--backend-store-uri={database}"]
-    process = subprocess.Popen(
-        [*command, f"--port={port}", "--workers=1"],
-        cwd=folder,
-        env=clean_environment(),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    served = Served(f"http://127.0.0.1:{port}", process, folder / "store.log")
-    try:
-        wait_until_healthy(served)
-        yield served.url
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_stopping_lets_streams_finish_and_keeps_their_traces(
