@@ -1,6 +1,8 @@
 """Connecting to a language model: credentials, errors, and what goes over the wire."""
 
+import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,13 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 def ask(package: Package, uri: str, timeout: float = 5, max_retries: int = 0) -> str:
     """What an LLM says to hello."""
-    llm = package("llm").connect(uri, timeout=timeout, max_retries=max_retries)
-    deltas = (chunk["choices"][0]["delta"] for chunk in llm.stream(HELLO))
-    return " ".join(delta["content"] for delta in deltas if delta.get("content"))
+
+    async def said() -> str:
+        llm = package("llm").connect(uri, timeout=timeout, max_retries=max_retries)
+        deltas = [chunk["choices"][0]["delta"] async for chunk in llm.stream(HELLO)]
+        return " ".join(delta["content"] for delta in deltas if delta.get("content"))
+
+    return asyncio.run(said())
 
 
 @pytest.fixture
@@ -107,10 +113,15 @@ def test_a_failure_is_tried_again_as_often_as_configured(
     assert len(own_server.bodies) == 2
 
 
-def test_connections_are_kept(package: Package) -> None:
-    connect = package("llm").connect
-    first, second = (connect("offline:/demo", timeout=1, max_retries=0) for _ in range(2))
-    assert first.client._client is second.client._client
+def test_connections_are_kept_by_the_event_loop_that_opened_them(package: Package) -> None:
+    llm = package("llm").connect("offline:/demo", timeout=1, max_retries=0)
+
+    async def connections() -> tuple[Any, Any]:
+        return llm.client._client, llm.client._client
+
+    first, second = asyncio.run(connections())
+    assert first is second
+    assert first is not asyncio.run(connections())[0]
 
 
 def test_the_offline_llm_hangs_no_longer_than_the_client_waits(package: Package) -> None:
@@ -121,23 +132,29 @@ def test_the_offline_llm_hangs_no_longer_than_the_client_waits(package: Package)
 
 
 def test_the_offline_llm_answers_in_one_piece_too(package: Package) -> None:
-    llm = package("llm").connect("offline:/demo", timeout=1, max_retries=0)
     tool = {"name": "add", "parameters": {"type": "object", "properties": {}, "required": []}}
     tools = [{"type": "function", "function": tool}]
-    completions = llm.client.chat.completions
-    said = completions.create(model="demo", messages=HELLO, tools=tools)
-    assert "offline" in said.choices[0].message.content
-    called = completions.create(
-        model="demo", messages=[{"role": "user", "content": "add"}], tools=tools
-    )
-    assert called.choices[0].finish_reason == "tool_calls"
-    assert called.choices[0].message.tool_calls[0].function.name == "add"
-    forbidden = completions.create(model="tools", messages=HELLO, tools=tools, tool_choice="none")
-    assert forbidden.choices[0].message.tool_calls is None
+    add = [{"role": "user", "content": "add"}]
+
+    async def complete(model: str, messages: list[Any], **options: Any) -> Any:
+        llm = package("llm").connect(f"offline:/{model}", timeout=1, max_retries=0)
+        completions = llm.client.chat.completions
+        done = await completions.create(model=model, messages=messages, tools=tools, **options)
+        return done.choices[0]
+
+    assert "offline" in asyncio.run(complete("demo", HELLO)).message.content
+    called = asyncio.run(complete("demo", add))
+    assert called.finish_reason == "tool_calls"
+    assert called.message.tool_calls[0].function.name == "add"
+    forbidden = asyncio.run(complete("tools", HELLO, tool_choice="none"))
+    assert forbidden.message.tool_calls is None
 
 
 def test_the_offline_llm_counts_nothing_but_says_so(package: Package) -> None:
-    llm = package("llm").connect("offline:/demo", timeout=1, max_retries=0)
-    chunks = list(llm.stream(HELLO, stream_options={"include_usage": True}))
-    assert chunks[-1]["usage"]["total_tokens"] == 0
-    assert chunks[-1]["choices"] == []
+    async def chunks() -> list[dict[str, Any]]:
+        llm = package("llm").connect("offline:/demo", timeout=1, max_retries=0)
+        return [chunk async for chunk in llm.stream(HELLO, stream_options={"include_usage": True})]
+
+    *_, last = asyncio.run(chunks())
+    assert last["usage"]["total_tokens"] == 0
+    assert last["choices"] == []

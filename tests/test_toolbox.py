@@ -1,5 +1,7 @@
 """Plain functions as tools: their schemas, and what becomes of a call."""
 
+import asyncio
+import time
 from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
@@ -60,9 +62,21 @@ def measure() -> dict[str, float]:
     return {"width": 1.5}
 
 
+async def wait(seconds: float) -> str:
+    """Wait."""
+    await asyncio.sleep(seconds)
+    return f"{seconds:g} s later"
+
+
+def block(seconds: float) -> None:
+    """Wait, and let nobody else do anything meanwhile."""
+    time.sleep(seconds)
+
+
 @pytest.fixture
 def toolbox(package: Package) -> Any:
-    return package("toolbox").Toolbox([paint, undocumented, fail, fail_silently, today, measure])
+    functions = [paint, undocumented, fail, fail_silently, today, measure, wait, block]
+    return package("toolbox").Toolbox(functions)
 
 
 def specification(package: Package, function: object) -> dict[str, Any]:
@@ -101,6 +115,8 @@ def test_a_function_without_a_docstring_is_described_by_its_name(package: Packag
         ("today", "{}", '"2026-01-31"'),
         ("today", "", '"2026-01-31"'),
         ("measure", "{}", '{"width":1.5}'),
+        ("wait", '{"seconds": 0.01}', "0.01 s later"),
+        ("wait", '{"seconds": "long"}', "Error: wait was called with wrong arguments: seconds: "),
         ("undocumented", "{}", "Error: undocumented was called with wrong arguments: number: "),
         ("undocumented", '{"number": "x"}', "Error: undocumented was called with wrong arguments"),
         ("undocumented", '{"number": 1, "more": 2}', "more: Unexpected keyword argument"),
@@ -111,7 +127,16 @@ def test_a_function_without_a_docstring_is_described_by_its_name(package: Packag
     ],
 )
 def test_what_becomes_of_a_call(toolbox: Any, name: str, arguments: str, output: str) -> None:
-    assert output in toolbox.run(name, arguments)
+    assert output in asyncio.run(toolbox.run(name, arguments))
+
+
+def test_a_function_that_blocks_holds_nobody_up(toolbox: Any) -> None:
+    async def three_at_once() -> float:
+        begun = time.monotonic()
+        await asyncio.gather(*(toolbox.run("block", '{"seconds": 0.5}') for _ in range(3)))
+        return time.monotonic() - begun
+
+    assert asyncio.run(three_at_once()) < 1.4
 
 
 def test_without_tools_the_model_is_told_of_none(package: Package) -> None:

@@ -88,7 +88,7 @@ def template_edits(template: Template) -> None:
     line = "from {{ package_name }}.config import"
     template.edit(agent, line, f"from {{{{ package_name }}}}.clock import now\n{line}")
     template.edit(agent, "deadline = time.monotonic() + ", "deadline = now() + ")
-    template.edit(agent, "if time.monotonic() > deadline:", "if now() > deadline:")
+    template.edit(agent, "(deadline - time.monotonic())", "(deadline - now())")
     template.edit(agent, "import time\n", "")
     setting = "answer_timeout_seconds: 180\n"
     template.edit(f"{PACKAGE}/config.yml", setting, f"{setting}# How long it says.\nwords: 900\n")

@@ -1,6 +1,7 @@
 """Sound agents: changes to a generated project against which no rule of the contract may speak."""
 
 from tests.breakages.changes import (
+    IN_A_THREAD,
     Patch,
     another_agent,
     at_import,
@@ -8,10 +9,10 @@ from tests.breakages.changes import (
     in_example,
     in_log_model,
     new_file,
+    when_asked,
     while_answering,
 )
 
-RUN_TOOL = '                output = self.toolbox.run(item["name"], item["arguments"])\n'
 TOOLS = "TOOLS = [current_time, days_between]"
 
 # An agent without an LLM; the pieces of its answer are the words of the user.
@@ -75,20 +76,32 @@ TOOLS = [current_time, days_between, book]''',
 TOOLS = [current_time, days_between, read]''',
         ),
     ),
-    "tools that run in threads, with the context of the request": (
-        at_import(
-            """from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+    "tools that run in threads of one's own, with the context of the request": (
+        Patch(
+            "toolbox.py",
+            IN_A_THREAD,
+            'await asyncio.to_thread(adapter.validate_json, arguments or "{}")',
+        ),
+        Patch("toolbox.py", "from anyio import to_thread\n", ""),
+        Patch("toolbox.py", "import inspect\n", "import asyncio\nimport inspect\n"),
+    ),
+    "a tool that is asynchronous": (
+        Patch(
+            "tools.py",
+            TOOLS,
+            '''async def lend(book: str) -> str:
+    """Lend a book.
 
-"""
+    Args:
+        book: Its title.
+    """
+    await asyncio.sleep(0)
+    return f"{book} is yours."
+
+
+TOOLS = [current_time, days_between, lend]''',
         ),
-        in_agent(
-            RUN_TOOL,
-            """                call = item["name"], item["arguments"]
-                with ThreadPoolExecutor() as pool:
-                    output = pool.submit(copy_context().run, self.toolbox.run, *call).result()
-""",
-        ),
+        Patch("tools.py", "from datetime import date", "import asyncio\nfrom datetime import date"),
     ),
     # Answers
     "no LLM at all": (at_import("from uuid import uuid4\n\n"), another_agent(ECHO)),
@@ -257,15 +270,12 @@ class Profile(BaseModel):
     ),
     # Asynchronous code
     "an event loop inside": (
-        in_agent(
-            "        messages = [self.system_message(request)",
-            """        import asyncio
+        when_asked("""        import asyncio
 
         loop = asyncio.new_event_loop()
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
-        messages = [self.system_message(request)""",
-        ),
+"""),
     ),
     "an event loop in a thread of its own": (
         at_import("import asyncio\nimport threading\n\n"),
@@ -396,7 +406,8 @@ TRIED_TOGETHER = (
         "an event loop in a thread of its own",
     ),
     (
-        "tools that run in threads, with the context of the request",
+        "tools that run in threads of one's own, with the context of the request",
+        "a tool that is asynchronous",
         "an agent with models of Pydantic inside",
         "a client made at the first request",
     ),

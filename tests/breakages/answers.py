@@ -6,6 +6,7 @@ from tests.breakages.changes import (
     at_import,
     breaks,
     in_agent,
+    when_asked,
     while_answering,
     with_all_items,
     with_each_item,
@@ -59,7 +60,7 @@ ANSWERS = {
     "predict and predict_stream that call each other": breaks(
         "accepted",
         "RecursionError|recursion",
-        while_answering("        yield from map(dict, self.predict(request).output)\n"),
+        when_asked("        yield from map(dict, self.predict(request).output)\n"),
     ),
     "a template's answer left in": breaks(
         "last-turn",
@@ -440,14 +441,14 @@ mlflow.models.set_model(Stub(load_config(), load_instructions(), Toolbox(TOOLS))
 
 SAID = ContextVar("SAID", default="")
 """),
-        while_answering("        SAID.set(SAID.get() + str(request.input))\n"),
+        when_asked("        SAID.set(SAID.get() + str(request.input))\n"),
         in_agent(CONTENT, "        content = self.instructions + SAID.get()\n"),
     ),
     # Threads
     "the event loop of the main thread": breaks(
         "requests-apart",
         "no current event loop in thread",
-        while_answering("""
+        when_asked("""
         import asyncio
 
         asyncio.get_event_loop().run_until_complete(asyncio.sleep(0))
@@ -456,7 +457,7 @@ SAID = ContextVar("SAID", default="")
     "an alarm for answers that take too long": breaks(
         "requests-apart",
         "signal only works in main thread",
-        while_answering("""
+        when_asked("""
         import signal
 
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

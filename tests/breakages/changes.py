@@ -1,7 +1,11 @@
 """What a breakage is made of: changes to the files of a generated project."""
 
 from dataclasses import dataclass
+from textwrap import indent
 
+IN_A_THREAD = """await to_thread.run_sync(
+                adapter.validate_json, arguments or "{}", abandon_on_cancel=True
+            )"""
 SET_MODEL = "mlflow.models.set_model(AGENT)\n"
 
 
@@ -65,8 +69,14 @@ def another_agent(source: str) -> Patch:
     return in_agent(SET_MODEL, source.lstrip("\n"))
 
 
-def while_answering(code: str) -> Patch:
+def when_asked(code: str) -> Patch:
     """Lines at the beginning of `predict_stream`, which `predict` calls as well."""
+    line = "        yield from iterate(self.predict_stream_async(request))\n"
+    return in_agent(line, code.lstrip("\n") + line)
+
+
+def while_answering(code: str) -> Patch:
+    """Lines at the beginning of the asynchronous answer, which both methods collect."""
     return in_agent(
         "        tag_trace(request)\n", code.lstrip("\n") + "        tag_trace(request)\n"
     )
@@ -84,11 +94,15 @@ def with_each_item(code: str) -> Patch:
 
 
 def with_each_event(code: str) -> Patch:
-    """Lines in the place of the one that passes an `event` on."""
+    """Lines in the place of those that pass an `event` on."""
+    delta = "            {} ResponsesAgentStreamEvent(**create_text_delta(text, message_id))\n"
+    loop = "    for item in _items(whole):\n"
+    done = "        {} ResponsesAgentStreamEvent(type=_ITEM_DONE, item=item)\n"
+    code = code.strip("\n") + "\n"
     return Patch(
         "conversation.py",
-        "        yield event\n    if not answered:",
-        code.strip("\n") + "\n    if not answered:",
+        delta.format("yield") + loop + done.format("yield"),
+        delta.format("event =") + indent(code, "    ") + loop + done.format("event =") + code,
     )
 
 

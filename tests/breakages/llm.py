@@ -66,13 +66,17 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
     "an answer of nothing, taken for one": breaks(
         "llm-failures",
         "offline:/empty it answered all the same",
-        Patch("conversation.py", "    if not answered:\n", "    if False:\n"),
+        Patch(
+            "conversation.py",
+            '    if not any(item["type"] in ("message", "function_call") for item in items):\n',
+            "    if False:\n",
+        ),
         in_agent("custom_outputs=events[-1].custom_outputs)", "custom_outputs={})"),
     ),
     "an answer that breaks off, taken for a whole one": breaks(
         "llm-failures",
         "offline:/cut it answered all the same",
-        Patch("conversation.py", "    if not finished:\n", "    if False:\n"),
+        Patch("conversation.py", "    if not any(choice", "    if False and not any(choice"),
     ),
     "an error that ends the process": breaks(
         "llm-failures",
@@ -101,7 +105,7 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
     "no time-out": breaks(
         "time-out",
         "still waiting",
-        Patch("llm.py", "with_options(timeout=timeout, ", "with_options(timeout=3600, "),
+        Patch("llm.py", "with_options(timeout=self.timeout, ", "with_options(timeout=3600, "),
     ),
     "only the last message told to the LLM": breaks(
         "whole-conversation",
@@ -134,9 +138,9 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
 
     def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
         with self.lock:
-            return self.answer(request)
+            return self.answer_alone(request)
 
-    def answer(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+    def answer_alone(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
 """,
         ),
     ),

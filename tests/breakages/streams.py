@@ -199,8 +199,8 @@ mlflow.models.set_model(Reporting(load_config(), load_instructions(), Toolbox(TO
 """),
         Patch(
             "conversation.py",
-            "    answered = False\n",
-            "    answered = False\n    said: list[str] = []\n",
+            "    whole = []\n",
+            "    whole = []\n    said: list[str] = []\n",
         ),
     ),
     "the whole text as one more delta at the end": breaks(

@@ -1,6 +1,6 @@
 """Breakages of traces."""
 
-from tests.breakages.changes import at_import, breaks, in_agent, while_answering
+from tests.breakages.changes import IN_A_THREAD, Patch, breaks, in_agent, while_answering
 
 PREDICT = "    def predict(self, request"
 STREAM = "    def predict_stream(\n"
@@ -33,14 +33,13 @@ TRACES = {
     "tools that run in threads without the context": breaks(
         "one-trace",
         "made [0-9]+ traces",
-        in_agent(
-            '                output = self.toolbox.run(item["name"], item["arguments"])\n',
-            """                with ThreadPoolExecutor() as pool:
-                    arguments = item["name"], item["arguments"]
-                    output = pool.submit(self.toolbox.run, *arguments).result()
-""",
+        Patch(
+            "toolbox.py",
+            IN_A_THREAD,
+            "await asyncio.get_running_loop().run_in_executor(\n"
+            '                None, adapter.validate_json, arguments or "{}"\n            )',
         ),
-        at_import("from concurrent.futures import ThreadPoolExecutor\n"),
+        Patch("toolbox.py", "import inspect\n", "import asyncio\nimport inspect\n"),
     ),
     "the request left out of the trace": breaks(
         "one-trace",

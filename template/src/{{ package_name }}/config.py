@@ -34,6 +34,7 @@ class Config(BaseModel):
     answer_timeout_seconds: float = Field(gt=0)
     llm_timeout_seconds: float = Field(gt=0)
     llm_max_retries: int = Field(ge=0)
+    tool_max_characters: int = Field(default=100_000, ge=1)
     resources: dict[ResourceKind, list[str]] = {}
 
 

@@ -6,7 +6,7 @@ and an answer that breaks off looks like a finished one.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from mlflow.types.responses import (
     OutputItem,
     ResponsesAgentStreamEvent,
     create_function_call_output_item,
+    create_text_delta,
     output_to_responses_items_stream,
     to_chat_completions_input,
 )
@@ -91,37 +92,46 @@ def _belongs_to_turn(message: dict[str, Any], previous: dict[str, Any]) -> bool:
     return "tool_calls" in message and previous["role"] == "assistant"
 
 
-def to_events(chunks: Iterable[dict[str, Any]]) -> Iterator[ResponsesAgentStreamEvent]:
+async def to_events(
+    chunks: AsyncIterable[dict[str, Any]],
+) -> AsyncIterator[ResponsesAgentStreamEvent]:
     """Turn the chunks of one chat completion into Responses stream events.
 
-    Yields a delta for each piece of text and one done event for each item, in their order:
-    reasoning, text, function calls. Every item has an id of its own.
+    Yields a delta for each piece of text as it comes, and at the end one done event for each item,
+    in their order: reasoning, text, function calls. Every item has an id of its own.
 
     Raises:
         LLMError: the stream ended early, or held neither text nor a call.
     """
-    answered = False
-    for event in output_to_responses_items_stream(_whole(chunks, unique_id("msg"))):
-        if event.type == _TEXT_DELTA and not text_delta(event):
-            continue
-        if item := done_item(event):
-            answered |= item["type"] in ("message", "function_call")
-            _complete(item)
-        yield event
-    if not answered:
+    message_id = unique_id("msg")
+    whole = []
+    async for chunk in chunks:
+        whole.append({**chunk, "id": message_id})
+        if text := _text(chunk):
+            yield ResponsesAgentStreamEvent(**create_text_delta(text, message_id))
+    for item in _items(whole):
+        yield ResponsesAgentStreamEvent(type=_ITEM_DONE, item=item)
+
+
+def _text(chunk: dict[str, Any]) -> str:
+    """The text that a chunk brings, or nothing."""
+    choices = chunk["choices"]
+    return (choices[0]["delta"].get("content") or "") if choices else ""
+
+
+def _items(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items that all chunks of a completion make up."""
+    if not any(choice.get("finish_reason") for chunk in chunks for choice in chunk["choices"]):
+        raise LLMError("The LLM broke off in the middle of its answer. Ask again.")
+    events = output_to_responses_items_stream(iter(chunks))
+    items = [item for event in events if (item := done_item(event))]
+    for item in items:
+        _complete(item)
+    if not any(item["type"] in ("message", "function_call") for item in items):
         raise LLMError(
             "The LLM ended its turn without an answer. Ask again, or allow it more output tokens."
         )
-
-
-def _whole(chunks: Iterable[dict[str, Any]], message_id: str) -> Iterator[dict[str, Any]]:
-    """Give all chunks the message's id, and make sure that they do not just stop."""
-    finished = False
-    for chunk in chunks:
-        finished |= any(choice.get("finish_reason") for choice in chunk["choices"])
-        yield {**chunk, "id": message_id}
-    if not finished:
-        raise LLMError("The LLM broke off in the middle of its answer. Ask again.")
+    return items
 
 
 def _complete(item: dict[str, Any]) -> None:

@@ -4,20 +4,22 @@ Credentials are looked for when a request is answered, never at import, so that 
 be loaded, logged and tested where there are none.
 """
 
+import asyncio
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import httpx
 import openai
-from openai import OpenAI
+from anyio import to_thread
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from .offline_llm import OfflineTransport
 
-_CREDENTIAL_PREFIXES = ("OPENAI_", "DATABRICKS_")
+_CREDENTIALS = ("OPENAI_", "DATABRICKS_")
 _HINTS = {
     400: "The request does not suit this model; the message says why.",
     401: "Check the credentials.",
@@ -31,15 +33,32 @@ class LLMError(RuntimeError):
     """The LLM cannot be used as configured, or did not answer; the message says what to do."""
 
 
+@dataclass(frozen=True, eq=False)
+class Access:
+    """Where a provider's API is, and what lets one in."""
+
+    base_url: str | None
+    api_key: str = "none"
+    http_client: Callable[[], httpx.AsyncClient] = DefaultAioHttpClient
+
+
 @dataclass(frozen=True)
 class LLM:
-    """A model behind the chat-completions API."""
+    """A model behind the chat-completions API; seconds of silence and retries are bounded."""
 
     uri: str
     model: str
-    client: OpenAI
+    access: Access
+    timeout: float
+    max_retries: int
 
-    def stream(self, messages: list[Any], **options: Any) -> Iterator[dict[str, Any]]:
+    @property
+    def client(self) -> AsyncOpenAI:
+        """The client that belongs to the running event loop."""
+        client = _client(self.access, asyncio.get_running_loop())
+        return client.with_options(timeout=self.timeout, max_retries=self.max_retries)
+
+    async def stream(self, messages: list[Any], **options: Any) -> AsyncIterator[dict[str, Any]]:
         """Ask for one completion and yield its chunks as they come.
 
         Args:
@@ -51,10 +70,10 @@ class LLM:
         """
         with readable_errors(self.uri):
             completion = self.client.chat.completions
-            with completion.create(
+            async with await completion.create(
                 model=self.model, messages=messages, stream=True, **options
             ) as chunks:
-                for chunk in chunks:
+                async for chunk in chunks:
                     yield chunk.model_dump(exclude_none=True)
 
 
@@ -63,17 +82,19 @@ def readable_errors(uri: str) -> Generator[None]:
     """Turn what the client raises into one sentence that names the LLM and the way out."""
     try:
         yield
-    except (openai.APITimeoutError, httpx.TimeoutException) as error:
-        raise LLMError(
-            f"{uri} stayed silent for longer than llm_timeout_seconds in config.yml."
-        ) from error
     except openai.APIStatusError as error:
         hint = _HINTS.get(error.status_code, "Ask again later.")
         raise LLMError(
             f"{uri} answered with status {error.status_code}: {_message(error)} {hint}"
         ) from error
     except (openai.OpenAIError, httpx.HTTPError) as error:
-        cause = error.__cause__ or error
+        cause = error if isinstance(error, httpx.HTTPError) else error.__cause__ or error
+        if isinstance(cause, httpx.TimeoutException) and not isinstance(
+            cause, httpx.ConnectTimeout
+        ):
+            raise LLMError(
+                f"{uri} stayed silent for longer than llm_timeout_seconds in config.yml."
+            ) from error
         raise LLMError(f"{uri} cannot be reached, or broke off: {cause}. Ask again.") from error
 
 
@@ -90,7 +111,7 @@ def split_uri(uri: str) -> tuple[str, str]:
         LLMError: it is no such URI, or the scheme is unknown.
     """
     scheme, _, model = uri.partition(":/")
-    if scheme not in _CLIENTS or not model:
+    if scheme not in _PROVIDERS or not model:
         raise LLMError(
             f"{uri!r} names no LLM. Set `llm` in config.yml or the variable AGENT_LLM to "
             "offline:/demo, openai:/MODEL or databricks:/ENDPOINT."
@@ -110,28 +131,31 @@ def connect(uri: str, *, timeout: float, max_retries: int) -> LLM:
         LLMError: the URI is wrong, or credentials are missing.
     """
     scheme, model = split_uri(uri)
-    credentials = tuple(
-        sorted(item for item in os.environ.items() if item[0].startswith(_CREDENTIAL_PREFIXES))
-    )
-    client = _cached_client(scheme, credentials)
-    return LLM(uri, model, client.with_options(timeout=timeout, max_retries=max_retries))
+    credentials = (item for item in os.environ.items() if item[0].startswith(_CREDENTIALS))
+    access = _access(scheme, tuple(sorted(credentials)))
+    return LLM(uri, model, access, timeout, max_retries)
 
 
 @lru_cache(maxsize=8)
-def _cached_client(scheme: str, credentials: tuple[tuple[str, str], ...]) -> OpenAI:
-    """Keep the connections of a client open; other credentials make another client."""
-    return _CLIENTS[scheme](dict(credentials))
+def _access(scheme: str, credentials: tuple[tuple[str, str], ...]) -> Access:
+    """Look for a login once; other credentials are another one."""
+    return _PROVIDERS[scheme](dict(credentials))
 
 
-def _offline_client(_credentials: dict[str, str]) -> OpenAI:
-    return OpenAI(
-        base_url="http://offline.invalid/v1",
-        api_key="none",
-        http_client=httpx.Client(transport=OfflineTransport()),
+@lru_cache(maxsize=8)
+def _client(access: Access, _loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
+    """Keep the connections of a client open; they belong to the event loop that opened them."""
+    return AsyncOpenAI(
+        base_url=access.base_url, api_key=access.api_key, http_client=access.http_client()
     )
 
 
-def _openai_client(credentials: dict[str, str]) -> OpenAI:
+def _offline(_credentials: dict[str, str]) -> Access:
+    http_client = partial(httpx.AsyncClient, transport=OfflineTransport())
+    return Access("http://offline.invalid/v1", http_client=http_client)
+
+
+def _openai(credentials: dict[str, str]) -> Access:
     """OpenAI itself, or any server that speaks its API when OPENAI_BASE_URL names one."""
     base_url = credentials.get("OPENAI_BASE_URL")
     api_key = credentials.get("OPENAI_API_KEY")
@@ -140,10 +164,10 @@ def _openai_client(credentials: dict[str, str]) -> OpenAI:
             "OPENAI_API_KEY is not set. Set it, or set OPENAI_BASE_URL to a server that needs "
             "no key (Ollama, vLLM), or try AGENT_LLM=offline:/demo."
         )
-    return OpenAI(base_url=base_url, api_key=api_key or "none")
+    return Access(base_url, api_key or "none")
 
 
-def _databricks_client(_credentials: dict[str, str]) -> OpenAI:
+def _databricks(_credentials: dict[str, str]) -> Access:
     """The serving endpoints of a Databricks workspace, with whatever login its SDK finds."""
     try:
         from databricks.sdk.core import Config
@@ -158,20 +182,22 @@ def _databricks_client(_credentials: dict[str, str]) -> OpenAI:
             "No Databricks login was found. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or run "
             "`databricks auth login`, or try AGENT_LLM=offline:/demo."
         ) from error
-
-    def sign(request: httpx.Request) -> httpx.Request:
-        request.headers.update(workspace.authenticate())  # refreshes tokens that expire
-        return request
-
-    return OpenAI(
-        base_url=f"{workspace.host}/serving-endpoints",
-        api_key="none",
-        http_client=httpx.Client(auth=sign),
-    )
+    http_client = partial(DefaultAioHttpClient, auth=_DatabricksLogin(workspace))
+    return Access(f"{workspace.host}/serving-endpoints", http_client=http_client)
 
 
-_CLIENTS = {
-    "offline": _offline_client,
-    "openai": _openai_client,
-    "databricks": _databricks_client,
-}
+class _DatabricksLogin(httpx.Auth):
+    """Signs each request with a token, and has tokens that expire renewed."""
+
+    def __init__(self, workspace: Any) -> None:
+        self.workspace = workspace
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        # Renewing one may ask the workspace, and wait for it.
+        request.headers.update(await to_thread.run_sync(self.workspace.authenticate))
+        yield request
+
+
+_PROVIDERS = {"offline": _offline, "openai": _openai, "databricks": _databricks}

@@ -1,4 +1,4 @@
-"""Plain Python functions as tools: their JSON schema, and running a call of one."""
+"""Plain functions as tools, asynchronous or not: their JSON schema, and running a call of one."""
 
 import inspect
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from types import FunctionType
 from typing import Any
 
 import mlflow
+from anyio import to_thread
 from docstring_parser import parse
 from mlflow.entities import SpanType
 from openai.types.chat import ChatCompletionFunctionToolParam
@@ -34,16 +35,28 @@ class Toolbox:
         choice = "auto" if may_call else "none"
         return {"tools": self._specifications, "tool_choice": choice}
 
-    def run(self, name: str, arguments: str) -> str:
+    async def run(self, name: str, arguments: str, *, max_length: int = 100_000) -> str:
         """Call the tool with a JSON object of arguments and return its output as text.
 
-        Whatever goes wrong becomes an output too, so that the LLM can correct itself.
+        A function that is not asynchronous runs in a thread, so that it holds nobody up. Whatever
+        goes wrong becomes an output too, so that the LLM can correct itself. An output of more
+        than `max_length` characters is cut, and says so.
         """
+        output = await self._run(name, arguments)
+        if len(output) <= max_length:
+            return output
+        return f"{output[:max_length]}\n[Cut off at {max_length} of {len(output)} characters.]"
+
+    async def _run(self, name: str, arguments: str) -> str:
         adapter = self._adapters.get(name)
         if adapter is None:
             return f"Error: there is no tool {name!r}; there are {', '.join(self._adapters)}."
         try:
-            output = adapter.validate_json(arguments or "{}")
+            output = await to_thread.run_sync(
+                adapter.validate_json, arguments or "{}", abandon_on_cancel=True
+            )
+            if inspect.isawaitable(output):
+                output = await output
         except ValidationError as error:
             return f"Error: {name} was called with wrong arguments: {_explain(error)}."
         except Exception as error:

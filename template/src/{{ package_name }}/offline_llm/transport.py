@@ -1,9 +1,10 @@
 """The chat-completions protocol, spoken in place of a network connection."""
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,14 +13,14 @@ import httpx
 from .replies import REPLIES, Reply
 
 
-class OfflineTransport(httpx.BaseTransport):
+class OfflineTransport(httpx.AsyncBaseTransport):
     """Answers `POST …/chat/completions`, streamed or in one piece."""
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.read())
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(await request.aread())
         model = body["model"]
         if model == "hang":
-            return _hang(request)
+            return await _hang(request)
         if model == "fail":
             return _error(500, "The offline LLM was asked to fail.")
         if model not in REPLIES:
@@ -28,7 +29,7 @@ class OfflineTransport(httpx.BaseTransport):
         reply = REPLIES[model](body["messages"], _offered_tools(body))
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
-            return httpx.Response(200, headers=headers, content=_events(body, reply))
+            return httpx.Response(200, headers=headers, content=_one_by_one(_events(body, reply)))
         whole = json.dumps(_completion(model, reply)).encode()
         content = whole[: len(whole) // 2] if reply.cut else whole
         return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
@@ -38,10 +39,10 @@ def _error(status: int, message: str) -> httpx.Response:
     return httpx.Response(status, json={"error": {"message": message}})
 
 
-def _hang(request: httpx.Request) -> httpx.Response:
+async def _hang(request: httpx.Request) -> httpx.Response:
     """Stay silent until the client's own time-out ends the wait, as a socket would."""
     seconds = request.extensions.get("timeout", {}).get("read")
-    time.sleep(3600 if seconds is None else seconds)
+    await asyncio.sleep(3600 if seconds is None else seconds)
     raise httpx.ReadTimeout("The offline LLM was asked to hang.", request=request)
 
 
@@ -81,6 +82,11 @@ def _completion(model: str, reply: Reply) -> dict[str, Any]:
 
 def _finish_reason(reply: Reply) -> str:
     return "tool_calls" if reply.calls else "stop"
+
+
+async def _one_by_one(events: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for event in events:
+        yield event
 
 
 def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
