@@ -209,6 +209,11 @@ def test_a_token_is_asked_for_where_one_is_set(serve: Serve) -> None:
     assert httpx.get(f"{served.url}/health").status_code == 200
 
 
+def store_in(folder: Path) -> str:
+    """Where an agent traces that is served from a folder."""
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
 def stored_traces(store: str) -> list[Trace]:
     """The traces of the agent that a store holds."""
     mlflow.set_tracking_uri(store)
@@ -228,10 +233,31 @@ def test_stopping_lets_streams_finish_and_keeps_their_traces(
         assert served.stop()
         for stream in streams:
             assert stream.result()[-1]["type"] == "response.completed"
-    traces = stored_traces(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    traces = stored_traces(store_in(tmp_path))
     assert len(traces) == 3
     logged = re.findall(r"POST /responses 200: .* trace (tr-\w+)", served.log.read_text("utf-8"))
     assert {trace.info.trace_id for trace in traces} == set(logged)
+
+
+def test_only_so_many_requests_a_second_are_traced(
+    server: ChatServer, serve: Serve, tmp_path: Path
+) -> None:
+    served = serve(AGENT_TRACES_PER_SECOND="1")
+    server.say(text("Good day"))
+    asked = HELLO | {"context": {"user_id": "ada", "conversation_id": "c-1"}}
+    with ThreadPoolExecutor(6) as pool:
+        assert {spoken(answer.json()) for answer in pool.map(served.post, [asked] * 6)} == {
+            "Goodday"
+        }
+    time.sleep(1.2)
+    served.post(asked)
+    assert served.stop()
+    log = served.log.read_text(encoding="utf-8")
+    traced = set(re.findall(r"trace (tr-\w+)", log))
+    assert 2 <= len(traced) <= 4
+    assert len(re.findall("trace none", log)) == 7 - len(traced)
+    assert {trace.info.trace_id for trace in stored_traces(store_in(tmp_path))} == traced
+    assert "WARNING" not in log
 
 
 def test_a_store_that_is_down_at_the_start_fails_no_request(
@@ -271,11 +297,12 @@ def test_several_processes_share_the_work(serve: Serve) -> None:
     assert len(lines) == 6
 
 
+@pytest.mark.parametrize("name", ["AGENT_MAX_REQUESTS", "AGENT_TRACES_PER_SECOND"])
 @pytest.mark.parametrize("number", ["many", "0", "-1", ""])
-def test_a_limit_that_is_none_is_an_error_in_words(number: str, agent: Agent) -> None:
-    done = agent.run("weather-agent", "serve", AGENT_MAX_REQUESTS=number)
+def test_a_limit_that_is_none_is_an_error_in_words(name: str, number: str, agent: Agent) -> None:
+    done = agent.run("weather-agent", "serve", **{name: number})
     assert done.returncode == 1
-    assert f"AGENT_MAX_REQUESTS is {number!r}; set it to a number" in done.stderr
+    assert f"{name} is {number!r}; set it to a number" in done.stderr
 
 
 def test_it_listens_where_it_is_told(served: Served, agent: Agent) -> None:

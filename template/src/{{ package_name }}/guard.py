@@ -15,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .sampling import Sampling
+
 logger = logging.getLogger(__name__)
 
 ROUTES = ("/invocations", "/responses")
@@ -61,6 +63,7 @@ class Guard:
         token: The bearer token that callers must bring; none is asked for when it is empty.
         max_requests: How many requests may be under way; more are told to come again.
         max_bytes: How long a request may be.
+        sampling: Which requests are traced.
         at_end: Called when the server stops, after the last request.
     """
 
@@ -68,6 +71,7 @@ class Guard:
     token: str
     max_requests: int
     max_bytes: int
+    sampling: Sampling
     at_end: Callable[[], None]
     under_way: int = 0
 
@@ -104,8 +108,10 @@ class Guard:
             self.under_way += 1
             try:
                 body = checked(await read(receive, self.max_bytes))
+                noting = _noting(exchange, send)
                 async with exchange.ending:
-                    await self._answer_while_heard(scope, body, receive, _noting(exchange, send))
+                    with self.sampling.request():
+                        await self._answer_while_heard(scope, body, receive, noting)
             finally:
                 self.under_way -= 1
         except RefusedError as refused:
