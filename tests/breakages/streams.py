@@ -249,6 +249,22 @@ class Plain(Agent):
 mlflow.models.set_model(Plain(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
+    "another answer for the server": breaks(
+        "stream-equals-predict",
+        "For the server, it gave .*Ask me later.*but predicted",
+        another_agent("""
+class Divided(Agent):
+    def predict_stream(self, request):
+        yield from iterate(Agent.predict_stream_async(self, request))
+
+    async def predict_stream_async(self, request):
+        item = self.create_text_output_item("Ask me later.", id="msg_1")
+        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+
+
+mlflow.models.set_model(Divided(load_config(), load_instructions(), Toolbox(TOOLS)))
+"""),
+    ),
     "thoughts that only the stream has": breaks(
         "stream-equals-predict",
         "'reasoning'.*but predicted",

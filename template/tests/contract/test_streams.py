@@ -1,5 +1,6 @@
 """Rules about streams: what AI Playground shows while the agent speaks."""
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 from itertools import islice
@@ -18,6 +19,7 @@ from .subject import (
     HELLO,
     Event,
     Item,
+    LoadedAgent,
     Request,
     Subject,
     complete,
@@ -142,17 +144,32 @@ def test_stream_text(events: list[Event]) -> None:
     "The done items of a stream are what `predict` returns.",
     why="The same agent is streamed to users and called at once by evaluation and batches; where "
     "the two differ, what was evaluated is not what users get.",
-    mend="Let `predict` collect the done items of `predict_stream`, and do nothing else.",
+    mend="Let `predict` collect the done items of `predict_stream`, and do nothing else; "
+    "`predict_stream` those of `predict_stream_async`, where there is one.",
 )
 def test_stream_equals_predict(agent: Subject, llm: str) -> None:
     predicted = list(without_ids(output_of(agent, HELLO)))
     again = list(without_ids(output_of(agent, HELLO)))
-    streamed = list(without_ids(done_items(list(agent.stream(HELLO)))))
-    if predicted == again:
-        assert streamed == predicted, f"Streamed {streamed}, but predicted {predicted}."
-    # An agent that never says the same twice can at least be asked for the same kinds of items.
-    kinds, kinds_predicted = kinds_of(streamed), kinds_of(predicted)
-    assert kinds == kinds_predicted, f"Streamed {kinds}, but predicted {kinds_predicted}."
+    for way, events in ways_to_stream(agent, HELLO):
+        streamed = list(without_ids(done_items(events)))
+        if predicted == again:
+            assert streamed == predicted, f"{way} gave {streamed}, but predicted {predicted}."
+        # An agent that never says the same twice can still give the same kinds of items.
+        kinds, kinds_predicted = kinds_of(streamed), kinds_of(predicted)
+        assert kinds == kinds_predicted, f"{way} gave {kinds}, but predicted {kinds_predicted}."
+
+
+def ways_to_stream(agent: Subject, request: Request) -> Iterator[tuple[str, list[Event]]]:
+    """Each way in which an agent gives events, and those that it gave."""
+    yield "Streamed, it", list(agent.stream(request))
+    if isinstance(agent, LoadedAgent) and hasattr(agent.instance, "predict_stream_async"):
+        whole = ResponsesAgentRequest(**complete(request, agent.example))
+
+        async def collected() -> list[Event]:
+            events = agent.instance.predict_stream_async(whole)
+            return [event.model_dump(exclude_none=True) async for event in events]
+
+        yield "For the server, it", asyncio.run(collected())
 
 
 def kinds_of(items: list[Item]) -> set[str]:
