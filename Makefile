@@ -47,9 +47,10 @@ picture: $(UV)  ## Draw the README's pictures anew, from real sessions
 contract: $(UV)  ## Write docs/contract.md anew, with what MLflow alone notices
 	$(UV) run --frozen python -m docs.write_contract
 
-benchmark: $(UV)  ## Measure a newcomer's first minute, and an update
+benchmark: $(UV)  ## Measure a newcomer's first minute, an update, and the server under load
 	$(UV) run --frozen python benchmarks/first_minute.py
 	$(UV) run --frozen python benchmarks/update.py
+	$(UV) run --frozen python -m benchmarks.serve
 
 release:  ## Prove this commit and tag it: make release VERSION=1.2.3
 	@MAKE="$(MAKE)" scripts/release.sh "$(VERSION)"
