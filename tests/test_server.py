@@ -239,6 +239,23 @@ def test_stopping_lets_streams_finish_and_keeps_their_traces(
     assert {trace.info.trace_id for trace in traces} == set(logged)
 
 
+def test_what_outlives_a_stop_ends_with_an_error(server: ChatServer, serve: Serve) -> None:
+    served = serve(AGENT_STOP_SECONDS="1")
+    server.say(Turn(text("word " * 1000), seconds_between=0.05))
+    with ThreadPoolExecutor(2) as pool:
+        stream = pool.submit(lambda: list(served.events(HELLO)))
+        whole = pool.submit(served.post, HELLO)
+        wait_until(lambda: len(server.bodies) == 2)
+        assert served.stop()
+        *_, error, failed = stream.result()
+    assert error["type"] == "error"
+    assert failed["type"] == "response.failed"
+    assert "The server is stopping. Ask again." in error["message"]
+    assert whole.result().status_code == 503
+    assert "The server is stopping. Ask again." in whole.result().text
+    assert server.gone.wait(timeout=10)
+
+
 def test_only_so_many_requests_a_second_are_traced(
     server: ChatServer, serve: Serve, tmp_path: Path
 ) -> None:
@@ -297,7 +314,9 @@ def test_several_processes_share_the_work(serve: Serve) -> None:
     assert len(lines) == 6
 
 
-@pytest.mark.parametrize("name", ["AGENT_MAX_REQUESTS", "AGENT_TRACES_PER_SECOND"])
+@pytest.mark.parametrize(
+    "name", ["AGENT_MAX_REQUESTS", "AGENT_TRACES_PER_SECOND", "AGENT_STOP_SECONDS"]
+)
 @pytest.mark.parametrize("number", ["many", "0", "-1", ""])
 def test_a_limit_that_is_none_is_an_error_in_words(name: str, number: str, agent: Agent) -> None:
     done = agent.run("weather-agent", "serve", **{name: number})

@@ -43,6 +43,8 @@ class Exchange:
     trace_id: str = "none"
     # What a failure means to the caller, where the server below says 500 to all.
     failure: int | None = None
+    # The server stops, and has waited long enough.
+    stopped: bool = False
     # What is to be closed when it is over, whether or not somebody still listens.
     ending: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -137,6 +139,9 @@ class Guard:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if answering.done():
                 await answering
+        except asyncio.CancelledError:
+            current_exchange.get().stopped = True
+            raise
         finally:
             leaving.cancel()
             answering.cancel()
