@@ -88,7 +88,7 @@ def test_a_renamed_question_keeps_its_answer(project: Project, tmp_path: Path) -
     template.write("copier.yml", settings.replace(old_default, new_default))
     for source in template.sources():
         text = source.read_text(encoding="utf-8")
-        source.write_text(text.replace("{{ description }}", "{{ summary }}"), encoding="utf-8")
+        source.write_text(text.replace("{{ description ", "{{ summary "), encoding="utf-8")
     project.release_and_update()
     assert project.conflicts() == {}
     assert answers(project)["summary"] == own
