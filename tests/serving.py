@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 import openai
+from mlflow import MlflowClient
+from mlflow.entities import Trace
 
 from tests.agents import Agent, clean_environment
 
@@ -111,6 +113,14 @@ def spoken(answer: dict[str, Any]) -> str:
     """The text of a whole answer."""
     messages = [item for item in answer["output"] if item["type"] == "message"]
     return "".join(part["text"] for message in messages for part in message["content"])
+
+
+def stored_traces(store: str) -> list[Trace]:
+    """The traces of the agent that a store holds."""
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("weather-agent")
+    assert experiment is not None
+    return client.search_traces(locations=[experiment.experiment_id], include_spans=False)
 
 
 @contextmanager

@@ -10,13 +10,12 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import mlflow
 import openai
 import pytest
 
 from tests.agents import Agent
 from tests.images import Image, build
-from tests.serving import TOKYO, free_port, wait_until
+from tests.serving import TOKYO, free_port, stored_traces, wait_until
 from tests.updates import NOW, Project, all_releases
 
 SECRET = "a-secret-that-stays-here"
@@ -156,10 +155,7 @@ def test_the_server_runs_from_it_as_an_ordinary_user(image: Image) -> None:
         assert server.wait(60) in (0, -signal.SIGTERM)
     assert contents(image) == before
     assert image.path("/tmp/mlflow.db").stat().st_uid != 0
-    mlflow.set_tracking_uri(image.variables["MLFLOW_TRACKING_URI"])
-    experiment = mlflow.get_experiment_by_name("weather-agent")
-    assert experiment is not None
-    assert len(mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")) == 1
+    assert len(stored_traces(image.variables["MLFLOW_TRACKING_URI"])) == 1
 
 
 def test_nothing_is_built_from_a_lock_that_is_left_behind(checkout: Path, tmp_path: Path) -> None:

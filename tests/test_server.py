@@ -11,9 +11,7 @@ from random import Random
 from typing import Any
 
 import httpx
-import mlflow
 import pytest
-from mlflow.entities import Trace
 
 from tests.agents import Agent
 from tests.fakes import ChatServer, Turn, text
@@ -26,6 +24,7 @@ from tests.serving import (
     mlflow_server,
     serving,
     spoken,
+    stored_traces,
     wait_until,
 )
 
@@ -212,14 +211,6 @@ def test_a_token_is_asked_for_where_one_is_set(serve: Serve) -> None:
 def store_in(folder: Path) -> str:
     """Where an agent traces that is served from a folder."""
     return f"sqlite:///{folder / 'mlflow.db'}"
-
-
-def stored_traces(store: str) -> list[Trace]:
-    """The traces of the agent that a store holds."""
-    mlflow.set_tracking_uri(store)
-    experiment = mlflow.get_experiment_by_name("weather-agent")
-    assert experiment is not None
-    return mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
 
 
 def test_stopping_lets_streams_finish_and_keeps_their_traces(
