@@ -40,11 +40,13 @@ _SECONDS_OF_SILENCE = 600
 
 
 def tell_once() -> None:
-    """Say that traces cannot be stored once in ten minutes, and nothing of single attempts."""
+    """Say that traces cannot be stored once in ten minutes, and nothing of single attempts.
+
+    Calling it again changes nothing.
+    """
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    seldom = _Seldom()
     for name in _STORE_IS_DOWN:
-        logging.getLogger(name).addFilter(seldom)
+        logging.getLogger(name).addFilter(_SELDOM)
 
 
 class _Seldom(logging.Filter):
@@ -61,3 +63,6 @@ class _Seldom(logging.Filter):
         cause = record.getMessage()
         record.msg, record.args = "Traces are lost; requests are answered. %s", (cause,)
         return True
+
+
+_SELDOM = _Seldom()
