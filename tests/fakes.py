@@ -39,9 +39,17 @@ def calls(*named: tuple[str, dict[str, Any]], call_id: str = "call") -> list[Chu
 
 @dataclass
 class Turn:
-    """What the server answers to one request."""
+    """What the server answers to one request.
+
+    Attributes:
+        deltas: What it says, piece by piece.
+        usage: The tokens it counts, told to whom asks for them.
+        noise: What it sends before all else, as it is.
+    """
 
     deltas: list[Chunk] = field(default_factory=list)
+    usage: Chunk | None = None
+    noise: bytes = b""
     finish_reason: str | None = "stop"
     status: int = 200
     error: str = ""
@@ -93,22 +101,24 @@ class _Handler(BaseHTTPRequestHandler):
         turn = state.turns.pop(0) if len(state.turns) > 1 else state.turns[0]
         try:
             time.sleep(turn.silent_for)
-            self._answer(turn, streamed=state.bodies[-1].get("stream", False))
+            self._answer(turn, state.bodies[-1])
         except (BrokenPipeError, ConnectionResetError):
             state.gone.set()
         self.close_connection = True
 
-    def _answer(self, turn: Turn, *, streamed: bool) -> None:
+    def _answer(self, turn: Turn, asked: Chunk) -> None:
         if turn.status != 200:
             self._send_whole({"error": {"message": turn.error}}, turn.status)
             return
-        if not streamed:
+        if not asked.get("stream"):
             self._send_whole(_ENVELOPE | completion(turn))
             return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+        if turn.noise:
+            self._write(turn.noise)
         for delta in turn.deltas:
             self._send({"choices": [{"index": 0, "delta": delta}]})
             time.sleep(turn.seconds_between)
@@ -117,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         if turn.finish_reason:
             choice = {"index": 0, "delta": {}, "finish_reason": turn.finish_reason}
             self._send({"choices": [choice]})
+        if turn.usage and (asked.get("stream_options") or {}).get("include_usage"):
+            self._send({"choices": [], "usage": turn.usage})
         self._write(b"data: [DONE]\n\n")
         self._write(b"")
 

@@ -113,9 +113,9 @@ def test_a_request_makes_one_trace_with_its_parts_below(agent: Agent) -> None:
     kinds = [(span.name, span.span_type, span.parent_id is None) for span in trace.data.spans]
     assert kinds == [
         ("predict_stream", "AGENT", True),
-        ("AsyncCompletions", "CHAT_MODEL", False),
+        ("chat demo", "CHAT_MODEL", False),
         ("current_time", "TOOL", False),
-        ("AsyncCompletions", "CHAT_MODEL", False),
+        ("chat demo", "CHAT_MODEL", False),
     ]
 
 

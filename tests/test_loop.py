@@ -1,5 +1,6 @@
 """The agent's loop, against a model server that speaks HTTP."""
 
+import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from mlflow.entities import Span, SpanType, Trace
 from mlflow.types.responses import ResponsesAgentRequest
 
 from tests.conftest import Package
@@ -14,6 +16,13 @@ from tests.fakes import ChatServer, Turn, calls, text
 
 Item = dict[str, Any]
 QUESTION = {"role": "user", "content": "What time is it?"}
+USAGE = {
+    "prompt_tokens": 10,
+    "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens": 3,
+    "completion_tokens_details": {"reasoning_tokens": 1},
+    "total_tokens": 13,
+}
 TOKYO = ("current_time", {"place": "Tokyo"})
 DAYS = ("days_between", {"start": "2026-01-31", "end": "2026-03-01"})
 
@@ -151,11 +160,98 @@ def test_custom_outputs_say_who_answered_and_how(package: Package, server: ChatS
     assert response(package).custom_outputs == {"llm": "openai:/fake", "rounds": 2}
 
 
+def test_tokens_are_counted_where_the_llm_counts_them(package: Package, server: ChatServer) -> None:
+    server.say(Turn(calls(TOKYO), usage=USAGE), Turn(text("Late"), usage=USAGE))
+    assert response(package).usage.model_dump() == {
+        "input_tokens": 20,
+        "input_tokens_details": {"cached_tokens": 8},
+        "output_tokens": 6,
+        "output_tokens_details": {"reasoning_tokens": 2},
+        "total_tokens": 26,
+    }
+    server.say(text("Late"))
+    assert response(package).usage is None
+
+
+def last_trace() -> Trace:
+    """The trace of the last request."""
+    trace_id = mlflow.get_last_active_trace_id()
+    assert trace_id
+    mlflow.flush_trace_async_logging()
+    trace = mlflow.get_trace(trace_id)
+    assert trace
+    return trace
+
+
+def completions(trace: Trace) -> list[Span]:
+    """What the LLM was asked, in its order."""
+    return [span for span in trace.data.spans if span.span_type == SpanType.CHAT_MODEL]
+
+
+def heard(span: Span) -> str:
+    """The text that an LLM has said, as a trace tells it."""
+    (message,) = span.outputs["output"]
+    return message["content"][0]["text"]
+
+
+def test_the_trace_says_what_was_asked_and_answered(package: Package, server: ChatServer) -> None:
+    server.say(Turn(calls(TOKYO), usage=USAGE), Turn(text("Late ."), usage=USAGE))
+    answer(package)
+    trace = last_trace()
+    call, words = completions(trace)
+    assert call.inputs == server.bodies[0]
+    assert words.inputs == server.bodies[1]
+    (called,) = call.outputs["output"]
+    assert (called["name"], json.loads(called["arguments"])) == TOKYO
+    assert heard(words) == "Late."
+    assert trace.info.token_usage == {"input_tokens": 20, "output_tokens": 6, "total_tokens": 26}
+
+
+def test_the_trace_says_how_an_llm_failed(package: Package, server: ChatServer) -> None:
+    server.say(Turn(text("Well"), cut=True))
+    with pytest.raises(package("llm").LLMError):
+        answer(package)
+    trace = last_trace()
+    (failed,) = completions(trace)
+    assert {span.status.status_code for span in trace.data.spans} == {"ERROR"}
+    assert "broke off" in str(failed.events[0].attributes)
+    assert heard(failed) == "Well"
+
+
+def test_what_a_leaving_caller_had_heard_is_in_the_trace(
+    package: Package, server: ChatServer
+) -> None:
+    server.say(Turn(text("word " * 100), seconds_between=0.05))
+    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
+
+    async def leave() -> None:
+        stream = agent(package).predict_stream_async(request)
+        await anext(stream)
+        await stream.aclose()
+
+    with mlflow.start_span("conversation"):
+        asyncio.run(leave())
+    (left,) = completions(last_trace())
+    assert heard(left).startswith("word")
+
+
+def test_what_an_llm_thinks_is_an_item_and_no_part_of_its_answer(
+    package: Package, server: ChatServer
+) -> None:
+    """Databricks sends the text of LLMs that reason in parts, and fields that say nothing."""
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Tokyo?"}]}
+    nothing = {"role": "assistant", "content": None, "tool_calls": None, "refusal": None}
+    words = {"content": [{"type": "text", "text": "Late."}]}
+    server.say([nothing, {"content": [thought]}, words])
+    items = answer(package)
+    assert [item["type"] for item in items] == ["message"]
+    assert items[0]["content"][0]["text"] == "Late."
+
+
 def test_the_context_is_in_the_trace(package: Package, server: ChatServer) -> None:
     server.say(text("Late"))
     answer(package, context={"conversation_id": "c-1", "user_id": "u-1"})
-    trace = mlflow.get_trace(mlflow.get_last_active_trace_id())
-    assert trace is not None
+    trace = last_trace()
     metadata = trace.info.trace_metadata
     assert metadata["mlflow.trace.session"] == "c-1"
     assert metadata["mlflow.trace.user"] == "u-1"

@@ -120,8 +120,10 @@ def test_an_update_of_renovates_passes_the_first_check(project: Project, tmp_pat
 
 
 def test_a_conflict_in_an_update_of_renovates_fails_it(project: Project) -> None:
-    project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
-    project.template.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.autolog()\n")
+    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
+    project.template.edit(
+        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
+    )
     let_renovate_update(project)
     done = first_check("github", project.folder)
     assert done.returncode != 0

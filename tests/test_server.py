@@ -63,6 +63,19 @@ def test_the_client_of_the_api_reads_a_stream(served: Served) -> None:
     assert "Asia/Tokyo" in said
 
 
+def test_the_client_of_the_api_is_told_of_tokens(server: ChatServer, serve: Serve) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    server.say(Turn(text("Hello"), usage=usage))
+    client = serve(OPENAI_BASE_URL=f"{server.url}/v1", AGENT_LLM="openai:/fake").client()
+    whole = client.responses.create(model="agent", input="Hello")
+    with client.responses.stream(model="agent", input="Hello") as stream:
+        streamed = stream.get_final_response()
+    for answer in (whole, streamed):
+        assert answer.usage
+        assert (answer.usage.input_tokens, answer.usage.output_tokens) == (7, 2)
+        assert answer.usage.total_tokens == 9
+
+
 def test_only_streams_ask_balancers_to_hold_nothing_back(served: Served) -> None:
     streamed = served.post(HELLO | {"stream": True}).headers
     assert (streamed["x-accel-buffering"], streamed["cache-control"]) == ("no", "no-cache")

@@ -73,12 +73,14 @@ def test_the_owners_tools_stay_while_the_template_changes_its_own(project: Proje
 
 
 def test_a_line_that_both_changed_is_a_conflict_with_both_sides(project: Project) -> None:
-    project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
-    project.template.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.autolog()\n")
+    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
+    project.template.edit(
+        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
+    )
     project.release_and_update()
     conflict = project.conflict(AGENT)
-    assert conflict.owners == "mlflow.openai.autolog(silent=True)\n"
-    assert conflict.templates == "mlflow.autolog()\n"
+    assert conflict.owners == "        tag_trace(request)  # mine\n"
+    assert conflict.templates == "        tag_trace(request)  # its\n"
 
 
 def test_a_path_that_both_added_holds_both(project: Project) -> None:
@@ -257,9 +259,11 @@ def test_formatting_the_project_makes_no_conflict(project: Project) -> None:
 
 
 def test_the_message_after_an_update_finds_the_conflicts(project: Project) -> None:
-    project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
+    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
     project.commit()
-    project.template.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.autolog()\n")
+    project.template.edit(
+        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
+    )
     project.template.release(NEXT)
     update = ["copier", "update", "--defaults"]
     done = subprocess.run(update, cwd=project.folder, check=True, capture_output=True, text=True)
@@ -296,9 +300,11 @@ def test_a_checkout_that_asks_for_crlf_makes_no_conflict(project: Project) -> No
 
 def test_an_update_can_be_taken_back(project: Project) -> None:
     project.write(".env", "OPENAI_API_KEY=sk-mine\n")
-    project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
+    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
     before = project.files()
-    project.template.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.autolog()\n")
+    project.template.edit(
+        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
+    )
     project.template.write(f"{PACKAGE}/memory.py", "ITS = 2\n")
     project.release_and_update()
     assert list(project.conflicts()) == [AGENT]

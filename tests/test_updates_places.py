@@ -37,12 +37,14 @@ def test_a_project_in_a_folder_is_updated_like_any_other(project: Project, tmp_p
 
 
 def test_a_conflict_in_a_folder_holds_both_sides(project: Project) -> None:
-    project.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.openai.autolog(silent=True)\n")
-    project.template.edit(AGENT, "mlflow.openai.autolog()\n", "mlflow.autolog()\n")
+    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
+    project.template.edit(
+        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
+    )
     project.release_and_update()
     conflict = project.conflict(AGENT)
-    assert conflict.owners == "mlflow.openai.autolog(silent=True)\n"
-    assert conflict.templates == "mlflow.autolog()\n"
+    assert conflict.owners == "        tag_trace(request)  # mine\n"
+    assert conflict.templates == "        tag_trace(request)  # its\n"
 
 
 def test_two_projects_in_one_repository_are_updated_one_after_the_other(project: Project) -> None:

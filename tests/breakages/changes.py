@@ -6,6 +6,7 @@ from textwrap import indent
 IN_A_THREAD = """await to_thread.run_sync(
                 adapter.validate_json, arguments or "{}", abandon_on_cancel=True
             )"""
+AGENT_CLASS = "class Agent(ResponsesAgent):\n"
 SET_MODEL = "mlflow.models.set_model(AGENT)\n"
 
 
@@ -84,7 +85,7 @@ def while_answering(code: str) -> Patch:
 
 def at_import(code: str) -> Patch:
     """Lines at the top of the agent's file, after its imports."""
-    return in_agent("mlflow.openai.autolog()\n", "mlflow.openai.autolog()\n" + code.lstrip("\n"))
+    return in_agent(AGENT_CLASS, code.lstrip("\n") + "\n\n" + AGENT_CLASS)
 
 
 def with_each_item(code: str) -> Patch:

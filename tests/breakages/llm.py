@@ -71,7 +71,7 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
             '    if not any(item["type"] in ("message", "function_call") for item in items):\n',
             "    if False:\n",
         ),
-        in_agent("custom_outputs=events[-1].custom_outputs)", "custom_outputs={})"),
+        in_agent("custom_outputs=events[-1].custom_outputs", "custom_outputs={}"),
     ),
     "an answer that breaks off, taken for a whole one": breaks(
         "llm-failures",
@@ -105,7 +105,7 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
     "no time-out": breaks(
         "time-out",
         "still waiting",
-        Patch("llm.py", "with_options(timeout=self.timeout, ", "with_options(timeout=3600, "),
+        Patch("llm.py", "timeout=timeout,\n        max", "timeout=3600,\n        max"),
     ),
     "only the last message told to the LLM": breaks(
         "whole-conversation",
@@ -152,13 +152,10 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
             """        events = POOL.submit(lambda: list(self.predict_stream(request))).result()
 """,
         ),
-        in_agent(
-            "mlflow.openai.autolog()\n",
-            """from concurrent.futures import ThreadPoolExecutor
+        at_import("""
+from concurrent.futures import ThreadPoolExecutor
 
 POOL = ThreadPoolExecutor(1)
-mlflow.openai.autolog()
-""",
-        ),
+"""),
     ),
 }

@@ -39,13 +39,13 @@ LOADING = {
         "agent.py imports helpers",
         new_file("tests/helpers.py", "def polite(text):\n    return text\n"),
         in_agent(
-            "mlflow.openai.autolog()\n",
+            "import mlflow\n",
             """import sys
+
+import mlflow
 
 sys.path.append("tests")
 from helpers import polite
-
-mlflow.openai.autolog()
 """,
         ),
     ),

@@ -154,7 +154,7 @@ mlflow.models.set_model(Unfinished(load_config(), load_instructions(), Toolbox(T
         event.custom_outputs = {"at": datetime.now()}
         yield event
 """),
-        in_agent(", custom_outputs=events[-1].custom_outputs)", ")"),
+        in_agent(", custom_outputs=events[-1].custom_outputs", ""),
         in_agent(
             '                    event.custom_outputs = {"llm": llm.uri, "rounds": rounds}\n', ""
         ),

@@ -114,9 +114,12 @@ async def to_events(
 
 
 def _text(chunk: dict[str, Any]) -> str:
-    """The text that a chunk brings, or nothing."""
+    """The text that a chunk brings, or nothing; LLMs that reason send it in a list of parts."""
     choices = chunk["choices"]
-    return (choices[0]["delta"].get("content") or "") if choices else ""
+    content = choices[0]["delta"].get("content", "") if choices else ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part.get("type") == "text")
 
 
 def _items(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,9 +15,11 @@ from typing import Any
 import httpx
 import openai
 from anyio import to_thread
-from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
 
+from .llm_trace import traced
 from .offline_llm import OfflineTransport
+from .tokens import add_tokens
 
 _CREDENTIALS = ("OPENAI_", "DATABRICKS_")
 _HINTS = {
@@ -35,10 +37,11 @@ class LLMError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Access:
-    """Where a provider's API is, and what lets one in."""
+    """Where a provider's API is, what lets one in, and whether it counts tokens when told to."""
 
     base_url: str | None
     api_key: str = "none"
+    usage_on_demand: bool = True
     http_client: Callable[[], httpx.AsyncClient] = DefaultAioHttpClient
 
 
@@ -55,8 +58,8 @@ class LLM:
     @property
     def client(self) -> AsyncOpenAI:
         """The client that belongs to the running event loop."""
-        client = _client(self.access, asyncio.get_running_loop())
-        return client.with_options(timeout=self.timeout, max_retries=self.max_retries)
+        loop = asyncio.get_running_loop()
+        return _client(self.access, self.timeout, self.max_retries, loop)
 
     async def stream(self, messages: list[Any], **options: Any) -> AsyncIterator[dict[str, Any]]:
         """Ask for one completion and yield its chunks as they come.
@@ -68,13 +71,27 @@ class LLM:
         Raises:
             LLMError: the LLM refused, failed, fell silent or could not be reached.
         """
-        with readable_errors(self.uri):
-            completion = self.client.chat.completions
-            async with await completion.create(
-                model=self.model, messages=messages, stream=True, **options
-            ) as chunks:
-                async for chunk in chunks:
-                    yield chunk.model_dump(exclude_none=True)
+        asked = {"model": self.model, "messages": messages, "stream": True, **options}
+        if self.access.usage_on_demand:
+            asked.setdefault("stream_options", {"include_usage": True})
+        usage: dict[str, Any] = {}
+        with traced(asked) as chunks, readable_errors(self.uri):
+            async with await self._ask(asked) as answer:
+                async for chunk in answer:
+                    chunks.append(whole := _checked(chunk))
+                    usage = whole.get("usage") or usage
+                    yield whole
+        add_tokens(usage)
+
+    async def _ask(self, asked: dict[str, Any]) -> AsyncStream[object]:
+        """Send a request; what comes is not made into models of the client (see `llm_trace`)."""
+        return await self.client.post(
+            "/chat/completions",
+            body=asked,
+            cast_to=object,
+            stream=True,
+            stream_cls=AsyncStream[object],
+        )
 
 
 @contextmanager
@@ -96,6 +113,26 @@ def readable_errors(uri: str) -> Generator[None]:
                 f"{uri} stayed silent for longer than llm_timeout_seconds in config.yml."
             ) from error
         raise LLMError(f"{uri} cannot be reached, or broke off: {cause}. Ask again.") from error
+    except ValueError as error:
+        raise LLMError(
+            f"{uri} sent something else than a chat completion: {error}. Check its address."
+        ) from error
+
+
+def _checked(chunk: Any) -> dict[str, Any]:
+    """A chunk without the fields that say nothing, which MLflow does not expect."""
+    if not isinstance(chunk, dict) or not isinstance(chunk.get("choices"), list):
+        raise ValueError(str(chunk)[:100])
+    whole = _without_nulls(chunk)
+    for choice in whole["choices"]:
+        choice.setdefault("delta", {})
+    return whole
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(field) for key, field in value.items() if field is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _message(error: openai.APIStatusError) -> str:
@@ -143,10 +180,16 @@ def _access(scheme: str, credentials: tuple[tuple[str, str], ...]) -> Access:
 
 
 @lru_cache(maxsize=8)
-def _client(access: Access, _loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
+def _client(
+    access: Access, timeout: float, max_retries: int, _loop: asyncio.AbstractEventLoop
+) -> AsyncOpenAI:
     """Keep the connections of a client open; they belong to the event loop that opened them."""
     return AsyncOpenAI(
-        base_url=access.base_url, api_key=access.api_key, http_client=access.http_client()
+        base_url=access.base_url,
+        api_key=access.api_key,
+        timeout=timeout,
+        max_retries=max_retries,
+        http_client=access.http_client(),
     )
 
 
@@ -183,7 +226,9 @@ def _databricks(_credentials: dict[str, str]) -> Access:
             "`databricks auth login`, or try AGENT_LLM=offline:/demo."
         ) from error
     http_client = partial(DefaultAioHttpClient, auth=_DatabricksLogin(workspace))
-    return Access(f"{workspace.host}/serving-endpoints", http_client=http_client)
+    base_url = f"{workspace.host}/serving-endpoints"
+    # Its endpoints count tokens by themselves, and some refuse to be told so.
+    return Access(base_url, usage_on_demand=False, http_client=http_client)
 
 
 class _DatabricksLogin(httpx.Auth):

@@ -13,6 +13,7 @@ from typing import Any
 from mlflow.types.responses import ResponsesAgentStreamEvent
 
 from .conversation import done_item, text_delta, unique_id
+from .tokens import count_tokens
 
 Event = dict[str, Any]
 Item = dict[str, Any]
@@ -27,6 +28,7 @@ class ResponseWriter:
     def __init__(self, model: str) -> None:
         self._numbers = count()
         self._message_id: str | None = None  # of the message that is being said
+        self._tokens = count_tokens()
         self._response: dict[str, Any] = {
             "id": unique_id("resp"),
             "object": "response",
@@ -73,7 +75,8 @@ class ResponseWriter:
 
     def response(self, status: str, **fields: Any) -> dict[str, Any]:
         """The response as it is now."""
-        return {**self._response, "output": list(self.output), "status": status, **fields}
+        now = {"output": list(self.output), "status": status, "usage": self._tokens.usage()}
+        return {**self._response, **now, **fields}
 
     def _event(self, kind: str, **fields: Any) -> Event:
         return {"type": kind, "sequence_number": next(self._numbers), **fields}
