@@ -1,5 +1,8 @@
 """A model's HTTP API that takes the time of a real one: 20 tokens, 20 ms apart.
 
+A whole answer takes as long as a streamed one: tokens are due at fixed times, whatever it takes to
+send those before.
+
 python -m benchmarks.serve.fake_model PORT
 """
 
@@ -38,8 +41,10 @@ async def complete(request: web.Request) -> web.StreamResponse:
         return web.json_response(answer | {"choices": [choice], "usage": USAGE})
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
-    for token in TOKENS:
-        await asyncio.sleep(GAP)
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    for number, token in enumerate(TOKENS, start=1):
+        await asyncio.sleep(begun + number * GAP - clock())
         await response.write(chunk({"role": "assistant", "content": token}))
     await response.write(chunk({}, "stop"))
     if (body.get("stream_options") or {}).get("include_usage"):
