@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from tests.agents import Agent
+from tests.conftest import Package
 from tests.fakes import ChatServer, Turn, text
 from tests.serving import (
     HELLO,
@@ -153,7 +155,7 @@ def test_a_failing_llm_is_an_error_that_tells_nothing(server: ChatServer, serve:
     served = serve()
     server.say(Turn(status=400, error="secret-7 of /opt/model.py"))
     response = served.post(HELLO)
-    assert response.status_code == 500
+    assert response.status_code == 502
     (name,) = re.findall(r"at failure (\w+)", response.text)
     events = list(served.events(HELLO))
     assert [event["type"] for event in events] == ["response.created", "error", "response.failed"]
@@ -165,6 +167,15 @@ def test_a_failing_llm_is_an_error_that_tells_nothing(server: ChatServer, serve:
     assert "secret-7" in log
     server.say(text("Good day"))
     assert spoken(served.post(HELLO).json()) == "Goodday"
+
+
+def test_a_failure_has_the_status_of_its_cause(package: Package) -> None:
+    server = package("server")
+    for kind, status in ((package("llm").LLMError, 502), (TimeoutError, 504), (KeyError, None)):
+        exchange = package("guard").Exchange()
+        package("guard").current_exchange.set(exchange)
+        assert "secret-7" not in server.told(kind("secret-7"))
+        assert exchange.failure == status
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -326,6 +337,39 @@ def test_a_limit_that_is_none_is_an_error_in_words(name: str, number: str, agent
     done = agent.run("weather-agent", "serve", **{name: number})
     assert done.returncode == 1
     assert f"{name} is {number!r}; set it to a number" in done.stderr
+
+
+def test_it_starts_anew_when_the_package_changes(agent: Agent, serve: Serve) -> None:
+    served = serve("--reload", AGENT_LLM="offline:/demo")
+    project, instructions = agent.package / "project.py", agent.package / "instructions.md"
+    before = project.read_text(encoding="utf-8"), instructions.read_text(encoding="utf-8")
+
+    def model() -> str | None:
+        with suppress(httpx.TransportError):
+            return served.post(HELLO).json()["model"]
+        return None
+
+    assert model() == "weather-agent"
+    try:
+        project.write_text(before[0].replace('"weather-agent"', '"other-agent"'), encoding="utf-8")
+        wait_until(lambda: model() == "other-agent")
+        instructions.write_text("Be brief.\n", encoding="utf-8")
+        wait_until(lambda: "instructions.md" in served.log.read_text(encoding="utf-8"))
+    finally:
+        project.write_text(before[0], encoding="utf-8")
+        instructions.write_text(before[1], encoding="utf-8")
+    assert served.stop()
+
+
+def test_pages_of_other_sites_may_not_read_answers(served: Served) -> None:
+    origin = {"Origin": "https://elsewhere.example"}
+    answered = served.post(HELLO, headers=origin)
+    asked_first = httpx.options(
+        f"{served.url}/responses", headers=origin | {"Access-Control-Request-Method": "POST"}
+    )
+    assert asked_first.status_code == httpx.codes.METHOD_NOT_ALLOWED
+    for response in (answered, asked_first):
+        assert not [name for name in response.headers if name.startswith("access-control")]
 
 
 def test_it_listens_where_it_is_told(served: Served, agent: Agent) -> None:
