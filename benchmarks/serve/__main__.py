@@ -8,17 +8,16 @@ another. `share` is what the bare pass-through did in the same run with as many 
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.serve.agents import ROOT, make_agent
 from benchmarks.serve.load import Load, generate
 from benchmarks.serve.servers import Running, Server, running
 
-ROOT = Path(__file__).parents[2]
 SERVERS_CORE, CALLERS_CORE = 0, 1
 TITLES = f"{'':30}{'per s':>7}{'share':>7}{'p50':>7}{'p95':>7}{'first':>7}{'CPU':>8}{'MiB':>6}"
 
@@ -40,16 +39,6 @@ def measure(server: Running, *, callers: int, seconds: float, stream: bool) -> M
     load = asyncio.run(generate(url, callers=callers, seconds=seconds, stream=stream))
     spent = server.processor_time() - before
     return Measured(load, spent / max(load.answers, 1), server.memory())
-
-
-def make_agent(folder: Path) -> Path:
-    """Make an agent of the last commit, with its environment."""
-    copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
-    subprocess.run([*copy, "--data=project_name=weather-agent", ROOT, folder], check=True)
-    without_ours = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    sync = ("uv", "sync", "--quiet", "--no-dev", "--compile-bytecode")  # as in its image
-    subprocess.run(sync, cwd=folder, env=without_ours, check=True)
-    return folder
 
 
 def servers(agent: Path, model: str) -> Iterator[Server]:

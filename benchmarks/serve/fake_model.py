@@ -1,20 +1,21 @@
-"""A model's HTTP API that takes the time of a real one: 20 tokens, 20 ms apart.
+"""A model's HTTP API that takes the time of a real one: 20 tokens, 20 ms apart if nothing is said.
 
 A whole answer takes as long as a streamed one: tokens are due at fixed times, whatever it takes to
 send those before.
 
-python -m benchmarks.serve.fake_model PORT
+SECONDS_BETWEEN_TOKENS=0.02 python -m benchmarks.serve.fake_model PORT
 """
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
 from aiohttp import web
 
 TOKENS = [f"token{number} " for number in range(20)]
-GAP = 0.02  # seconds between two tokens
+GAP = float(os.environ.get("SECONDS_BETWEEN_TOKENS", "0.02"))
 USAGE = {"prompt_tokens": 5, "completion_tokens": len(TOKENS), "total_tokens": 5 + len(TOKENS)}
 
 

@@ -48,6 +48,14 @@ class Running:
         """Bytes that it holds in memory, with those it has started."""
         return sum(one.memory_info().rss for one in self._family())
 
+    def descriptors(self) -> int:
+        """Files and sockets that it holds open, with those it has started."""
+        return sum(one.num_fds() for one in self._family())
+
+    def threads(self) -> int:
+        """How many threads it runs, with those it has started."""
+        return sum(one.num_threads() for one in self._family())
+
     def _family(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
