@@ -40,9 +40,10 @@ format: $(UV)  ## Format the template's own code
 	$(UV) run --frozen ruff check --fix
 	$(UV) run --frozen ruff format
 
-picture: $(UV)  ## Draw the README's pictures anew, from real sessions
+picture: $(UV)  ## Draw the README's pictures anew, from real sessions and measurements
 	$(UV) run --frozen python docs/draw_demo.py
 	$(UV) run --frozen python -m docs.draw_chat_page
+	$(UV) run --frozen python -m docs.draw_serve
 
 contract: $(UV)  ## Write docs/contract.md anew, with what MLflow alone notices
 	$(UV) run --frozen python -m docs.write_contract
