@@ -220,6 +220,32 @@ def test_many_callers_wait_for_the_model_side_by_side(server: ChatServer, serve:
         assert {one.result().status_code for one in asked} == {200}
 
 
+def test_each_request_has_a_line_in_the_log(server: ChatServer, serve: Serve) -> None:
+    served = serve(AGENT_TOKEN="of-the-server")
+    server.say(Turn(text("Good day"), silent_for=0.3))
+    token = {"Authorization": "Bearer of-the-server"}
+    served.post(HELLO, headers=token)
+    served.post(HELLO | {"stream": True}, "invocations", headers=token)
+    served.post({"input": []}, headers=token)
+    served.post(HELLO)
+    line = r"POST (\S+) (\d+): ([\d.]+) s, first event after (?:([\d.]+) s|-), trace (\S+)$"
+    wait_until(lambda: len(re.findall(line, served.log.read_text("utf-8"), re.MULTILINE)) == 4)
+    lines = re.findall(line, served.log.read_text("utf-8"), re.MULTILINE)
+    assert [(path, status) for path, status, *_ in lines] == [
+        ("/responses", "200"),
+        ("/invocations", "200"),
+        ("/responses", "400"),
+        ("/responses", "401"),
+    ]
+    for _, _, whole, first, _ in lines[:2]:
+        assert 0.3 <= float(first) <= float(whole)
+    assert [(first, trace) for *_, first, trace in lines[2:]] == [("", "none")] * 2
+    store = f"sqlite:///{served.log.parent / 'mlflow.db'}"
+    assert served.stop()
+    traces = {trace.info.trace_id for trace in stored_traces(store)}
+    assert {trace for *_, trace in lines[:2]} == traces
+
+
 def test_a_token_is_asked_for_where_one_is_set(serve: Serve) -> None:
     served = serve(AGENT_TOKEN="sesame", AGENT_LLM="offline:/demo")
     for headers in ({}, {"authorization": "sesame"}, {"authorization": "Bearer Sesame"}):
