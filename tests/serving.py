@@ -36,10 +36,10 @@ class Served:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return httpx.post(f"{self.url}/{route}", content=content, timeout=60, **options)
 
-    def events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def events(self, body: dict[str, Any], **headers: str) -> Iterator[dict[str, Any]]:
         """The events of a streamed answer, as they come."""
-        sent = body | {"stream": True}
-        with httpx.stream("POST", f"{self.url}/responses", json=sent, timeout=60) as response:
+        sent, url = body | {"stream": True}, f"{self.url}/responses"
+        with httpx.stream("POST", url, json=sent, headers=headers, timeout=60) as response:
             for line in response.iter_lines():
                 if line.startswith("data: {"):
                     yield json.loads(line.removeprefix("data: "))

@@ -94,6 +94,14 @@ def test_events_are_numbered_and_in_their_places(served: Served) -> None:
     assert [event["item"]["id"] for event in begun] == [event["item"]["id"] for event in done]
 
 
+def test_a_stream_begins_with_its_trace_for_those_who_ask(served: Served) -> None:
+    begun, *_ = served.events({"input": TOKYO})
+    assert begun["response"]["metadata"] == {}
+    begun, *_, ended, last = served.events({"input": TOKYO}, **{"x-mlflow-return-trace-id": "true"})
+    assert begun["response"]["metadata"] == ended["response"]["metadata"] == last
+    assert re.fullmatch(r"tr-\w+", last["trace_id"])
+
+
 def test_a_conversation_goes_on_with_the_items_sent_back(served: Served) -> None:
     client = served.client()
     first = client.responses.create(model="agent", input=TOKYO)

@@ -40,7 +40,7 @@ class Exchange:
     begun: float = field(default_factory=time.monotonic)
     status: int = 0
     first_event: float | None = None  # seconds after it had begun
-    trace_id: str = "none"
+    trace_id: str = ""  # empty if it is not traced
     # What a failure means to the caller, where the server below says 500 to all.
     failure: int | None = None
     # The server stops, and has waited long enough.
@@ -126,7 +126,7 @@ class Guard:
                 exchange.status or "left",
                 exchange.seconds(),
                 "-" if exchange.first_event is None else f"{exchange.first_event:.3f} s",
-                exchange.trace_id,
+                exchange.trace_id or "none",
             )
 
     async def _answer_while_heard(

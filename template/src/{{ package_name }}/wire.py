@@ -25,7 +25,7 @@ class ResponseWriter:
     Every event is a JSON object with `type` and `sequence_number`, from 0 on.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, metadata: dict[str, str] | None = None) -> None:
         self._numbers = count()
         self._message_id: str | None = None  # of the message that is being said
         self._tokens = count_tokens()
@@ -34,6 +34,7 @@ class ResponseWriter:
             "object": "response",
             "created_at": int(time.time()),
             "model": model,
+            "metadata": metadata or {},
             "output": [],
             "parallel_tool_calls": True,
             "tool_choice": "auto",
