@@ -22,7 +22,7 @@ export async function fetchWith(token, url, options = {}) {
   return response;
 }
 
-/** Ask for an answer; yields its events, the last of which may be the one with the trace's id. */
+/** Ask for an answer; yields its events, of which the first or the last may name the trace. */
 export async function* ask(request, token, signal) {
   const headers = { "Content-Type": "application/json", "x-mlflow-return-trace-id": "true" };
   const body = JSON.stringify(request);

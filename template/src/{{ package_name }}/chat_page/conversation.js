@@ -18,7 +18,7 @@ export class Turn {
   note(event) {
     this.events.push(event);
     if (event.type === "response.output_item.done") this.items.push(event.item);
-    this.traceId ||= event.trace_id ?? "";
+    this.traceId ||= event.trace_id ?? event.response?.metadata?.trace_id ?? "";
     this.failure ||= failure(event);
   }
 
