@@ -1,16 +1,28 @@
 // Markdown within a block: emphasis, code, links. HTML is text, and images are links.
 //
-// Emphasis follows CommonMark: runs of * and _ are noted first and paired afterwards.
+// Emphasis follows CommonMark: runs of * and _ are noted first and paired afterwards. Links that name
+// their address, such as [text][name], wait as text until `resolve` finds it.
 
 import { element } from "./dom.js";
 
 const DEEPEST = 20; // elements within each other
 const LINKED = new Set(["http:", "https:", "mailto:"]);
-const PLAIN = /[^\\`*_~[\]!<h\n]+/y;
+const PLAIN = /[^\\`*_~[\]!<&h\n]+/y;
 const RUN = /\*+|_+|~+/y;
 const TICKS = /`+/y;
 const ADDRESS = /https?:\/\/[^\s<>"`\\[\]]+/y;
 const IN_ANGLES = /<((?:https?:\/\/|mailto:)[^\s<>]+)>/y;
+const BREAK = /<br ?\/?>/iy;
+const NAME = /\[([^[\]]{0,200})\]/y;
+const ENTITY = /&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|([a-zA-Z]{2,8}));/y;
+const ENTITIES = new Map(
+  Object.entries({
+    ...{ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", reg: "®", trade: "™" },
+    ...{ hellip: "…", ndash: "–", mdash: "—", lsquo: "‘", rsquo: "’", ldquo: "“", rdquo: "”", laquo: "«", raquo: "»" },
+    ...{ bull: "•", middot: "·", deg: "°", times: "×", divide: "÷", plusmn: "±", minus: "−", le: "≤", ge: "≥", ne: "≠" },
+    ...{ larr: "←", rarr: "→", uarr: "↑", darr: "↓", euro: "€", pound: "£", cent: "¢", sect: "§", para: "¶", micro: "µ" },
+  }),
+);
 // Its parts are bounded, so that what is no link is given up soon.
 const TARGET =
   /\(\s{0,9}(?:<([^<>\n]{0,2000})>|((?:[^\s()<>]|\([^\s()<>]{0,500}\)){0,2000}))(?:\s{1,9}(?:"[^"]{0,500}"|'[^']{0,500}'))?\s{0,9}\)/y;
@@ -24,7 +36,7 @@ class Reader {
   #text;
   #at = 0;
   #tokens = [];
-  #brackets = []; // where in the tokens each open bracket stands
+  #brackets = []; // where each open bracket stands in the tokens, and where what follows it does in the text
   #ticks = null;
 
   constructor(text) {
@@ -59,6 +71,7 @@ class Reader {
     else if (mark === "[") this.#open("[");
     else if (mark === "]") this.#close();
     else if (mark === "<") this.#readAngle();
+    else if (mark === "&") this.#readEntity();
     else if (mark === "!" && this.#text[this.#at + 1] === "[") this.#open("![");
     else if (mark === "h" && this.#readAddress()) return;
     else if ("*_~".includes(mark)) this.#readRun();
@@ -109,7 +122,7 @@ class Reader {
 
   #open(mark) {
     this.#at += mark.length;
-    this.#brackets.push(this.#tokens.push(mark) - 1);
+    this.#brackets.push({ token: this.#tokens.push(mark) - 1, start: this.#at });
     this.#tokens.push(""); // so that what follows is not joined to the mark
   }
 
@@ -117,17 +130,40 @@ class Reader {
     this.#at += 1;
     const opened = this.#brackets.pop();
     const target = opened === undefined ? null : this.#match(TARGET);
-    const url = target && safeUrl(target[1] ?? target[2]);
+    const url = target && safeUrl(decoded(target[1] ?? target[2]));
     if (!url) {
-      this.#say(`]${target?.[0] ?? ""}`);
+      if (!target && opened) this.#refer(opened);
+      else this.#say(`]${target?.[0] ?? ""}`);
       return;
     }
-    const [mark, ...label] = this.#tokens.splice(opened);
+    const [mark, ...label] = this.#tokens.splice(opened.token);
     if (mark === "[") this.#brackets.length = 0; // there are no links within links
     this.#tokens.push(link(url, mark === "[" ? build(label) : picture(label)));
   }
 
+  /** What may be a link to an address that stands elsewhere: [name], [name][] or [text][name]. */
+  #refer({ token, start }) {
+    const label = this.#text.slice(start, this.#at - 1);
+    if (this.#tokens[token] === "![" || label.length > 200 || !/^[^[\]]*\S[^[\]]*$/.test(label)) {
+      this.#say("]");
+      return;
+    }
+    const [named, name] = this.#match(NAME) ?? [""];
+    const [mark, ...words] = this.#tokens.splice(token);
+    this.#tokens.push(element("span", { "data-name": nameOf(name || label) }, mark, build(words), `]${named}`));
+  }
+
+  #readEntity() {
+    const [entity] = this.#match(ENTITY) ?? [];
+    if (entity) this.#say(decoded(entity));
+    else this.#skip(1);
+  }
+
   #readAngle() {
+    if (this.#match(BREAK)) {
+      this.#tokens.push(element("br"));
+      return;
+    }
     const [whole, address] = this.#match(IN_ANGLES) ?? [];
     const url = address && safeUrl(address);
     if (url) this.#tokens.push(link(url, address));
@@ -245,9 +281,45 @@ function build(tokens) {
 }
 
 /** The address as the browser understands it, if following it does nothing but that. */
-function safeUrl(text) {
+export function safeUrl(text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   return LINKED.has(url?.protocol) ? url.href : null;
+}
+
+/** A text with the characters that its entities, such as &amp;, stand for. */
+function decoded(text) {
+  return text.replace(new RegExp(ENTITY, "g"), (whole, decimal, hexadecimal, name) => {
+    if (name) return ENTITIES.get(name) ?? whole;
+    return character(decimal ? Number(decimal) : parseInt(hexadecimal, 16));
+  });
+}
+
+/** The character of a number, or the sign that there is none. */
+function character(number) {
+  const isCharacter = number > 0 && number <= 0x10ffff && !(number >= 0xd800 && number <= 0xdfff);
+  return String.fromCodePoint(isCharacter ? number : 0xfffd);
+}
+
+/** The name of an address, however it is written. */
+export function nameOf(text) {
+  return text.trim().replace(/\s+/g, " ").toLowerCase();
+}
+
+/** Make links of what names an address that is defined anywhere in an element; the rest is text. */
+export function resolve(parent) {
+  const definitions = new Map();
+  for (const node of parent.querySelectorAll("[data-defines]")) {
+    if (!definitions.has(node.dataset.defines)) definitions.set(node.dataset.defines, node);
+    node.hidden = false;
+  }
+  for (const node of parent.querySelectorAll("[data-name]")) {
+    const definition = definitions.get(node.dataset.name);
+    if (!definition || node.closest("a")) node.replaceWith(...node.childNodes);
+    else {
+      definition.hidden = true;
+      node.replaceWith(link(definition.lastChild.href, [...node.childNodes].slice(1, -1)));
+    }
+  }
 }
 
 /** An address without the end of the sentence or the bracket that it stands in. */
@@ -258,7 +330,7 @@ function withoutPunctuation(address) {
   return address.slice(0, end);
 }
 
-function link(url, label) {
+export function link(url, label) {
   const node = element("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, label);
   for (const inner of node.querySelectorAll("a")) inner.replaceWith(...inner.childNodes);
   return node;

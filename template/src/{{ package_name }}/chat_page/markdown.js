@@ -3,13 +3,17 @@
 // Each line is looked at a fixed number of times, whatever an LLM writes, and HTML is text.
 
 import { copyButton, element } from "./dom.js";
-import { inline } from "./inline.js";
+import { inline, link, nameOf, resolve, safeUrl } from "./inline.js";
 
 const DEEPEST = 12; // quotes and lists within each other
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
 const HEADING = /^ {0,3}(#{1,6})(?=\s|$)/;
 const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
 const QUOTE = /^ {0,3}> ?/;
+const INDENTED = /^ {4}/;
+const UNDERLINE = /^ {0,3}(?:={2,}|-{3,})\s*$/;
+const DEFINITION = /^ {0,3}\[([^[\]]{1,200})\]:\s{0,9}<?([^\s<>]{1,2000})>?(?:\s+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*$/;
+const TASK = /^\[([ xX])\](?=\s)/;
 const ITEM = /^( *)([-*+]|(\d{1,9})[.)])(?:([ \t]+)(?=\S)|[ \t]*$)/;
 
 /** Writes Markdown into an element, of which only the end is drawn anew when more comes. */
@@ -46,11 +50,18 @@ export class MarkdownStream {
     if (settled) this.#unsettled = lines.slice(blocks[settled].start).join("\n");
     this.#drawn = performance.now() - begun;
   }
+
+  /** Draw the rest: now it is known where links lead whose addresses stand further below. */
+  end() {
+    this.draw();
+    resolve(this.#parent);
+  }
 }
 
 /** The blocks of some lines, each with its node and the line that it starts at. */
 function parse(lines, depth) {
-  const readers = depth < DEEPEST ? [fence, heading, rule, quote, list, table] : [fence, heading, rule];
+  const nested = depth < DEEPEST ? [quote, list, table] : [];
+  const readers = [fence, heading, rule, definition, ...nested, indented];
   const blocks = [];
   for (let at = 0; at < lines.length; ) {
     if (isBlank(lines[at])) {
@@ -78,11 +89,7 @@ function fence(lines, at) {
   const [, mark, info] = opened;
   let end = at + 1;
   while (end < lines.length && !closes(lines[end], mark)) end += 1;
-  const code = element("code", {}, lines.slice(at + 1, end).join("\n"));
-  const language = element("span", {}, info.trim().split(/\s/)[0]);
-  const bar = element("div", { class: "bar" }, language, copyButton(code));
-  const node = element("div", { class: "code" }, bar, element("pre", { tabindex: "0" }, code));
-  return { node, end: end + 1 };
+  return { node: code(lines.slice(at + 1, end), info.trim().split(/\s/)[0]), end: end + 1 };
 }
 
 function closes(line, mark) {
@@ -90,12 +97,46 @@ function closes(line, mark) {
   return closing.length >= mark.length && closing === mark[0].repeat(closing.length);
 }
 
+function indented(lines, at) {
+  let end = at;
+  for (let next = at; next < lines.length && (INDENTED.test(lines[next]) || isBlank(lines[next])); next += 1) {
+    if (!isBlank(lines[next])) end = next + 1;
+  }
+  if (end === at) return null;
+  return { node: code(lines.slice(at, end).map((line) => line.slice(4)), ""), end };
+}
+
+function code(lines, language) {
+  const text = element("code", {}, lines.join("\n"));
+  const bar = element("div", { class: "bar" }, element("span", {}, language), copyButton(text));
+  return element("div", { class: "code" }, bar, element("pre", { tabindex: "0" }, text));
+}
+
 function heading(lines, at) {
   const found = HEADING.exec(lines[at]);
-  if (!found) return null;
+  if (!found) return underlined(lines, at);
   const text = lines[at].slice(found[0].length).trim().replace(/(^|\s)#+$/, "");
-  const level = Math.min(found[1].length + 2, 6); // the page has two levels of its own
-  return { node: element(`h${level}`, {}, inline(text.trim())), end: at + 1 };
+  return { node: title(text, found[1].length), end: at + 1 };
+}
+
+/** A line with a line of = or - below it. */
+function underlined(lines, at) {
+  const [line, below = ""] = lines.slice(at, at + 2);
+  if (!UNDERLINE.test(below) || [INDENTED, ITEM, RULE, QUOTE].some((pattern) => pattern.test(line))) return null;
+  return { node: title(line, below.includes("=") ? 1 : 2), end: at + 2 };
+}
+
+function title(text, level) {
+  return element(`h${Math.min(level + 2, 6)}`, {}, inline(text.trim())); // the page has two levels of its own
+}
+
+/** Where links of some name lead. It is seen only if there are none. */
+function definition(lines, at) {
+  const [, name, address] = DEFINITION.exec(lines[at]) ?? [];
+  const url = address && safeUrl(address);
+  if (!url) return null;
+  const node = element("p", { "data-defines": nameOf(name), hidden: "" }, `${name}: `, link(url, address));
+  return { node, end: at + 1 };
 }
 
 function rule(lines, at) {
@@ -121,6 +162,7 @@ function list(lines, at, depth) {
     if (!item || kind(item) !== kind(first) || RULE.test(lines[next])) break;
     const { inner, after } = itemLines(lines, next, item);
     if (inner.slice(1).some(isBlank) || next > end) node.className = "loose";
+    inner[0] = inner[0].replace(TASK, (_, mark) => (mark === " " ? "☐" : "☑"));
     node.append(element("li", {}, nodes(inner, depth + 1)));
     end = next = after;
     while (next < lines.length && isBlank(lines[next])) next += 1;

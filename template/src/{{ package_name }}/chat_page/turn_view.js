@@ -73,7 +73,7 @@ export class TurnView {
   }
 
   #endMessage() {
-    this.#saying?.stream.draw();
+    this.#saying?.stream.end();
     this.#saying = null;
   }
 
