@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from tests.agents import Agent
 from tests.browser import browser as running_browser
 from tests.conftest import Package
 from tests.fakes import ChatServer, Turn, calls, text
-from tests.serving import Serve, Served, serving, wait_until
+from tests.serving import Serve, Served, mlflow_server, serving, stored_traces, wait_until
 
 TOKYO = "What time is it in Tokyo?"
 TOOL = calls(("current_time", {"place": "Tokyo"}))
@@ -130,6 +131,12 @@ def answered(page: Page, turns: int = 1) -> Locator:
     return last
 
 
+def trace_of(turn: Locator) -> str:
+    """The name of a turn's trace, unfolded."""
+    turn.get_by_text("Trace", exact=True).click()
+    return turn.locator("details.trace pre").first.inner_text()
+
+
 def message_of(turn: Locator) -> Locator:
     return turn.locator(".message")
 
@@ -161,6 +168,13 @@ def test_a_tool_is_folded_and_opened_by_keyboard(served: Served, open_page: Open
     assert output.is_visible()
     assert json.loads(call.locator("pre").first.inner_text()) == {"place": "Tokyo"}
     assert "Asia/Tokyo" in message_of(turn).inner_text()
+
+
+def test_a_tool_that_failed_is_marked(serve: Serve, server: ChatServer, open_page: Open) -> None:
+    page = open_page(serve())
+    server.say(Turn(calls(("current_time", {"place": "Nowhere"}))), Turn(PLAIN))
+    say(page, "What time is it in Nowhere?")
+    expect(answered(page).locator("details.call .state")).to_have_text("failed")
 
 
 def test_a_tool_without_output_says_so_and_is_not_sent_back(
@@ -207,13 +221,40 @@ def test_markdown_becomes_what_it_says(serve: Serve, server: ChatServer, open_pa
     ]
     assert said.locator("br").count() == said.locator("hr").count() == 1
     assert said.locator("ol > li").count() == 2
-    said.get_by_role("button", name="Copy").last.click()
-    expect(said.get_by_role("button", name=re.compile("Copied|Selected"))).to_be_visible()
     # However it comes in, it is the same in the end.
     server.say([{"content": MARKDOWN}])
     say(page, "Again")
-    whole = message_of(answered(page, turns=2)).inner_text()
-    assert whole.replace("Copied", "Copy") == said.inner_text().replace("Copied", "Copy")
+    assert message_of(answered(page, turns=2)).inner_text() == said.inner_text()
+
+
+def test_what_is_copied_is_what_was_written(
+    serve: Serve, server: ChatServer, open_page: Open
+) -> None:
+    page = open_page(serve(), permissions=["clipboard-read", "clipboard-write"])
+    server.say(Turn(TOOL), Turn([{"content": MARKDOWN}]))
+    say(page, TOKYO)
+    turn = answered(page)
+    turn.locator("summary").first.click()
+    copied = []
+    for button in turn.get_by_role("button", name=re.compile("^Cop(y|ied)$")).all():
+        button.click()
+        expect(button).to_have_text("Copied")
+        copied.append(page.evaluate("navigator.clipboard.readText()"))
+    arguments, output, *code, answer = copied
+    assert json.loads(arguments) == {"place": "Tokyo"}
+    assert "(Asia/Tokyo)" in output
+    assert code == ["indented <i>\n\n  more", 'print("<b>")']
+    assert answer == MARKDOWN
+
+
+def test_a_text_that_may_not_be_copied_is_selected(served: Served, open_page: Open) -> None:
+    page = open_page(served)
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    say(page, TOKYO)
+    turn = answered(page)
+    turn.get_by_role("button", name="Copy", exact=True).click()
+    expect(turn.get_by_role("button", name="Selected: press Ctrl+C")).to_be_visible()
+    assert "Asia/Tokyo" in page.evaluate("getSelection().toString()")
 
 
 # What Markdown becomes, without the attributes that all links have.
@@ -254,7 +295,7 @@ def test_markdown_is_read_as_it_is_meant(served: Served, open_page: Open) -> Non
             return parent.innerHTML;
         });
     }"""
-    given = re.compile(r' (target|rel|data-defines)="[^"]*"')
+    given = re.compile(r' (target|rel|data-defines)="[^"]*"|</?span[^>]*>')
     for source, becomes in BECOMES.items():
         whole, in_pieces = (given.sub("", html) for html in page.evaluate(program, source))
         assert whole == becomes
@@ -284,7 +325,7 @@ EXTREMES = {
     "closers": "*a " * 100_000 + "b_ " * 100_000,
     "thirds": "a **b " * 100_000 + "c*d" * 100_000,
     "brackets": "[" * 500_000 + "](" * 250_000,
-    "links": "[a](b" * 200_000,
+    "links": "[a](b" * 100_000,
     "names": "[a][b] " * 50_000 + "\n\n" + "[b]: https://a.b\n" * 20_000,
     "names in names": "[" * 10_000 + "a" + "][b]" * 10_000 + "\n\n[b]: https://a.b",
     "entities": "&amp;" * 100_000 + "&" * 500_000 + "&#" * 100_000,
@@ -344,7 +385,7 @@ def test_a_long_answer_costs_no_more_for_each_word(served: Served, open_page: Op
 
 
 def test_a_stopped_answer_is_marked_and_the_next_one_comes(
-    serve: Serve, server: ChatServer, open_page: Open
+    serve: Serve, server: ChatServer, open_page: Open, tmp_path: Path
 ) -> None:
     page = open_page(serve())
     server.say(Turn(text("word " * 500), seconds_between=0.05))
@@ -354,6 +395,9 @@ def test_a_stopped_answer_is_marked_and_the_next_one_comes(
     expect(answered(page)).to_contain_text("You stopped this answer.")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     assert server.gone.wait(timeout=20)
+    named = trace_of(answered(page))
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    wait_until(lambda: [trace.info.trace_id for trace in stored_traces(store)] == [named])
     server.say(PLAIN)
     say(page, "Enough")
     assert "late" in message_of(answered(page, turns=2)).inner_text()
@@ -370,6 +414,7 @@ def test_a_failure_is_said_in_words_and_can_be_tried_again(
     say(page, "Hello")
     failed = answered(page)
     expect(failed.locator(".error")).to_contain_text("The agent could not answer.")
+    assert trace_of(failed)
     assert "secret-7" not in page.content()
     server.say(PLAIN)
     failed.get_by_role("button", name="Retry").click()
@@ -513,13 +558,15 @@ def test_the_keyboard_is_enough(serve: Serve, server: ChatServer, open_page: Ope
     assert server.bodies[0]["messages"][-1]["content"] == "one\ntwo"
     expect(page.get_by_label("Your message")).to_be_focused()
     reached = []
-    for _ in range(4):
+    for _ in range(6):
         page.keyboard.press("Shift+Tab")
         reached.append(page.evaluate("document.activeElement.textContent"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid"
     assert [words.partition(" ")[0] for words in reached] == [
+        "Trace",
         "Request",
+        "Copy",
         "Retry",
         "current_time",
         "New",
@@ -565,7 +612,9 @@ def test_what_a_screen_reader_is_told(serve: Serve, server: ChatServer, open_pag
             - heading "weather-agent" [level=2]
             - paragraph: onetwothreefourfive
             - button "Retry"
+            - button "Copy"
             - group: Request and events
+            - group: Trace
         - contentinfo:
           - textbox "Your message"
           - button "Send"
@@ -634,10 +683,9 @@ def test_the_trace_is_named_with_the_command_that_shows_it(
     page = open_page(served)
     say(page, TOKYO)
     turn = answered(page)
-    trace = turn.locator(".trace")
-    expect(trace).to_contain_text("uv run mlflow ui")
-    (trace_id,) = re.findall(r"tr-\w+", trace.inner_text())
-    wait_until(lambda: trace_id in served.log.read_text(encoding="utf-8"))
+    trace = trace_of(turn)
+    expect(turn.locator("details.trace")).to_contain_text("uv run mlflow ui")
+    wait_until(lambda: f"trace {trace}" in served.log.read_text(encoding="utf-8"))
 
 
 def test_the_trace_is_a_link_where_a_website_shows_it(served: Served, open_page: Open) -> None:
@@ -651,6 +699,22 @@ def test_the_trace_is_a_link_where_a_website_shows_it(served: Served, open_page:
     address = link.get_attribute("href") or ""
     assert re.fullmatch(r"https://traces\.example/#/experiments/1/traces\?id=tr-\w+", address)
     assert link.get_attribute("rel") == "noopener noreferrer"
+
+
+def test_the_link_opens_the_trace_in_mlflow(
+    serve: Serve, agent: Agent, open_page: Open, tmp_path: Path
+) -> None:
+    with mlflow_server(agent, tmp_path) as store:
+        page = open_page(serve(AGENT_LLM="offline:/demo", MLFLOW_TRACKING_URI=store))
+        say(page, TOKYO)
+        asked = answered(page).get_by_role("link", name="Trace")
+        say(page, "Hello")
+        answered(page, turns=2)
+        with page.expect_popup() as opened:
+            asked.first.click()
+        span = opened.value.get_by_text("current_time", exact=True)
+        expect(span.first).to_be_visible(timeout=60_000)
+        opened.value.close()
 
 
 @pytest.mark.parametrize(

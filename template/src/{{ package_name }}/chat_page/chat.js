@@ -2,7 +2,7 @@
 
 import { ask, fetchWith } from "./ask.js";
 import { Turn, history } from "./conversation.js";
-import { element } from "./dom.js";
+import { element, folded, labelled } from "./dom.js";
 import { askForToken, token } from "./token.js";
 import { TurnView } from "./turn_view.js";
 
@@ -137,9 +137,8 @@ function traceNote(id) {
     const url = settings.trace_url.replace("{trace_id}", encodeURIComponent(id));
     return element("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, "Trace");
   }
-  const note = element("span", { class: "trace" }, "Trace ", element("code", {}, id));
-  if (settings.trace_command) note.append(": ", element("code", {}, settings.trace_command), " shows it");
-  return note;
+  const command = settings.trace_command;
+  return folded("trace", "Trace", labelled("Its name", id), command ? labelled("What shows it", command) : []);
 }
 
 /** Let screen readers say something; long answers are cut, as they can be read in the page. */

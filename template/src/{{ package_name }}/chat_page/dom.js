@@ -15,11 +15,11 @@ export function button(label, onClick) {
   return node;
 }
 
-/** A button that copies the text of a node, or selects it where the browser forbids that. */
-export function copyButton(node) {
+/** A button that copies the text of a node, or selects the node where the browser forbids that. */
+export function copyButton(node, text = () => node.textContent) {
   const copy = button("Copy", async () => {
     try {
-      await navigator.clipboard.writeText(node.textContent);
+      await navigator.clipboard.writeText(text());
       copy.textContent = "Copied";
     } catch {
       getSelection().selectAllChildren(node);
@@ -41,5 +41,11 @@ export function pretty(text) {
 
 /** A text as it stands, with a heading; long ones scroll. */
 export function labelled(label, text = "") {
-  return element("div", {}, element("h3", {}, label), element("pre", { tabindex: "0" }, text));
+  const node = element("pre", { tabindex: "0" }, text);
+  return element("div", {}, element("div", { class: "bar" }, element("h3", {}, label), copyButton(node)), node);
+}
+
+/** What is seen when it is unfolded. */
+export function folded(sort, summary, ...children) {
+  return element("details", { class: sort }, element("summary", {}, summary), ...children);
 }

@@ -305,7 +305,7 @@ export function nameOf(text) {
   return text.trim().replace(/\s+/g, " ").toLowerCase();
 }
 
-/** Make links of what names an address that is defined anywhere in an element; the rest is text. */
+/** Make links of what names an address that is defined anywhere in an element; the rest stays text. */
 export function resolve(parent) {
   const definitions = new Map();
   for (const node of parent.querySelectorAll("[data-defines]")) {
@@ -314,11 +314,9 @@ export function resolve(parent) {
   }
   for (const node of parent.querySelectorAll("[data-name]")) {
     const definition = definitions.get(node.dataset.name);
-    if (!definition || node.closest("a")) node.replaceWith(...node.childNodes);
-    else {
-      definition.hidden = true;
-      node.replaceWith(link(definition.lastChild.href, [...node.childNodes].slice(1, -1)));
-    }
+    if (!definition || node.closest("a")) continue;
+    definition.hidden = true;
+    node.replaceWith(link(definition.lastChild.href, [...node.childNodes].slice(1, -1)));
   }
 }
 

@@ -1,6 +1,6 @@
 // One turn on the page: the message, and what of the answer has come so far.
 
-import { button, element, labelled, pretty } from "./dom.js";
+import { button, copyButton, element, folded, labelled, pretty } from "./dom.js";
 import { MarkdownStream } from "./markdown.js";
 
 const RAW_LIMIT = 200_000; // characters of events that are shown; more would make the page slow
@@ -9,6 +9,7 @@ export class TurnView {
   #turn;
   #calls = new Map(); // by the id of the item, and by that of the call
   #saying = null; // the message that is coming in
+  #said = []; // messages as the agent wrote them
   #answer = element("div", { class: "answer" });
   #waiting = element("p", { class: "waiting" }, "Working …");
   #notes = element("div", { class: "notes" });
@@ -54,7 +55,8 @@ export class TurnView {
     if (state === "failed") this.#answer.append(element("p", { class: "error" }, failure));
     if (state === "stopped") this.#answer.append(element("p", { class: "ending" }, "You stopped this answer."));
     this.#retry = button("Retry", retry);
-    this.#notes.append(this.#retry, this.#raw(), trace);
+    const copy = this.#said.length ? copyButton(this.#answer, () => this.#said.join("\n\n")) : "";
+    this.#notes.append(this.#retry, copy, this.#raw(), trace);
   }
 
   /** Only the last turn can be tried again. */
@@ -73,7 +75,9 @@ export class TurnView {
   }
 
   #endMessage() {
-    this.#saying?.stream.end();
+    if (!this.#saying) return;
+    this.#saying.stream.end();
+    this.#said.push(this.#saying.text);
     this.#saying = null;
   }
 
@@ -116,14 +120,14 @@ export class TurnView {
 
   #fold(summary, ...children) {
     this.#endMessage();
-    this.#answer.append(element("details", { class: "call" }, element("summary", {}, summary), ...children));
+    this.#answer.append(folded("call", summary, ...children));
   }
 
   /** The request and the events as they were, written down when somebody looks. */
   #raw() {
     const request = labelled("Request");
     const events = labelled("Events");
-    const node = element("details", { class: "raw" }, element("summary", {}, "Request and events"), request, events);
+    const node = folded("raw", "Request and events", request, events);
     node.addEventListener("toggle", () => {
       request.lastChild.textContent = JSON.stringify(this.#turn.request, null, 2);
       const text = this.#turn.events.map((event) => JSON.stringify(event)).join("\n");
@@ -143,8 +147,7 @@ class Call {
 
   constructor(name) {
     const title = element("code", { class: "name" }, name);
-    const summary = element("summary", {}, title, " ", this.#preview, " ", this.#state);
-    this.node = element("details", { class: "call" }, summary, this.#arguments);
+    this.node = folded("call", [title, " ", this.#preview, " ", this.#state], this.#arguments);
     this.#be("running", "running …");
   }
 
@@ -161,7 +164,7 @@ class Call {
   setOutput(text) {
     this.#output.lastChild.textContent = pretty(text);
     this.node.append(this.#output);
-    this.#be("done", "done");
+    this.#be(text.startsWith("Error: ") ? "failed" : "done"); // as toolbox.py writes it
   }
 
   /** Say so if the answer ended before the output had come. */
@@ -169,7 +172,7 @@ class Call {
     if (this.node.dataset.state === "running") this.#be("left", "no output");
   }
 
-  #be(state, words) {
+  #be(state, words = state) {
     this.node.dataset.state = state;
     this.#state.textContent = words;
   }
