@@ -677,6 +677,23 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_what_is_unfolded_comes_into_view(served: Served, open_page: Open) -> None:
+    page = open_page(served, viewport={"width": 360, "height": 640})
+    for turn in range(1, 4):
+        say(page, TOKYO)
+        answered(page, turn)
+    last = answered(page, turns=3)
+    for name in ("Request and events", "Trace"):
+        last.get_by_text(name, exact=True).click()
+        unfolded = last.locator("details[open]")
+        expect(unfolded.locator("pre").last).to_be_in_viewport()
+        field = page.locator("footer").bounding_box()
+        lowest = unfolded.bounding_box()
+        assert field and lowest
+        assert lowest["y"] + min(lowest["height"], 300) <= field["y"]
+        last.get_by_text(name, exact=True).click()
+
+
 def test_the_trace_is_named_with_the_command_that_shows_it(
     agent: Agent, served: Served, open_page: Open
 ) -> None:

@@ -138,7 +138,7 @@ function traceNote(id) {
     return element("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, "Trace");
   }
   const command = settings.trace_command;
-  return folded("trace", "Trace", labelled("Its name", id), command ? labelled("What shows it", command) : []);
+  return folded("trace", "Trace", labelled("Its name", id), command ? labelled("To look at it, run", command) : []);
 }
 
 /** Let screen readers say something; long answers are cut, as they can be read in the page. */

@@ -45,7 +45,10 @@ export function labelled(label, text = "") {
   return element("div", {}, element("div", { class: "bar" }, element("h3", {}, label), copyButton(node)), node);
 }
 
-/** What is seen when it is unfolded. */
+/** What is seen when it is unfolded, and then brought into view. */
 export function folded(sort, summary, ...children) {
-  return element("details", { class: sort }, element("summary", {}, summary), ...children);
+  const node = element("details", { class: sort }, element("summary", {}, summary), ...children);
+  const show = () => node.open && node.scrollIntoView({ block: "nearest" });
+  node.addEventListener("toggle", () => requestAnimationFrame(show)); // when it has been filled
+  return node;
 }
