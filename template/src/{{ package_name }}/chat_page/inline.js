@@ -17,10 +17,10 @@ const NAME = /\[([^[\]]{0,200})\]/y;
 const ENTITY = /&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|([a-zA-Z]{2,8}));/y;
 const ENTITIES = new Map(
   Object.entries({
-    ...{ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", reg: "®", trade: "™" },
-    ...{ hellip: "…", ndash: "–", mdash: "—", lsquo: "‘", rsquo: "’", ldquo: "“", rdquo: "”", laquo: "«", raquo: "»" },
-    ...{ bull: "•", middot: "·", deg: "°", times: "×", divide: "÷", plusmn: "±", minus: "−", le: "≤", ge: "≥", ne: "≠" },
-    ...{ larr: "←", rarr: "→", uarr: "↑", darr: "↓", euro: "€", pound: "£", cent: "¢", sect: "§", para: "¶", micro: "µ" },
+    amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", reg: "®", trade: "™",
+    hellip: "…", ndash: "–", mdash: "—", lsquo: "‘", rsquo: "’", ldquo: "“", rdquo: "”", laquo: "«", raquo: "»",
+    bull: "•", middot: "·", deg: "°", times: "×", divide: "÷", plusmn: "±", minus: "−", le: "≤", ge: "≥", ne: "≠",
+    larr: "←", rarr: "→", uarr: "↑", darr: "↓", euro: "€", pound: "£", cent: "¢", sect: "§", para: "¶", micro: "µ",
   }),
 );
 // Its parts are bounded, so that what is no link is given up soon.
@@ -144,7 +144,8 @@ class Reader {
   /** What may be a link to an address that stands elsewhere: [name], [name][] or [text][name]. */
   #refer({ token, start }) {
     const label = this.#text.slice(start, this.#at - 1);
-    if (this.#tokens[token] === "![" || label.length > 200 || !/^[^[\]]*\S[^[\]]*$/.test(label)) {
+    const isName = label.length <= 200 && label.trim() && !/[[\]]/.test(label);
+    if (this.#tokens[token] !== "[" || !isName) {
       this.#say("]");
       return;
     }
