@@ -55,6 +55,8 @@ class Turn:
     error: str = ""
     seconds_between: float = 0.0
     silent_for: float = 0.0
+    # What the last delta waits for.
+    held: threading.Event | None = None
     cut: bool = False
 
 
@@ -68,6 +70,7 @@ class ChatServer:
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)
+    left: list[str] = field(default_factory=list)
 
     def say(self, *turns: Turn | list[Chunk]) -> None:
         """Set the turns to come; a list of deltas is a turn that goes well."""
@@ -104,6 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(turn, state.bodies[-1])
         except (BrokenPipeError, ConnectionResetError):
             state.gone.set()
+            state.left.append(self.path)
         self.close_connection = True
 
     def _answer(self, turn: Turn, asked: Chunk) -> None:
@@ -120,6 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         if turn.noise:
             self._write(turn.noise)
         for delta in turn.deltas:
+            if turn.held and delta is turn.deltas[-1]:
+                turn.held.wait(timeout=120)
             self._send({"choices": [{"index": 0, "delta": delta}]})
             time.sleep(turn.seconds_between)
         if turn.cut:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,14 @@ class Served:
                 if line.startswith("data: {"):
                     yield json.loads(line.removeprefix("data: "))
 
+    def begin(self, body: bytes, *, length: int | None = None) -> socket.socket:
+        """Send a request, or less than its `length`, without waiting for the answer."""
+        caller = socket.create_connection(("127.0.0.1", port_of(self.url)), timeout=60)
+        length = len(body) if length is None else length
+        head = f"POST /responses HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n"
+        caller.sendall(head.encode() + body)
+        return caller
+
     def client(self) -> openai.OpenAI:
         """The client of the API."""
         return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
@@ -58,6 +69,11 @@ class Served:
 Serve = Callable[..., Served]
 
 
+def port_of(url: str) -> int:
+    """The port that a URL names."""
+    return int(url.rpartition(":")[2])
+
+
 def free_port() -> int:
     """A port of the loopback that nothing listens at."""
     with socket.socket() as listening:
@@ -65,12 +81,28 @@ def free_port() -> int:
         return listening.getsockname()[1]
 
 
+def store_in(folder: Path) -> str:
+    """Where an agent traces that is served from a folder."""
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@cache
+def empty_store(agent: Agent) -> Path:
+    """A store without traces, to be copied: making one takes longer than starting `serve`."""
+    store = agent.folder.parent / f"empty-{os.getpid()}.db"
+    use_store = f"from {agent.package.name}.tracking import use_store; use_store()"
+    agent.check("python", "-c", use_store, MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+    return store
+
+
 @contextmanager
 def serving(agent: Agent, folder: Path, *options: str, **variables: str) -> Generator[Served]:
     """Run `serve` on a free port until the block ends."""
     port, log = free_port(), folder / "serve.log"
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    environment = {"AGENT_LLM": "offline:/demo", "MLFLOW_TRACKING_URI": store} | variables
+    if "MLFLOW_TRACKING_URI" not in variables:
+        shutil.copy(empty_store(agent), folder / "mlflow.db")
+        variables["MLFLOW_TRACKING_URI"] = store_in(folder)
+    environment = {"AGENT_LLM": "offline:/demo"} | variables
     command = [agent.folder / ".venv/bin/weather-agent", "serve", f"--port={port}", *options]
     with log.open("wb") as written:
         process = subprocess.Popen(
@@ -115,23 +147,30 @@ def spoken(answer: dict[str, Any]) -> str:
     return "".join(part["text"] for message in messages for part in message["content"])
 
 
+def tells_nothing(answer: str) -> bool:
+    """Whether an error keeps to itself what is inside the server."""
+    return not re.search(r"Traceback|File \"|site-packages|\.py\b|Error\b", answer)
+
+
 def stored_traces(store: str) -> list[Trace]:
     """The traces of the agent that a store holds."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("weather-agent")
     assert experiment is not None
-    return client.search_traces(locations=[experiment.experiment_id], include_spans=False)
+    return client.search_traces(
+        locations=[experiment.experiment_id], max_results=500, include_spans=False
+    )
 
 
 @contextmanager
-def mlflow_server(agent: Agent, folder: Path) -> Generator[str]:
-    """MLflow's own server, which is killed at the end; yields its URI."""
-    port, database = free_port(), f"sqlite:///{folder / 'store.db'}"
+def mlflow_server(agent: Agent, folder: Path, port: int) -> Generator[Served]:
+    """MLflow's own server, which is killed at the end; what it stores stays in the folder."""
+    database = f"sqlite:///{folder / 'store.db'}"
     command = [agent.folder / ".venv/bin/mlflow", "server", f"--backend-store-uri={database}"]
     process = subprocess.Popen(
         [*command, f"--port={port}", "--workers=1"],
         cwd=folder,
-        env=clean_environment(),
+        env=clean_environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -139,7 +178,7 @@ def mlflow_server(agent: Agent, folder: Path) -> Generator[str]:
     served = Served(f"http://127.0.0.1:{port}", process, folder / "store.log")
     try:
         wait_until_healthy(served)
-        yield served.url
+        yield served
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
