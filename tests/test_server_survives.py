@@ -261,9 +261,10 @@ def leave(served: Served, server: ChatServer) -> None:
 
 
 def send_what_is_no_request(served: Served) -> None:
-    """Be refused, in every way."""
+    """Be refused, or leave before the request is complete."""
     for refused in (b"[", b"[]", json.dumps({"input": 42}).encode()):
         assert served.post(refused).status_code == 400
+    served.begin(json.dumps(HELLO).encode(), length=1000).close()
     served.begin(b"").close()
     with served.begin(b"\x16\x03\x01" * 100, length=3) as garbled:
         assert garbled.recv(1)
@@ -289,4 +290,5 @@ def test_callers_who_leave_or_are_refused_leave_nothing_behind(
     assert held(served).threads < once.threads + CALLERS // 2, "Threads grow with the callers."
     server.say(text("Good day"))
     assert spoken(served.post(HELLO).json()) == "Goodday"
+    assert len(server.bodies) == CALLERS + 1, "The model was asked what is no request."
     wait_until(lambda: len(stored_traces(store_in(tmp_path))) == 2 * CALLERS + 1)

@@ -160,11 +160,13 @@ async def read(receive: Receive, max_bytes: int) -> bytes:
     """Read the body of a request.
 
     Raises:
-        RefusedError: it is too long.
+        RefusedError: it is too long, or its sender left before the end.
     """
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RefusedError(400, "The request broke off.")
         body += message.get("body", b"")
         if len(body) > max_bytes:
             raise RefusedError(413, f"The request is longer than {max_bytes:,} bytes. Shorten it.")
