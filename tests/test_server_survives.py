@@ -193,9 +193,12 @@ def test_a_store_that_is_killed_fails_no_request_and_takes_traces_when_it_is_bac
     with mlflow_server(agent, tmp_path, port) as store:
         trace_id = ask_for_a_trace(served)
         wait_until(lambda: trace_id in {one.info.trace_id for one in stored_traces(store.url)})
-        assert served.stop()
+        os.killpg(store.process.pid, signal.SIGSTOP)
+        ask_for_a_trace(served)
+        assert served.stop(), "It waits for a store that is silent."
     log = served.log.read_text(encoding="utf-8")
     assert log.count("Traces are lost") == log.count("Failed to send trace") == 1
+    assert "The store took too long with the last traces" in log
     assert "Retrying" not in log
 
 
