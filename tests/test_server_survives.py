@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -200,6 +201,17 @@ def test_a_store_that_is_killed_fails_no_request_and_takes_traces_when_it_is_bac
     assert log.count("Traces are lost") == log.count("Failed to send trace") == 1
     assert "The store took too long with the last traces" in log
     assert "Retrying" not in log
+
+
+def test_a_store_that_is_silent_at_the_start_keeps_no_request_waiting(
+    serve: Serve, server: ChatServer
+) -> None:
+    server.say(text("Good day"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        served = serve(MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+        assert spoken(served.post(HELLO).json()) == "Goodday"
+    assert served.log.read_text(encoding="utf-8").count("nothing is traced") == 1
 
 
 def ask_for_a_trace(served: Served) -> str:
