@@ -14,7 +14,15 @@ from tests.agents import Agent
 from tests.browser import browser as running_browser
 from tests.conftest import Package
 from tests.fakes import ChatServer, Turn, calls, text
-from tests.serving import Serve, Served, mlflow_server, serving, stored_traces, wait_until
+from tests.serving import (
+    Serve,
+    Served,
+    free_port,
+    mlflow_server,
+    serving,
+    stored_traces,
+    wait_until,
+)
 
 TOKYO = "What time is it in Tokyo?"
 TOOL = calls(("current_time", {"place": "Tokyo"}))
@@ -689,7 +697,8 @@ def test_what_is_unfolded_comes_into_view(served: Served, open_page: Open) -> No
         expect(unfolded.locator("pre").last).to_be_in_viewport()
         field = page.locator("footer").bounding_box()
         lowest = unfolded.bounding_box()
-        assert field and lowest
+        assert field
+        assert lowest
         assert lowest["y"] + min(lowest["height"], 300) <= field["y"]
         last.get_by_text(name, exact=True).click()
 
@@ -721,8 +730,8 @@ def test_the_trace_is_a_link_where_a_website_shows_it(served: Served, open_page:
 def test_the_link_opens_the_trace_in_mlflow(
     serve: Serve, agent: Agent, open_page: Open, tmp_path: Path
 ) -> None:
-    with mlflow_server(agent, tmp_path) as store:
-        page = open_page(serve(AGENT_LLM="offline:/demo", MLFLOW_TRACKING_URI=store))
+    with mlflow_server(agent, tmp_path, free_port()) as store:
+        page = open_page(serve(AGENT_LLM="offline:/demo", MLFLOW_TRACKING_URI=store.url))
         say(page, TOKYO)
         asked = answered(page).get_by_role("link", name="Trace")
         say(page, "Hello")
