@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import openai
+import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
@@ -59,6 +60,10 @@ class Served:
         """The client of the API."""
         return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
 
+    def family(self) -> list[psutil.Process]:
+        """The processes that it has started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
     def stop(self) -> bool:
         """Ask it to stop; whether it did so in an orderly way."""
         self.process.send_signal(signal.SIGTERM)
@@ -67,6 +72,13 @@ class Served:
 
 
 Serve = Callable[..., Served]
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is there, and not only its exit status."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def port_of(url: str) -> int:

@@ -22,6 +22,7 @@ from tests.serving import (
     Serve,
     Served,
     free_port,
+    runs,
     serving,
     spoken,
     store_in,
@@ -332,7 +333,9 @@ def test_several_processes_share_the_work_and_a_new_store(serve: Serve, tmp_path
     served = serve("--workers=2", AGENT_LLM="offline:/demo", MLFLOW_TRACKING_URI=new)
     answers = [spoken(served.post(HELLO).json()) for _ in range(6)]
     assert len(set(answers)) == 1
+    family = served.family()
     assert served.stop()
+    wait_until(lambda: not any(map(runs, family)))
     lines = re.findall(r"INFO POST /responses 200: .*", served.log.read_text(encoding="utf-8"))
     assert len(lines) == 6
 
