@@ -14,7 +14,10 @@ from tests.breakages.changes import (
 
 NEW_ID = '    return f"{prefix}_{uuid4().hex}"'
 CUSTOM_OUTPUTS = "events[-1].custom_outputs"
-RETURN = f"        return ResponsesAgentResponse(output=items, custom_outputs={CUSTOM_OUTPUTS})\n"
+RETURN = f"""        return ResponsesAgentResponse(
+            output=items, custom_outputs={CUSTOM_OUTPUTS}, usage=tokens.usage()
+        )
+"""
 OUTPUT = 'yield function_call_output(item["call_id"], output)'
 CONTENT = "        content = self.instructions\n"
 EVENTS = "        events = list(self.predict_stream(request))\n"

@@ -109,5 +109,5 @@ def with_each_event(code: str) -> Patch:
 
 def with_all_items(code: str) -> Patch:
     """Lines of `predict` that do something to `items` before they are returned."""
-    line = "        return ResponsesAgentResponse(output=items, "
+    line = "        return ResponsesAgentResponse(\n            output=items, "
     return in_agent(line, code.lstrip("\n") + line)
