@@ -413,6 +413,7 @@ TRIED_TOGETHER = (
     ),
     ("no LLM at all",),
     ("a plain agent of a few lines",),
-    ("a mixin between", "a client made at the first request, and kept under a lock"),
+    # The class line that the mixin changes is where the client's is put before.
+    ("a client made at the first request, and kept under a lock", "a mixin between"),
     ("a class derived from a class of one's own", "more in the package, and more beside it"),
 )
