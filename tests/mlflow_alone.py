@@ -93,7 +93,7 @@ class Steps:
         """Ask MLflow's server for an answer and for a stream, both as JSON."""
         import httpx
 
-        serving = importlib.import_module("tests.contract.serving").serving
+        serving = importlib.import_module("plain_server").serving
         with serving(self.model.get_raw_model()) as url:
             for body in (PLAIN_REQUEST, PLAIN_REQUEST | {"stream": True}):
                 response = httpx.post(f"{url}/invocations", json=body, timeout=60)
