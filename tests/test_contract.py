@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,14 +20,9 @@ from tests.variations import TRIED_TOGETHER, VARIATIONS
 from tests.workbench import Workbench
 
 # Serves the agent until its input ends.
-SERVER = """
-from tests.contract.serving import serving
-from weather_agent.agent import AGENT
-
-with serving(AGENT) as url:
-    print(url, flush=True)
-    input()
-"""
+PLAIN_SERVER = Path(__file__).with_name("plain_server.py")
+# What the rules ask of the repository's own server, and of no other.
+OF_OWN_SERVER = {"complete-responses", "responsive-server"}
 
 
 def test_every_rule_is_tried(agent: Agent) -> None:
@@ -65,9 +61,9 @@ def test_verify_finds_the_same_and_prints_it_as_json(workbench: Workbench) -> No
     assert printed["input-example"] == ("broken", "It holds no message with the role user.")
 
 
-def findings_of(agent: Agent, *options: str) -> dict[str, tuple[str, str]]:
+def findings_of(agent: Agent, *options: str, **variables: str) -> dict[str, tuple[str, str]]:
     """The result of each rule that `verify` checks, and what it saw."""
-    done = agent.run("weather-agent", "verify", "--json", *options)
+    done = agent.run("weather-agent", "verify", "--json", *options, **variables)
     assert done.stdout, done.stderr
     rules: list[dict[str, Any]] = json.loads(done.stdout)["rules"]
     return {rule["name"]: (rule["result"], rule["seen"]) for rule in rules}
@@ -196,9 +192,9 @@ def test_a_model_that_is_not_there_is_an_error_in_words(agent: Agent) -> None:
 
 @pytest.fixture
 def served_agent(agent: Agent) -> Iterator[str]:
-    """The address of the agent behind MLflow's server."""
+    """The address of the agent behind MLflow's server, which promises less than the agent's."""
     with subprocess.Popen(
-        ["uv", "run", "--no-sync", "python", "-c", SERVER],
+        ["uv", "run", "--no-sync", "python", PLAIN_SERVER, agent.package.name],
         cwd=agent.folder,
         env=clean_environment() | {"AGENT_LLM": "offline:/demo"},
         stdin=subprocess.PIPE,
@@ -207,20 +203,30 @@ def served_agent(agent: Agent) -> Iterator[str]:
     ) as process:
         assert process.stdout
         yield process.stdout.readline().strip()
-        process.communicate("\n")
+        process.communicate()
 
 
 def test_a_server_is_checked_at_its_url(agent: Agent, served_agent: str) -> None:
-    rules = ("every-request", "stream-text", "openai-client", "bad-requests", "task")
+    found = findings_of(agent, "--url", served_agent)
+    results = {rule: result for rule, (result, _) in found.items()}
+    held = {"every-request", "stream-text", "served-answers", "openai-client", "bad-requests"}
+    assert {results[rule] for rule in held} == {"holds"}
+    assert {results[rule] for rule in OF_OWN_SERVER | {"task", "token"}} == {"skipped"}
+    assert {*results.values()} == {"holds", "skipped"}
+    for rule in OF_OWN_SERVER:
+        assert "Only the repository's own server promises this" in found[rule][1]
+
+
+def test_the_server_that_is_tried_has_no_other_settings_than_its_own(agent: Agent) -> None:
+    rules = ("token", "responsive-server", "openai-client")
     only = [option for rule in rules for option in ("--only", rule)]
-    found = findings_of(agent, "--url", served_agent, *only)
-    assert {rule: result for rule, (result, _) in found.items()} == {
-        "every-request": "holds",
-        "stream-text": "holds",
-        "openai-client": "holds",
-        "bad-requests": "holds",
-        "task": "skipped",
+    settings = {
+        "AGENT_TOKEN": "a-token",
+        "AGENT_MAX_REQUESTS": "1",
+        "AGENT_TRACES_PER_SECOND": "many",
     }
+    found = findings_of(agent, *only, **settings)
+    assert found == dict.fromkeys(rules, ("holds", ""))
 
 
 class TokenRecorder(BaseHTTPRequestHandler):

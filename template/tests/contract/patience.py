@@ -1,5 +1,6 @@
-"""Asking an agent that may never answer."""
+"""Asking an agent that may never answer, and waiting for what may never come about."""
 
+import time
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
@@ -26,3 +27,11 @@ class Outcome:
         """Whether there is an answer or an error, after waiting for it."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+
+def comes_about(holds: Callable[[], object]) -> bool:
+    """Whether a condition holds, now or within `PATIENCE`."""
+    deadline = time.monotonic() + PATIENCE
+    while not (held := bool(holds())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return held

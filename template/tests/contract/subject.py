@@ -1,7 +1,6 @@
 """The agent under test, as those see it who call it: loaded from its model, or behind a URL."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ Item = dict[str, Any]
 Event = dict[str, Any]
 
 HELLO: Request = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
-TOKEN_VARIABLE = "AGENT_TOKEN"
 
 
 class RefusedError(Exception):
@@ -82,17 +80,24 @@ class LoadedAgent:
 class ServedAgent:
     """An agent behind HTTP: a server's address, or the whole URL of a deployed endpoint.
 
-    A bearer token for it is taken from the environment variable AGENT_TOKEN.
+    Args:
+        url: Where it answers.
+        example: A request that it can answer.
+        token: The bearer token that it asks for, if any.
+        is_own: Whether it is the repository's own server, which promises more than others.
     """
 
     crowd = 8
 
-    def __init__(self, url: str, example: Request) -> None:
+    def __init__(
+        self, url: str, example: Request, token: str | None, *, is_own: bool = False
+    ) -> None:
         self.example = example
         self.url = url.rstrip("/")
-        self.token = os.environ.get(TOKEN_VARIABLE)
+        self.token = token
+        self.is_own = is_own
         self.has_one_route = self.url.endswith(("/invocations", "/responses"))
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.http = httpx.Client(headers=headers, timeout=120)
 
     def route(self, name: str) -> str:
@@ -111,9 +116,9 @@ class ServedAgent:
             raise RefusedError(response.status_code, response.text)
         return response.json()
 
-    def stream(self, request: Request) -> Iterator[Event]:
+    def stream(self, request: Request, route: str = "invocations") -> Iterator[Event]:
         body = complete(request, self.example) | {"stream": True}
-        with self.http.stream("POST", self.route("invocations"), json=body) as response:
+        with self.http.stream("POST", self.route(route), json=body) as response:
             if response.status_code != httpx.codes.OK:
                 response.read()
                 raise RefusedError(response.status_code, response.text)
