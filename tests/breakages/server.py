@@ -3,6 +3,7 @@
 from textwrap import indent
 
 from tests.breakages.changes import (
+    IN_A_THREAD,
     Patch,
     another_agent,
     at_import,
@@ -13,6 +14,7 @@ from tests.breakages.changes import (
 
 EVENTS = "        events = list(self.predict_stream(request))\n"
 CUSTOM_OUTPUTS = '{"llm": llm.uri, "rounds": rounds}'
+TOOLS = "TOOLS = [current_time, days_between]"
 AT_ONCE = """            async for event in answering(agent, request):
                 note_first_event()
                 list(writer.pass_on(event))
@@ -253,6 +255,40 @@ mlflow.models.set_model(Talkative(load_config(), load_instructions(), Toolbox(TO
         "another request got no answer",
         Patch("server.py", REGISTERS, REGISTERS + "    turn = asyncio.Lock()\n"),
         Patch("server.py", AT_ONCE, "            async with turn:\n" + indent(AT_ONCE, "    ")),
+    ),
+    "an asynchronous tool that sleeps like any other": breaks(
+        "responsive-server",
+        "Everybody waited for time.sleep in tools.py, line .*time.sleep.0.1.",
+        Patch("tools.py", "from datetime import date", "import time\nfrom datetime import date"),
+        Patch(
+            "tools.py",
+            TOOLS,
+            '''async def lend(book: str) -> str:
+    """Lend a book."""
+    time.sleep(0.1)
+    return f"{book} is yours."
+
+
+TOOLS = [current_time, days_between, lend]''',
+        ),
+    ),
+    "tools that run in the server's loop": breaks(
+        "responsive-server",
+        "Everybody waited for socket.connect in tools.py",
+        Patch("toolbox.py", IN_A_THREAD, 'adapter.validate_json(arguments or "{}")'),
+        Patch("toolbox.py", "from anyio import to_thread\n", ""),
+        Patch("tools.py", "from datetime import date", "import socket\nfrom datetime import date"),
+        Patch(
+            "tools.py",
+            TOOLS,
+            '''def is_up(port: int) -> bool:
+    """Tell whether something listens at a port."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+TOOLS = [current_time, days_between, is_up]''',
+        ),
     ),
     "health that only the token sees": breaks(
         "responsive-server",

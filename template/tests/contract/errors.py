@@ -95,10 +95,17 @@ def mend_for(text: str) -> str | None:
 def place_in_agent(error: BaseException) -> str:
     """The innermost line of the agent's own code that an error, or its cause, went through."""
     for cause in _causes(error):
-        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
-            path = Path(frame.filename)
-            if _is_of_agent(path):
-                return f"{path.name}, line {frame.lineno}: `{frame.line}`"
+        if place := innermost_of_agent(traceback.extract_tb(cause.__traceback__)):
+            return place
+    return ""
+
+
+def innermost_of_agent(frames: traceback.StackSummary) -> str:
+    """The innermost line of the agent's own code among frames; nothing when there is none."""
+    for frame in reversed(frames):
+        path = Path(frame.filename)
+        if _is_of_agent(path):
+            return f"{path.name}, line {frame.lineno}: `{frame.line}`"
     return ""
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from .conftest import PACKAGE, SILENT, Asked
 from .errors import described
+from .loop_watch import LoopWatch
 from .patience import PATIENCE, Outcome, comes_about
 from .rules import BrokenRuleError, NoModelError, rule
 from .sameness import check_same_items
@@ -304,6 +305,12 @@ def check_closed(says: str, text: str) -> None:
     assert not secret_in(text), f"{says} {secret_in(text)}."
 
 
+@pytest.fixture(scope="session")
+def loop_watch() -> LoopWatch:
+    """Sees what makes the server's event loop wait."""
+    return LoopWatch()
+
+
 RESPONSIVE_SERVER = rule(
     "responsive-server",
     "While one request waits for the LLM, the server answers others, and those who ask /health.",
@@ -313,6 +320,15 @@ RESPONSIVE_SERVER = rule(
     "time; what cannot be awaited runs in a thread, as tools without `async` do, or by "
     "`await asyncio.to_thread(…)`. Leave /health open to all.",
 )
+
+
+@RESPONSIVE_SERVER
+@pytest.mark.usefixtures("llm")
+def test_nothing_makes_the_loop_wait(own: ServedAgent, loop_watch: LoopWatch) -> None:
+    with loop_watch.places() as places:
+        own.predict(HELLO)
+        list(own.stream(HELLO))
+    assert not places, f"Everybody waited for {', '.join(places)}."
 
 
 @RESPONSIVE_SERVER
