@@ -107,7 +107,8 @@ A generated repository comes with {len(rules)} rules, which `verify` checks. Eac
 agents that break it, written as a developer might have written them: {len(BREAKAGES)} breakages of
 the default agent. For each of them a table says where MLflow {measured.version} notices by itself,
 when the agent is imported, logged, loaded, asked, served, and loaded in another process, one step
-after the other; and which rule notices, and when.
+after the other; and which rule notices, and when. The repository's own server is none of these
+steps: what is broken there, MLflow cannot notice.
 
 | of {len(BREAKAGES)} breakages | are noticed |
 |---|---|
