@@ -1,5 +1,6 @@
 """`serve`: the agent over HTTP, as clients of the Responses API meet it, and what goes wrong."""
 
+import asyncio
 import json
 import re
 import time
@@ -211,6 +212,32 @@ def test_more_requests_than_allowed_are_told_to_come_again(
     assert refused.headers["retry-after"] == "1"
     assert "2 requests are under way" in refused.text
     assert served.post(HELLO).status_code == 200
+
+
+def test_a_request_that_never_arrives_holds_no_place(package: Package) -> None:
+    guard = package("guard").Guard(
+        app=None,
+        token="",
+        max_requests=1,
+        max_bytes=100,
+        max_seconds=0.01,
+        sampling=None,
+        at_end=None,
+    )
+    scope = {"type": "http", "method": "POST", "path": "/responses", "headers": []}
+    sent: list[Any] = []
+
+    async def receive() -> None:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(guard(scope, receive, send))
+    begun, body = sent
+    assert begun["status"] == httpx.codes.REQUEST_TIMEOUT
+    assert b"took longer than 0.01 s to arrive" in body["body"]
+    assert guard.under_way == 0
 
 
 def test_many_callers_wait_for_the_model_side_by_side(server: ChatServer, serve: Serve) -> None:

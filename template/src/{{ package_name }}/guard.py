@@ -65,6 +65,7 @@ class Guard:
         token: The bearer token that callers must bring; none is asked for when it is empty.
         max_requests: How many requests may be under way; more are told to come again.
         max_bytes: How long a request may be.
+        max_seconds: How long it may take to arrive.
         sampling: Which requests are traced.
         at_end: Called when the server stops, after the last request.
     """
@@ -73,6 +74,7 @@ class Guard:
     token: str
     max_requests: int
     max_bytes: int
+    max_seconds: float
     sampling: Sampling
     at_end: Callable[[], None]
     under_way: int = 0
@@ -109,7 +111,7 @@ class Guard:
                 )
             self.under_way += 1
             try:
-                body = checked(await read(receive, self.max_bytes))
+                body = checked(await self._read(receive))
                 noting = _noting(exchange, send)
                 async with exchange.ending:
                     with self.sampling.request():
@@ -128,6 +130,20 @@ class Guard:
                 "-" if exchange.first_event is None else f"{exchange.first_event:.3f} s",
                 exchange.trace_id or "none",
             )
+
+    async def _read(self, receive: Receive) -> bytes:
+        """Read the body of a request.
+
+        Raises:
+            RefusedError: it is too long, too slow, or its sender left before the end.
+        """
+        try:
+            async with asyncio.timeout(self.max_seconds):
+                return await read(receive, self.max_bytes)
+        except TimeoutError as error:
+            raise RefusedError(
+                408, f"The request took longer than {self.max_seconds:g} s to arrive. Send it again."
+            ) from error
 
     async def _answer_while_heard(
         self, scope: Scope, body: bytes, receive: Receive, send: Send
