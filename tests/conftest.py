@@ -12,11 +12,14 @@ from typing import Any, Protocol
 
 import mlflow
 import pytest
+from playwright.sync_api import Browser, Page
 from pytest_copie.plugin import Copie
 
 from tests.agents import Agent, install
+from tests.browser import browser as running_browser
+from tests.chat_pages import Open, Watch
 from tests.fakes import ChatServer, chat_server
-from tests.serving import Serve, serving
+from tests.serving import Serve, Served, serving
 from tests.template import QUESTIONS, ROOT, tracked_files
 from tests.updates import Project, small_project
 from tests.workbench import Workbench, start_workbench
@@ -136,6 +139,43 @@ def serve(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Serve]:
         yield lambda *options, **variables: stack.enter_context(
             serving(agent, tmp_path, *options, **(llm | variables))
         )
+
+
+@pytest.fixture(scope="session")
+def served(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The default agent behind `serve`, answered for by the offline LLM; not to be stopped."""
+    with serving(agent, tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser; asyncio.run fails while it is there."""
+    with running_browser() as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens the chat page in a browser that knows nothing yet; all is quiet at the end."""
+    opened: list[tuple[str, Page, Watch]] = []
+
+    def open_page(served: Served, *, loud: bool = False, **options: Any) -> Page:
+        page = browser.new_context(**options).new_page()
+        page.set_default_timeout(20_000)
+        watch = Watch(page)
+        if not loud:
+            opened.append((served.url, page, watch))
+        page.goto(served.url)
+        return page
+
+    yield open_page
+    for url, page, watch in opened:
+        # Stopped and refused requests are noted by the browser itself.
+        noticed = [said for said in watch.noticed if "Failed to load resource" not in said]
+        assert noticed == []
+        assert watch.strangers(url) == []
+        page.context.close()
 
 
 @pytest.fixture

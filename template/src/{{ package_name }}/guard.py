@@ -141,8 +141,9 @@ class Guard:
             async with asyncio.timeout(self.max_seconds):
                 return await read(receive, self.max_bytes)
         except TimeoutError as error:
+            limit = f"{self.max_seconds:g} s"
             raise RefusedError(
-                408, f"The request took longer than {self.max_seconds:g} s to arrive. Send it again."
+                408, f"The request took longer than {limit} to arrive. Send it again."
             ) from error
 
     async def _answer_while_heard(
