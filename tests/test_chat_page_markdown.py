@@ -108,12 +108,12 @@ def test_nothing_that_the_llm_writes_runs(
     said = message_of(answered(page))
     assert page.title() == "weather-agent"
     made = said.locator("*").evaluate_all("all => all.map(node => node.localName)")
-    assert set(made) <= {"p", "a", "code"}
+    assert set(made) <= {"p", "a", "code", "span"}
     links = said.locator("a").evaluate_all("all => all.map(a => new URL(a.href).protocol)")
     assert set(links) <= {"http:", "https:"}
     assert "<script>" in said.inner_text()
     attributes = said.locator("*").evaluate_all("all => all.flatMap(n => n.getAttributeNames())")
-    assert set(attributes) <= {"href", "target", "rel", "class", "tabindex", "type"}
+    assert set(attributes) <= {"href", "target", "rel", "class", "tabindex", "type", "data-name"}
 
 
 EXTREMES = {

@@ -5,11 +5,11 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.chat_pages import MARKDOWN, PLAIN, TOOL, Open, answered, say
 from tests.fakes import ChatServer, Turn, text
-from tests.serving import TOKYO, Serve, Served
+from tests.serving import TOKYO, Serve, Served, wait_until
 
 
 def test_what_is_copied_is_what_was_written(
@@ -173,6 +173,15 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def above_the_field(unfolded: Locator) -> bool:
+    """Whether the beginning of what is unfolded can be seen above the field for messages."""
+    field = unfolded.page.locator("footer").bounding_box()
+    seen = unfolded.bounding_box()
+    assert field
+    assert seen
+    return seen["y"] + min(seen["height"], 300) <= field["y"]
+
+
 def test_what_is_unfolded_comes_into_view(served: Served, open_page: Open) -> None:
     page = open_page(served, viewport={"width": 360, "height": 640})
     for turn in range(1, 4):
@@ -183,9 +192,5 @@ def test_what_is_unfolded_comes_into_view(served: Served, open_page: Open) -> No
         last.get_by_text(name, exact=True).click()
         unfolded = last.locator("details[open]")
         expect(unfolded.locator("pre").last).to_be_in_viewport()
-        field = page.locator("footer").bounding_box()
-        lowest = unfolded.bounding_box()
-        assert field
-        assert lowest
-        assert lowest["y"] + min(lowest["height"], 300) <= field["y"]
+        wait_until(lambda: above_the_field(unfolded))
         last.get_by_text(name, exact=True).click()

@@ -111,7 +111,7 @@ class Guard:
                 )
             self.under_way += 1
             try:
-                body = checked(await self._read(receive))
+                body = checked(await read(receive, self.max_bytes, self.max_seconds))
                 noting = _noting(exchange, send)
                 async with exchange.ending:
                     with self.sampling.request():
@@ -130,21 +130,6 @@ class Guard:
                 "-" if exchange.first_event is None else f"{exchange.first_event:.3f} s",
                 exchange.trace_id or "none",
             )
-
-    async def _read(self, receive: Receive) -> bytes:
-        """Read the body of a request.
-
-        Raises:
-            RefusedError: it is too long, too slow, or its sender left before the end.
-        """
-        try:
-            async with asyncio.timeout(self.max_seconds):
-                return await read(receive, self.max_bytes)
-        except TimeoutError as error:
-            limit = f"{self.max_seconds:g} s"
-            raise RefusedError(
-                408, f"The request took longer than {limit} to arrive. Send it again."
-            ) from error
 
     async def _answer_while_heard(
         self, scope: Scope, body: bytes, receive: Receive, send: Send
@@ -173,22 +158,29 @@ class Guard:
         return RefusedError(401, "Send the server's token: Authorization: Bearer TOKEN.")
 
 
-async def read(receive: Receive, max_bytes: int) -> bytes:
+async def read(receive: Receive, max_bytes: int, max_seconds: float) -> bytes:
     """Read the body of a request.
 
     Raises:
-        RefusedError: it is too long, or its sender left before the end.
+        RefusedError: it is too long, too slow, or its sender left before the end.
     """
+    too_long = f"The request is longer than {max_bytes:,} bytes. Shorten it."
+    too_slow = f"The request took longer than {max_seconds:g} s to arrive. Send it again."
     body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RefusedError(400, "The request broke off.")
-        body += message.get("body", b"")
-        if len(body) > max_bytes:
-            raise RefusedError(413, f"The request is longer than {max_bytes:,} bytes. Shorten it.")
-        if not message.get("more_body"):
-            return bytes(body)
+    more = True
+    try:
+        async with asyncio.timeout(max_seconds):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RefusedError(400, "The request broke off.")
+                body += message.get("body", b"")
+                if len(body) > max_bytes:
+                    raise RefusedError(413, too_long)
+                more = message.get("more_body", False)
+    except TimeoutError as error:
+        raise RefusedError(408, too_slow) from error
+    return bytes(body)
 
 
 def checked(body: bytes) -> bytes:
