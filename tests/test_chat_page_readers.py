@@ -188,9 +188,9 @@ def test_what_is_unfolded_comes_into_view(served: Served, open_page: Open) -> No
         say(page, TOKYO)
         answered(page, turn)
     last = answered(page, turns=3)
+    unfolded = last.locator("details[open]")
     for name in ("Request and events", "Trace"):
         last.get_by_text(name, exact=True).click()
-        unfolded = last.locator("details[open]")
         expect(unfolded.locator("pre").last).to_be_in_viewport()
         wait_until(lambda: above_the_field(unfolded))
         last.get_by_text(name, exact=True).click()
