@@ -10,8 +10,6 @@ from pathlib import Path
 
 from tests.breakages.changes import Patch
 
-MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
-
 
 @dataclass(frozen=True)
 class Agent:
@@ -78,8 +76,13 @@ class Agent:
 
 
 def clean_environment() -> dict[str, str]:
-    """The variables of this process without MLflow's: setting its store here sets one of them."""
-    return {name: value for name, value in os.environ.items() if name not in MLFLOW_VARIABLES}
+    """The variables of this process without those of MLflow that its own tests have set."""
+    kept = "MLFLOW_DISABLE_TELEMETRY"
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == kept or not name.startswith("MLFLOW_")
+    }
 
 
 def install(folder: Path) -> Agent:
