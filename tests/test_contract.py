@@ -1,7 +1,9 @@
 """The contract of a generated project: each rule notices what it is there for."""
 
+import gc
 import json
 import re
+import runpy
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from tests.agents import Agent, clean_environment, rules_of
 from tests.breakages import BREAKAGES
 from tests.breakages.changes import Patch, while_answering
 from tests.breakages.model import DATABRICKS_TOKEN
+from tests.template import TEMPLATE
 from tests.variations import TRIED_TOGETHER, VARIATIONS
 from tests.workbench import Workbench
 
@@ -50,6 +53,21 @@ def test_sound_variations_raise_no_alarm(names: tuple[str, ...], workbench: Work
 
 def test_every_variation_is_tried() -> None:
     assert sorted(VARIATIONS) == sorted(name for names in TRIED_TOGETHER for name in names)
+
+
+def test_no_other_thread_parses_while_the_contract_does(tmp_path: Path) -> None:
+    file = tmp_path / "many.py"
+    file.write_text("print([1, 2, 3])\n" * 5_000)
+    syntax_tree = runpy.run_path(str(TEMPLATE / "tests/contract/syntax.py"))["syntax_tree"]
+    phases: list[str] = []
+    gc.callbacks.append(note := lambda phase, _: phases.append(phase))
+    try:
+        tree = syntax_tree(file)
+    finally:
+        gc.callbacks.remove(note)
+    assert len(tree.body) == 5_000
+    assert not phases
+    assert gc.isenabled()
 
 
 def test_verify_finds_the_same_and_prints_it_as_json(workbench: Workbench) -> None:

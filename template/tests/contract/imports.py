@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow.models import Model
 
 from .rules import NoModelError
+from .syntax import syntax_tree
 
 IMPORTING_FUNCTIONS = ("import_module", "__import__", "lazy_import")
 
@@ -74,7 +75,7 @@ def _imports_below(entry: Path, code: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _imported_names(file: Path, code: Path) -> Iterator[str]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = syntax_tree(file)
     optional = {node for guard in ast.walk(tree) if _may_fail(guard) for node in ast.walk(guard)}
     for node in ast.walk(tree):
         if node in optional:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .syntax import syntax_tree
+
 Resource = tuple[str, str]  # kind and name, as MLflow writes them
 
 # Keys of settings, and arguments of calls, whose value is the name of a resource.
@@ -39,7 +41,7 @@ def resources_in_settings(settings: dict[str, Any]) -> set[Resource]:
 
 def resources_in_source(file: Path) -> set[Resource]:
     """The resources that a file of Python names: in arguments, in constants, or as a model."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = syntax_tree(file)
     constants: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
