@@ -131,14 +131,33 @@ def test_content_parts_reach_the_model(package: Package, server: ChatServer) -> 
     assert image_part["image_url"]["url"] == "data:image/png;base64,AA"
 
 
-def test_reasoning_items_are_not_told_to_the_model(package: Package, server: ChatServer) -> None:
+def test_messages_that_are_none_but_for_mlflow_reach_the_model(
+    package: Package, server: ChatServer
+) -> None:
+    server.say(text("Late"))
+    said = {"id": "msg_1", "content": [{"type": "output_text", "text": "Noon", "annotations": []}]}
+    answer(package, {"type": "message"} | said, QUESTION | {"type": "function_call"})
+    assert server.bodies[0]["messages"][1:] == [{"role": "assistant", "content": "Noon"}, QUESTION]
+
+
+def test_content_without_anything_to_read_is_refused(package: Package) -> None:
+    conversation = package("conversation")
+    nothing = {"role": "assistant", "content": [{"type": "refusal"}]}
+    with pytest.raises(conversation.RequestError, match="Send input_text"):
+        conversation.to_messages([nothing])
+
+
+def test_thoughts_and_searches_are_not_told_to_the_model(
+    package: Package, server: ChatServer
+) -> None:
     server.say(text("Late"))
     thought = {
         "type": "reasoning",
         "id": "rs_1",
         "summary": [{"type": "summary_text", "text": "?"}],
     }
-    answer(package, QUESTION, thought, {"role": "user", "content": "So?"})
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "content": "x"}
+    answer(package, QUESTION, thought, search, {"role": "user", "content": "So?"})
     assert [message["role"] for message in server.bodies[0]["messages"]] == [
         "system",
         "user",

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.agents import Agent
+from tests.breakages.changes import in_agent, while_answering
 from tests.conftest import Package
 from tests.fakes import ChatServer, Turn, text
 from tests.serving import (
@@ -20,6 +21,7 @@ from tests.serving import (
     free_port,
     runs,
     spoken,
+    store_in,
     stored_traces,
     tells_nothing,
     wait_until,
@@ -121,6 +123,47 @@ def test_a_failing_llm_is_an_error_that_tells_nothing(server: ChatServer, serve:
     assert "secret-7" in log
     server.say(text("Good day"))
     assert spoken(served.post(HELLO).json()) == "Goodday"
+
+
+def test_a_failure_is_told_once_in_the_log_and_in_its_trace(
+    server: ChatServer, serve: Serve, tmp_path: Path
+) -> None:
+    served = serve()
+    server.say(Turn(status=400, error="No such tool"))
+    assert served.post(HELLO).status_code == 502
+    assert [event["type"] for event in served.events(HELLO)][-1] == "response.failed"
+    assert served.stop()
+    log = served.log.read_text(encoding="utf-8")
+    assert (log.count("Failure"), log.count("Error in")) == (2, 0)
+    assert {trace.info.state for trace in stored_traces(store_in(tmp_path))} == {"ERROR"}
+
+
+def test_a_request_that_the_agent_refuses_is_its_senders_to_mend(
+    agent: Agent, server: ChatServer, serve: Serve
+) -> None:
+    refusing = """        if not request.custom_inputs:
+            raise RequestError("Say in custom_inputs.tenant whose question it is.")
+"""
+    patches = [
+        while_answering(refusing),
+        in_agent("    done_item,\n", "    RequestError,\n    done_item,\n"),
+    ]
+    server.say(text("Good day"))
+    with agent.changed(patches):
+        served = serve()
+    refused = served.post(HELLO)
+    *_, error, failed = served.events(HELLO)
+    assert refused.status_code == 400
+    for said in (
+        refused.json()["detail"],
+        error["message"],
+        failed["response"]["error"]["message"],
+    ):
+        assert said == "Say in custom_inputs.tenant whose question it is."
+    assert error["code"] == failed["response"]["error"]["code"] == "invalid_prompt"
+    assert served.post(HELLO | {"custom_inputs": {"tenant": "a"}}).status_code == 200
+    assert "Traceback" not in served.log.read_text(encoding="utf-8")
+    assert len(server.bodies) == 1
 
 
 def test_a_failure_has_the_status_of_its_cause(package: Package) -> None:

@@ -25,6 +25,11 @@ from .llm import LLMError
 _ITEM_DONE = "response.output_item.done"
 _TEXT_DELTA = "response.output_text.delta"
 _ID_PREFIXES = {"function_call": "fc", "reasoning": "rs"}
+_CALLS = {"function_call", "function_call_output", "mcp_approval_request", "mcp_approval_response"}
+
+
+class RequestError(ValueError):
+    """The request cannot be answered as it is; the message tells its sender what to mend."""
 
 
 def unique_id(prefix: str) -> str:
@@ -47,11 +52,13 @@ def to_messages(items: Iterable[Message | OutputItem | dict[str, Any]]) -> list[
 
     The parts of a user's message stay one message. What one assistant turn said and called
     becomes one message too: APIs refuse a tool's output that does not follow its call at once.
+
+    Raises:
+        RequestError: a message holds what cannot be read.
     """
     messages: list[dict[str, Any]] = []
     for item in items:
-        fields = item if isinstance(item, dict) else item.model_dump(exclude_none=True)
-        for message in _convert(fields):
+        for message in _convert(item):
             if messages and _belongs_to_turn(message, messages[-1]):
                 messages[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
             else:
@@ -59,23 +66,28 @@ def to_messages(items: Iterable[Message | OutputItem | dict[str, Any]]) -> list[
     return messages
 
 
-def _convert(item: dict[str, Any]) -> list[dict[str, Any]]:
-    if item.get("type") == "reasoning":  # a note of the LLM to itself, of no use to another call
+def _convert(item: Message | OutputItem | dict[str, Any]) -> list[dict[str, Any]]:
+    fields = item if isinstance(item, dict) else item.model_dump(exclude_none=True)
+    # MLflow takes for a message what has a role and a content, whatever its type says.
+    kind = "message" if isinstance(item, Message) else fields.get("type", "message")
+    if kind in _CALLS:
+        return to_chat_completions_input([fields])
+    if kind != "message":  # a thought or a search, which chat completions have no message for
         return []
-    if item.get("type", "message") != "message":
-        return to_chat_completions_input([item])
+    role = fields.get("role", "assistant")
     # Few servers but OpenAI's know the role of a developer.
-    role = "system" if item["role"] == "developer" else item["role"]
-    return [{"role": role, "content": _content(item["content"])}]
+    role = "system" if role == "developer" else role
+    return [{"role": role, "content": _content(fields["content"])}]
 
 
 def _content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     """One string where there is only text, else a list of chat-completions parts."""
     if isinstance(parts, str):
         return parts
-    if all("text" in part or "refusal" in part for part in parts):
-        return "\n".join(part.get("text") or part.get("refusal", "") for part in parts)
-    return [_part(part) for part in parts]
+    converted = [_part(part) for part in parts]
+    if all(part["type"] == "text" for part in converted):
+        return "\n".join(part["text"] for part in converted)
+    return converted
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +97,13 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     if part["type"] == "input_file":
         fields = {key: part[key] for key in ("file_id", "file_data", "filename") if key in part}
         return {"type": "file", "file": fields}
-    return {"type": "text", "text": part["text"]}
+    for text in (part.get("text"), part.get("refusal")):
+        if isinstance(text, str):
+            return {"type": "text", "text": text}
+    raise RequestError(
+        f"In `content`, a part of the type {part['type']!r} holds no text. Send input_text, "
+        "input_image or input_file."
+    )
 
 
 def _belongs_to_turn(message: dict[str, Any], previous: dict[str, Any]) -> bool:

@@ -191,7 +191,7 @@ def checked(body: bytes) -> bytes:
     """
     try:
         request = json.loads(body)
-        json.dumps(request, ensure_ascii=False).encode()
+        json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
         raise RefusedError(400, "The request holds half a character, a lone surrogate.") from error
     except RecursionError as error:

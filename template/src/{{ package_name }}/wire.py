@@ -68,10 +68,10 @@ class ResponseWriter:
         """The response is complete."""
         return self._event("response.completed", response=self.response("completed"))
 
-    def fail(self, message: str) -> Iterator[Event]:
+    def fail(self, message: str, code: str = "server_error") -> Iterator[Event]:
         """The response ends here, for a reason that the caller may know."""
-        yield self._event("error", code="server_error", message=message, param=None)
-        failed = self.response("failed", error={"code": "server_error", "message": message})
+        yield self._event("error", code=code, message=message, param=None)
+        failed = self.response("failed", error={"code": code, "message": message})
         yield self._event("response.failed", response=failed)
 
     def response(self, status: str, **fields: Any) -> dict[str, Any]:
