@@ -39,6 +39,8 @@ from tests.serving import (
         ({"input": []}, 400, "`input` is empty"),
         ({"messages": HELLO["input"]}, 400, "input"),
         ({"input": 42}, 400, "input"),
+        (HELLO | {"previous_response_id": "resp_1"}, 400, "not kept here. Send their items"),
+        (HELLO | {"conversation": "conv_1"}, 400, "`conversation` names turns"),
         (b'{"input": "Hello", "top_p": NaN}', 400, "no JSON"),
         (b'{"input": "Hello", "top_p": 1e999}', 400, "no JSON"),
         (b'{"input": "' + b"x" * 11_000_000 + b'"}', 413, "longer than 10,000,000 bytes"),

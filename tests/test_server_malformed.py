@@ -51,6 +51,7 @@ SETTINGS = {
     "temperature": 0.5,
     "max_output_tokens": 5,
     "instructions": "Be brief.",
+    "previous_response_id": None,
 }
 SOUND: list[dict[str, Any]] = [
     HELLO,

@@ -117,7 +117,7 @@ mlflow.models.set_model(Silent())
         ),
     ),
     "a text for an input, refused": breaks(
-        "openai-client", "BadRequestError: .*400", Patch("guard.py", TEXT, "")
+        "openai-client", "BadRequestError: .*400", Patch("request_body.py", TEXT, "")
     ),
     "deltas of a message that has not begun": breaks(
         "openai-client",
@@ -364,12 +364,12 @@ ResponsesAgentValidator.validate_and_convert_request = (
 """),
     ),
     "an empty input that is answered": breaks(
-        "bad-requests", "To an empty input it answered 200", Patch("guard.py", NO_ITEMS, "")
+        "bad-requests", "To an empty input it answered 200", Patch("request_body.py", NO_ITEMS, "")
     ),
     "an empty input that is refused after the LLM was asked": breaks(
         "bad-requests",
         "Before it refused an empty input, it asked the LLM",
-        Patch("guard.py", NO_ITEMS, ""),
+        Patch("request_body.py", NO_ITEMS, ""),
         Patch(
             "server.py",
             END_AT_ONCE,
@@ -378,9 +378,14 @@ ResponsesAgentValidator.validate_and_convert_request = (
             '            raise AnswerError("`input` is empty.")\n' + END_AT_ONCE,
         ),
     ),
+    "a number that only Python's JSON knows, and is let through": breaks(
+        "bad-requests",
+        "To a number that JSON does not know it answered",
+        Patch("request_body.py", ", allow_nan=False", ""),
+    ),
     "a list that is taken for a request": breaks(
         "bad-requests",
         "To JSON that is no object it answered 500",
-        Patch("guard.py", NO_OBJECT, ""),
+        Patch("request_body.py", NO_OBJECT, ""),
     ),
 }

@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .request_body import RefusedError, checked, read
 from .sampling import Sampling
 
 logger = logging.getLogger(__name__)
@@ -22,15 +22,6 @@ logger = logging.getLogger(__name__)
 ROUTES = ("/invocations", "/responses")
 # What keeps a balancer such as nginx from holding a stream back until it has ended.
 UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-
-
-class RefusedError(Exception):
-    """A request is not answered, for a reason that its sender can mend."""
-
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.headers = headers
 
 
 @dataclass
@@ -156,56 +147,6 @@ class Guard:
 
     def _unknown(self) -> RefusedError:
         return RefusedError(401, "Send the server's token: Authorization: Bearer TOKEN.")
-
-
-async def read(receive: Receive, max_bytes: int, max_seconds: float) -> bytes:
-    """Read the body of a request.
-
-    Raises:
-        RefusedError: it is too long, too slow, or its sender left before the end.
-    """
-    too_long = f"The request is longer than {max_bytes:,} bytes. Shorten it."
-    too_slow = f"The request took longer than {max_seconds:g} s to arrive. Send it again."
-    body = bytearray()
-    more = True
-    try:
-        async with asyncio.timeout(max_seconds):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise RefusedError(400, "The request broke off.")
-                body += message.get("body", b"")
-                if len(body) > max_bytes:
-                    raise RefusedError(413, too_long)
-                more = message.get("more_body", False)
-    except TimeoutError as error:
-        raise RefusedError(408, too_slow) from error
-    return bytes(body)
-
-
-def checked(body: bytes) -> bytes:
-    """A request as the agent takes it; one whose `input` is a text becomes a user's message.
-
-    Raises:
-        RefusedError: it is no JSON object, or holds nothing to answer.
-    """
-    try:
-        request = json.loads(body)
-        json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError as error:
-        raise RefusedError(400, "The request holds half a character, a lone surrogate.") from error
-    except RecursionError as error:
-        raise RefusedError(400, "The request is JSON within JSON, too deep to be read.") from error
-    except ValueError as error:
-        raise RefusedError(400, f"The request is no JSON: {error}.") from error
-    if not isinstance(request, dict):
-        raise RefusedError(400, 'The request is JSON, but no object. Send {"input": [...]}.')
-    if request.get("input") == []:
-        raise RefusedError(400, "`input` is empty: there is nothing to answer.")
-    if isinstance(request.get("input"), str):
-        request["input"] = [{"role": "user", "content": request["input"]}]
-        return json.dumps(request).encode()
-    return body
 
 
 def _noting(exchange: Exchange, send: Send) -> Send:

@@ -231,8 +231,8 @@ BAD_REQUESTS = rule(
     "bad-requests",
     "A request that is none is refused with a 4xx that names what is wrong, never with a 5xx.",
     why="A 5xx wakes whoever runs the server, and tells the caller to try the same again.",
-    mend="Leave the validation of requests to MLflow and guard.py, and raise RequestError, of "
-    "conversation.py, for custom_inputs that the agent cannot use.",
+    mend="Leave the validation of requests to MLflow and request_body.py, and raise RequestError, "
+    "of conversation.py, for custom_inputs that the agent cannot use.",
 )
 
 
