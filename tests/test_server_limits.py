@@ -37,8 +37,21 @@ from tests.serving import (
         (b"[" * 500_000, 400, "too deep"),
         (b'{"input": "\\ud800"}', 400, "half a character"),
         ({"input": []}, 400, "`input` is empty"),
-        ({"messages": HELLO["input"]}, 400, "input"),
-        ({"input": 42}, 400, "input"),
+        ({"messages": HELLO["input"]}, 400, "Send them as `input`"),
+        ({}, 400, "`input`: Field required"),
+        ({"input": 42}, 400, "`input`: Input should be a valid list"),
+        ({"input": [{"role": "human", "content": "x"}]}, 400, "`input.0`: Invalid role: human"),
+        (
+            {"input": [{"type": "function_call", "name": "f"}]},
+            400,
+            "`input.0.arguments`: Field req",
+        ),
+        (
+            HELLO | {"custom_inputs": "x"},
+            400,
+            "`custom_inputs`: Input should be a valid dictionary",
+        ),
+        (b'{"input": [' + b"1," * 3_000_000 + b"1]}", 413, "more than 50,000 values"),
         (HELLO | {"previous_response_id": "resp_1"}, 400, "not kept here. Send their items"),
         (HELLO | {"conversation": "conv_1"}, 400, "`conversation` names turns"),
         (b'{"input": "Hello", "top_p": NaN}', 400, "no JSON"),
@@ -51,7 +64,8 @@ def test_what_is_no_request_is_refused_in_words(
 ) -> None:
     response = served.post(body)
     assert response.status_code == status
-    assert said in response.text
+    assert said in response.json()["error"]["message"]
+    assert len(response.content) < 500
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -2,9 +2,16 @@
 
 import asyncio
 import json
+import re
+from collections.abc import Iterator
+from typing import Any
 
+from mlflow.types.responses import ResponsesAgentRequest
+from pydantic import ValidationError
 from starlette.types import Receive
 
+# More values than a conversation has. To look at millions would hold up other callers for long.
+MAX_VALUES = 50_000
 # Fields of the API that stand for earlier turns, which are kept nowhere.
 REFERENCES = ("previous_response_id", "conversation")
 
@@ -47,8 +54,33 @@ def checked(body: bytes) -> bytes:
     """A request as the agent takes it; one whose `input` is a text becomes a user's message.
 
     Raises:
-        RefusedError: it is no JSON object, holds nothing to answer, or only names what it is about.
+        RefusedError: it is no JSON object, holds nothing to answer, only names what it is about, or
+            has fields that are not those of a request.
     """
+    request = _parsed(body)
+    if "messages" in request and "input" not in request:
+        raise RefusedError(400, "The request has `messages`. Send them as `input`.")
+    if request.get("input") == []:
+        raise RefusedError(400, "`input` is empty: there is nothing to answer.")
+    for name in REFERENCES:
+        if request.get(name):
+            raise RefusedError(
+                400, f"`{name}` names turns that are not kept here. Send their items in `input`."
+            )
+    if isinstance(request.get("input"), str):
+        request["input"] = [{"role": "user", "content": request["input"]}]
+        body = json.dumps(request).encode()
+    try:
+        ResponsesAgentRequest.model_validate(request)
+    except ValidationError as error:
+        problems = list(dict.fromkeys(_problems(request, error)))
+        raise RefusedError(400, f"The request is wrong at {'; '.join(problems[:3])}.") from error
+    except TypeError as error:  # MLflow looks for some fields among texts, whatever they are
+        raise RefusedError(400, "A `type` or a `role` in the request is no text.") from error
+    return body
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
     try:
         request = json.loads(body)
         json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
@@ -60,14 +92,38 @@ def checked(body: bytes) -> bytes:
         raise RefusedError(400, f"The request is no JSON: {error}.") from error
     if not isinstance(request, dict):
         raise RefusedError(400, 'The request is JSON, but no object. Send {"input": [...]}.')
-    if request.get("input") == []:
-        raise RefusedError(400, "`input` is empty: there is nothing to answer.")
-    for name in REFERENCES:
-        if request.get(name):
-            raise RefusedError(
-                400, f"`{name}` names turns that are not kept here. Send their items in `input`."
-            )
-    if isinstance(request.get("input"), str):
-        request["input"] = [{"role": "user", "content": request["input"]}]
-        return json.dumps(request).encode()
-    return body
+    if _has_too_many_values(request):
+        raise RefusedError(413, f"The request holds more than {MAX_VALUES:,} values. Shorten it.")
+    return request
+
+
+def _has_too_many_values(request: dict[str, Any]) -> bool:
+    """Whether objects and lists hold more than may be looked at; stops as soon as it is clear."""
+    number = 0
+    waiting: list[dict[str, Any] | list[Any]] = [request]
+    while waiting and number <= MAX_VALUES:
+        container = waiting.pop()
+        number += len(container)
+        inside = container.values() if isinstance(container, dict) else container
+        if number <= MAX_VALUES:
+            waiting.extend(value for value in inside if isinstance(value, dict | list))
+    return number > MAX_VALUES
+
+
+def _problems(request: dict[str, Any], error: ValidationError) -> Iterator[str]:
+    """Where a request is wrong, and why, such as `input.0.role`: Field required."""
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        path = [str(part) for part in detail["loc"]]
+        is_item = path[0] == "input" and len(path) > 2
+        if is_item and _kind(request["input"][int(path[1])]) not in path[2]:
+            continue  # it is no item of the other kind either
+        # Between the names of fields stand those of MLflow's classes.
+        names = [part for part in path if re.fullmatch(r"[a-z_]+|\d+", part)]
+        reason = re.sub(r"^Value error, | or instance of \w+", "", detail["msg"])
+        yield f"`{'.'.join(name for name in names if name != 'str')}`: {reason[:200].rstrip('.')}"
+
+
+def _kind(item: Any) -> str:
+    """What an item of `input` is meant to be; MLflow tries both."""
+    is_message = not isinstance(item, dict) or "role" in item or "type" not in item
+    return "Message" if is_message else "OutputItem"
