@@ -70,13 +70,7 @@ def checked(body: bytes) -> bytes:
     if isinstance(request.get("input"), str):
         request["input"] = [{"role": "user", "content": request["input"]}]
         body = json.dumps(request).encode()
-    try:
-        ResponsesAgentRequest.model_validate(request)
-    except ValidationError as error:
-        problems = list(dict.fromkeys(_problems(request, error)))
-        raise RefusedError(400, f"The request is wrong at {'; '.join(problems[:3])}.") from error
-    except TypeError as error:  # MLflow looks for some fields among texts, whatever they are
-        raise RefusedError(400, "A `type` or a `role` in the request is no text.") from error
+    _check_fields(request)
     return body
 
 
@@ -110,17 +104,29 @@ def _has_too_many_values(request: dict[str, Any]) -> bool:
     return number > MAX_VALUES
 
 
+def _check_fields(request: dict[str, Any]) -> None:
+    """Refuse what MLflow would refuse, in fewer words."""
+    try:
+        ResponsesAgentRequest.model_validate(request)
+    except ValidationError as error:
+        problems = "; ".join(list(dict.fromkeys(_problems(request, error)))[:3])
+        raise RefusedError(400, f"The request is wrong at {problems[:500]}.") from error
+    except TypeError as error:  # MLflow looks for some fields among texts, whatever they are
+        raise RefusedError(400, "A `type` or a `role` in the request is no text.") from error
+
+
 def _problems(request: dict[str, Any], error: ValidationError) -> Iterator[str]:
     """Where a request is wrong, and why, such as `input.0.role`: Field required."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         path = [str(part) for part in detail["loc"]]
-        is_item = path[0] == "input" and len(path) > 2
+        is_item = len(path) > 2 and path[0] == "input"
         if is_item and _kind(request["input"][int(path[1])]) not in path[2]:
             continue  # it is no item of the other kind either
         # Between the names of fields stand those of MLflow's classes.
         names = [part for part in path if re.fullmatch(r"[a-z_]+|\d+", part)]
+        place = ".".join(name for name in names if name != "str") or "request"
         reason = re.sub(r"^Value error, | or instance of \w+", "", detail["msg"])
-        yield f"`{'.'.join(name for name in names if name != 'str')}`: {reason[:200].rstrip('.')}"
+        yield f"`{place}`: {reason[:200].rstrip('.')}"
 
 
 def _kind(item: Any) -> str:
