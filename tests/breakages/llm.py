@@ -130,7 +130,7 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
     ),
     "one answer at a time": breaks(
         "side-by-side",
-        "only when the first one had ended",
+        "While one request waited, a second was not",
         at_import("import threading\n"),
         in_agent(
             "    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:\n",
@@ -146,7 +146,7 @@ mlflow.models.set_model(Quiet(load_config(), load_instructions(), Toolbox(TOOLS)
     ),
     "a pool of one thread for all answers": breaks(
         "side-by-side",
-        "only when the first one had ended",
+        "While one request waited, a second was not",
         in_agent(
             EVENTS,
             """        events = POOL.submit(lambda: list(self.predict_stream(request))).result()
