@@ -78,7 +78,7 @@ def test_a_caller_who_leaves_frees_the_model_at_once(
     with served.begin(json.dumps(HELLO | {"stream": stream}).encode()):
         wait_until(lambda: server.bodies)
         time.sleep(0.3)
-    assert server.gone.wait(timeout=10)
+    assert server.gone.wait(timeout=20)
     server.say(text("Good day"))
     assert spoken(served.post(HELLO).json()) == "Goodday"
 
@@ -177,7 +177,7 @@ def test_what_outlives_a_stop_ends_with_an_error(server: ChatServer, serve: Serv
     assert "The server is stopping. Ask again." in error["message"]
     assert whole.result().status_code == 503
     assert "The server is stopping. Ask again." in whole.result().text
-    assert server.gone.wait(timeout=10)
+    assert server.gone.wait(timeout=20)
 
 
 def test_only_so_many_requests_a_second_are_traced(
@@ -186,16 +186,18 @@ def test_only_so_many_requests_a_second_are_traced(
     served = serve(AGENT_TRACES_PER_SECOND="1")
     server.say(text("Good day"))
     asked = HELLO | {"context": {"user_id": "ada", "conversation_id": "c-1"}}
+    begun = time.monotonic()
     with ThreadPoolExecutor(6) as pool:
         assert {spoken(answer.json()) for answer in pool.map(served.post, [asked] * 6)} == {
             "Goodday"
         }
     time.sleep(1.2)
     served.post(asked)
+    seconds = time.monotonic() - begun
     assert served.stop()
     log = served.log.read_text(encoding="utf-8")
     traced = set(re.findall(r"trace (tr-\w+)", log))
-    assert 2 <= len(traced) <= 4
+    assert 2 <= len(traced) <= 1 + seconds
     assert len(re.findall("trace none", log)) == 7 - len(traced)
     assert {trace.info.trace_id for trace in stored_traces(store_in(tmp_path))} == traced
     assert "WARNING" not in log

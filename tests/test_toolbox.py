@@ -1,7 +1,7 @@
 """Plain functions as tools: their schemas, and what becomes of a call."""
 
 import asyncio
-import time
+import threading
 from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
@@ -68,9 +68,13 @@ async def wait(seconds: float) -> str:
     return f"{seconds:g} s later"
 
 
-def block(seconds: float) -> None:
-    """Wait, and let nobody else do anything meanwhile."""
-    time.sleep(seconds)
+THREE = threading.Barrier(3)
+
+
+def block() -> str:
+    """Wait until three are here, and let nobody else do anything meanwhile."""
+    THREE.wait(timeout=20)
+    return "All are here."
 
 
 @pytest.fixture
@@ -131,12 +135,10 @@ def test_what_becomes_of_a_call(toolbox: Any, name: str, arguments: str, output:
 
 
 def test_a_function_that_blocks_holds_nobody_up(toolbox: Any) -> None:
-    async def three_at_once() -> float:
-        begun = time.monotonic()
-        await asyncio.gather(*(toolbox.run("block", '{"seconds": 0.5}') for _ in range(3)))
-        return time.monotonic() - begun
+    async def three_at_once() -> list[str]:
+        return await asyncio.gather(*(toolbox.run("block", "{}") for _ in range(3)))
 
-    assert asyncio.run(three_at_once()) < 1.4
+    assert asyncio.run(three_at_once()) == ["All are here."] * 3
 
 
 def test_without_tools_the_model_is_told_of_none(package: Package) -> None:
