@@ -132,17 +132,20 @@ def test_a_stream_comes_through_as_it_is_said(balanced: Balanced, server: ChatSe
     assert came[-1][0] == "response.completed"
 
 
-# One that stops answers what it has begun; a request may arrive in the very moment.
-@pytest.mark.parametrize(("stop", "most_lost"), [(signal.SIGTERM, 1), (signal.SIGKILL, 4)])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
 def test_when_one_server_ends_the_others_serve_on(
-    stop: signal.Signals, most_lost: int, balanced: Balanced, server: ChatServer
+    stop: signal.Signals, balanced: Balanced, server: ChatServer
 ) -> None:
     server.say(Turn(text("Good day"), seconds_between=0.1))
-    with ThreadPoolExecutor(4) as pool:
+    callers = 4
+    with ThreadPoolExecutor(callers) as pool:
         asked = [pool.submit(balanced.front.post, HELLO) for _ in range(40)]
         asked[10].result()
         balanced.servers[0].process.send_signal(stop)
         statuses = [one.result().status_code for one in asked]
-    assert sum(status != 200 for status in statuses) <= most_lost
+    answered = statuses.count(200)
+    assert answered >= len(asked) - callers
     assert statuses[-10:] == [200] * 10
+    if stop is signal.SIGTERM:  # what it had begun is answered; what just came may not be
+        assert answered == len(server.bodies)
     assert balanced.servers[0].process.wait(60) in (0, -stop)
