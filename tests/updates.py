@@ -22,6 +22,7 @@ PUBLISHED = {
     "v0.1.0": "42374a620dda5d321eb61e7424f34af1d72db8f6",
     "v0.2.0": "b4d26f1a76034de27279ac9774c25db1bed413f7",
     "v0.3.0": "8665d1d1c99c2515066dad6551befaf3cbd1d707",
+    "v0.4.0": "3282109375cc6fc8c6b8d422bd547b77b183976e",
 }
 # The working tree, as a release; the release after it; and the one after that.
 NOW, NEXT, LATER = "v99.0.0", "v99.1.0", "v99.2.0"
