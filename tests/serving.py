@@ -153,6 +153,13 @@ def wait_until(holds: Callable[[], object]) -> None:
     raise AssertionError("It does not come about.")
 
 
+def status(served: Served) -> int | None:
+    """Ask once; None if the connection broke."""
+    with suppress(httpx.TransportError):
+        return served.post(HELLO).status_code
+    return None
+
+
 def spoken(answer: dict[str, Any]) -> str:
     """The text of a whole answer."""
     messages = [item for item in answer["output"] if item["type"] == "message"]

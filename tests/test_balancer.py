@@ -3,7 +3,7 @@
 import re
 import signal
 import subprocess
-import time
+import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,6 +21,7 @@ from tests.serving import (
     free_port,
     serving,
     spoken,
+    status,
     wait_until,
     wait_until_healthy,
 )
@@ -124,28 +125,30 @@ def test_a_conversation_goes_from_server_to_server_as_if_they_were_one(
 
 
 def test_a_stream_comes_through_as_it_is_said(balanced: Balanced, server: ChatServer) -> None:
-    server.say(Turn(text("one two three four"), seconds_between=0.5))
-    came = [(event["type"], time.monotonic()) for event in balanced.front.events(HELLO)]
-    words = [when for kind, when in came if kind == "response.output_text.delta"]
-    assert len(words) == 4
-    assert words[-1] - words[0] > 0.5
-    assert came[-1][0] == "response.completed"
+    server.say(Turn(text("one two three four"), held=(heard := threading.Event())))
+    kinds = []
+    for event in balanced.front.events(HELLO):
+        kinds.append(event["type"])
+        if kinds.count("response.output_text.delta") == 3:
+            heard.set()  # only now the model says the last word
+    assert kinds.count("response.output_text.delta") == 4
+    assert kinds[-1] == "response.completed"
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+# One that stops answers what it has begun; a request may arrive in the very moment.
+@pytest.mark.parametrize(("stop", "most_lost"), [(signal.SIGTERM, 1), (signal.SIGKILL, 4)])
 def test_when_one_server_ends_the_others_serve_on(
-    stop: signal.Signals, balanced: Balanced, server: ChatServer
+    stop: signal.Signals, most_lost: int, balanced: Balanced, server: ChatServer
 ) -> None:
     server.say(Turn(text("Good day"), seconds_between=0.1))
-    callers = 4
-    with ThreadPoolExecutor(callers) as pool:
-        asked = [pool.submit(balanced.front.post, HELLO) for _ in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(status, balanced.front) for _ in range(40)]
         asked[10].result()
         balanced.servers[0].process.send_signal(stop)
-        statuses = [one.result().status_code for one in asked]
+        statuses = [one.result() for one in asked]
     answered = statuses.count(200)
-    assert answered >= len(asked) - callers
+    assert answered >= len(asked) - most_lost
     assert statuses[-10:] == [200] * 10
-    if stop is signal.SIGTERM:  # what it had begun is answered; what just came may not be
+    if stop is signal.SIGTERM:
         assert answered == len(server.bodies)
     assert balanced.servers[0].process.wait(60) in (0, -stop)

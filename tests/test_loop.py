@@ -323,7 +323,7 @@ def test_a_caller_who_leaves_frees_the_model(package: Package, server: ChatServe
     stream = agent(package).predict_stream(request)
     assert next(stream).type == "response.output_text.delta"
     stream.close()
-    assert server.gone.wait(timeout=20)
+    assert server.gone.wait(timeout=5)
 
 
 def test_no_delta_belongs_to_no_message(package: Package, server: ChatServer) -> None:

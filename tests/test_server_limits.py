@@ -78,7 +78,7 @@ def test_a_caller_who_leaves_frees_the_model_at_once(
     with served.begin(json.dumps(HELLO | {"stream": stream}).encode()):
         wait_until(lambda: server.bodies)
         time.sleep(0.3)
-    assert server.gone.wait(timeout=20)
+    assert server.gone.wait(timeout=10)
     server.say(text("Good day"))
     assert spoken(served.post(HELLO).json()) == "Goodday"
 
@@ -177,7 +177,7 @@ def test_what_outlives_a_stop_ends_with_an_error(server: ChatServer, serve: Serv
     assert "The server is stopping. Ask again." in error["message"]
     assert whole.result().status_code == 503
     assert "The server is stopping. Ask again." in whole.result().text
-    assert server.gone.wait(timeout=20)
+    assert server.gone.wait(timeout=10)
 
 
 def test_only_so_many_requests_a_second_are_traced(

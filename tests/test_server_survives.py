@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from tests.serving import (
     port_of,
     runs,
     spoken,
+    status,
     store_in,
     stored_traces,
     tells_nothing,
@@ -47,13 +48,6 @@ def connections(port: int) -> Counter[int | None]:
         for one in psutil.net_connections("tcp4")
         if one.raddr and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED
     )
-
-
-def status(served: Served) -> int | None:
-    """Ask once; None if the connection broke."""
-    with suppress(httpx.TransportError):
-        return served.post(HELLO).status_code
-    return None
 
 
 # Several processes

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import SILENT, Asked
+from .conftest import Asked
 from .patience import PATIENCE, Outcome
 from .rules import rule
 from .subject import HELLO, LoadedAgent, Request, Subject
@@ -127,15 +127,8 @@ def test_bounded_rounds(agent: Subject, example: Request, asked: Asked) -> None:
     "variables, which need none.",
 )
 def test_side_by_side(agent: Subject, asked: Asked) -> None:
-    asked.use(SILENT)
-    waiting = Outcome(agent.predict, HELLO)
-    while not asked.times and not waiting.ended(0.05):
-        pass
-    asked.skip_unless_asked()
-    asked.use("demo")
-    second = Outcome(agent.predict, HELLO)
-    ended = second.ended()
-    asked.end_silence()
-    for request in (waiting, second):
-        request.ended()  # lest it leaves a trace in the middle of another test
+    with asked.one_waiting(agent.predict):
+        second = Outcome(agent.predict, HELLO)
+        ended = second.ended()
+    second.ended()
     assert ended, f"While one request waited, a second was not answered within {PATIENCE} s."

@@ -335,21 +335,16 @@ def test_nothing_makes_the_loop_wait(own: ServedAgent, loop_watch: LoopWatch) ->
 @RESPONSIVE_SERVER
 @pytest.mark.parametrize("way", ["predict", "stream"])
 def test_responsive_server(own: ServedAgent, asked: Asked, way: str) -> None:
-    asked.use(SILENT)
-    waiting = Outcome(lambda request: list(getattr(own, way)(request)), HELLO)
-    while not asked.times and not waiting.ended(0.05):
-        pass
-    asked.skip_unless_asked()
-    asked.use("demo")
     others: dict[str, Callable[[Request], Any]] = {
         "/health": lambda _: httpx.get(f"{own.url}/health", timeout=60).raise_for_status(),
         "another request": own.predict,
     }
-    for name, ask in others.items():
-        other = Outcome(ask, HELLO)
-        assert other.ended(), f"While one request waited, {name} got no answer for {PATIENCE} s."
-        if other.error:
-            raise BrokenRuleError(f"While one request waited, {name} got {other.error}.")
+    with asked.one_waiting(lambda request: list(getattr(own, way)(request))):
+        for name, ask in others.items():
+            other = Outcome(ask, HELLO)
+            assert other.ended(), f"While one request waited, {name} got no answer for {PATIENCE} s."
+            if other.error:
+                raise BrokenRuleError(f"While one request waited, {name} got {other.error}.")
 
 
 LEAVING_CLIENTS = rule(
