@@ -342,7 +342,7 @@ def test_responsive_server(own: ServedAgent, asked: Asked, way: str) -> None:
     with asked.one_waiting(lambda request: list(getattr(own, way)(request))):
         for name, ask in others.items():
             other = Outcome(ask, HELLO)
-            assert other.ended(), f"While one request waited, {name} got no answer for {PATIENCE} s."
+            assert other.ended(), f"While one request waited, {name} got no answer in {PATIENCE} s."
             if other.error:
                 raise BrokenRuleError(f"While one request waited, {name} got {other.error}.")
 
