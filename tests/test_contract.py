@@ -145,6 +145,16 @@ def test_an_agent_that_never_answers_is_reported(agent: Agent) -> None:
     assert found["task"][0] == "unchecked"
 
 
+def test_a_request_that_never_begins_is_reported(agent: Agent) -> None:
+    greeted = '"who are you" in str(request.input)'
+    with agent.changed([while_answering(f"        while {greeted}:\n            time.sleep(1)\n")]):
+        found = findings_of(agent, "--only", "side-by-side")
+    assert found["side-by-side"] == (
+        "broken",
+        "For 20 s a request neither asked the LLM nor ended.",
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "right", "wrong"),
     [
