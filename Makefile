@@ -29,7 +29,7 @@ test: python $(UV) lint  ## Run all tests of the template
 	$(UV) run --frozen pytest -n auto
 
 trials: $(UV)  ## Let random edits of owners meet random releases, TRIALS times
-	UPDATE_TRIALS=$(TRIALS) $(UV) run --frozen pytest -n auto -q tests/test_updates_random.py
+	UPDATE_TRIALS=$(TRIALS) $(UV) run --frozen pytest -n auto -q tests/updates/test_random.py
 
 lint: $(UV)  ## Check format, style and types of the template's own code
 	$(UV) run --frozen ruff format --check

@@ -10,10 +10,10 @@ from typing import Literal
 
 from playwright.sync_api import Browser
 
-from tests.agents import install
-from tests.browser import browser
-from tests.fakes import ChatServer, Turn, calls, chat_server
-from tests.serving import Served, serving
+from tests.chat_page.browser import browser
+from tests.helpers.agents import install
+from tests.helpers.model_server import ChatServer, Turn, calls, chat_server
+from tests.server.serving import Served, serving
 
 ROOT = Path(__file__).parents[1]
 QUESTION = "When is it noon in Tokyo, and how do I compute that?"

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.agents import install, parts_of_rules
-from tests.breakages import BREAKAGES, GROUPS
-from tests.workbench import Workbench, start_workbench
+from tests.contract.breakages import BREAKAGES, GROUPS
+from tests.contract.workbench import Workbench, start_workbench
+from tests.helpers.agents import install, parts_of_rules
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "contract.md"

@@ -12,17 +12,12 @@ from typing import Any, Protocol
 
 import mlflow
 import pytest
-from playwright.sync_api import Browser, Page
 from pytest_copie.plugin import Copie
 
-from tests.agents import Agent, install
-from tests.browser import browser as running_browser
-from tests.chat_pages import Open, Watch
-from tests.fakes import ChatServer, chat_server
-from tests.serving import Serve, Served, serving
-from tests.template import QUESTIONS, ROOT, tracked_files
-from tests.updates import Project, small_project
-from tests.workbench import Workbench, start_workbench
+from tests.helpers.agents import Agent, install
+from tests.helpers.model_server import ChatServer, chat_server
+from tests.helpers.template import QUESTIONS, ROOT, tracked_files
+from tests.server.serving import Serve, Served, serving
 
 # Imports a module of an agent's package; its types are not known here.
 Package = Callable[[str], Any]
@@ -102,13 +97,6 @@ def agent(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Ag
 
 
 @pytest.fixture(scope="session")
-def workbench(agent: Agent) -> Iterator[Workbench]:
-    """The contract of the default project, which can be run again and again."""
-    with start_workbench(agent) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 def package(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package]:
     """The Python package of the default project, imported into this process."""
     folder = tmp_path_factory.mktemp("mlflow")
@@ -146,39 +134,3 @@ def served(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """The default agent behind `serve`, answered for by the offline LLM; not to be stopped."""
     with serving(agent, tmp_path_factory.mktemp("serve")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real browser; asyncio.run fails while it is there."""
-    with running_browser() as running:
-        yield running
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens the chat page in a browser that knows nothing yet; all is quiet at the end."""
-    opened: list[tuple[str, Page, Watch]] = []
-
-    def open_page(served: Served, *, loud: bool = False, **options: Any) -> Page:
-        page = browser.new_context(**options).new_page()
-        page.set_default_timeout(20_000)
-        watch = Watch(page)
-        if not loud:
-            opened.append((served.url, page, watch))
-        page.goto(served.url)
-        return page
-
-    yield open_page
-    for url, page, watch in opened:
-        # Stopped and refused requests are noted by the browser itself.
-        noticed = [said for said in watch.noticed if "Failed to load resource" not in said]
-        assert noticed == []
-        assert watch.strangers(url) == []
-        page.context.close()
-
-
-@pytest.fixture
-def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project under git and the template it was made from, both to be changed at will."""
-    return small_project(tmp_path_factory.getbasetemp()).copied(tmp_path)

@@ -1,0 +1,28 @@
+"""Changes to a generated project that break it, each with the rule that must notice.
+
+Each module holds the breakages that a part of the contract is there for.
+"""
+
+from tests.contract.breakages.answers import ANSWERS
+from tests.contract.breakages.changes import Breakage, Patch
+from tests.contract.breakages.llm import LLM
+from tests.contract.breakages.loading import LOADING
+from tests.contract.breakages.model import MODEL
+from tests.contract.breakages.server import SERVER
+from tests.contract.breakages.source import SOURCE
+from tests.contract.breakages.streams import STREAMS
+from tests.contract.breakages.traces import TRACES
+
+GROUPS: dict[str, dict[str, Breakage]] = {
+    "The logged model": MODEL,
+    "Loading it elsewhere": LOADING,
+    "Answers": ANSWERS,
+    "Streams": STREAMS,
+    "The LLM behind the agent": LLM,
+    "Traces": TRACES,
+    "The server": SERVER,
+    "The source": SOURCE,
+}
+BREAKAGES = {name: breakage for group in GROUPS.values() for name, breakage in group.items()}
+
+__all__ = ["BREAKAGES", "GROUPS", "Breakage", "Patch"]

@@ -1,0 +1,103 @@
+"""Runs the contract of a generated project again and again, without starting Python each time."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.helpers.agents import Agent, clean_environment
+
+PROGRAM = Path(__file__).with_name("workbench_program.py")
+PATIENCE = 100  # seconds
+GROUPS = ("model", "loading", "answers", "streams", "llm", "traces", "server", "source")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the contract says of one rule; `result` as in `report.py` of a generated project."""
+
+    result: str
+    seen: str
+    holds: str
+    mend: str
+
+
+class Workbench:
+    """An agent whose contract can be run at any time; the process behind it stays the same."""
+
+    def __init__(self, agent: Agent, process: subprocess.Popen[str]) -> None:
+        self.agent = agent
+        self._process = process
+
+    def findings(self, *rules: str) -> dict[str, Found]:
+        """Run these rules of the contract, or all, as `verify` does.
+
+        Returns:
+            What was found, by the names of the rules.
+        """
+        return self._findings([f"--rule={name}" for name in rules])
+
+    def rules(self) -> dict[str, Found]:
+        """All rules in their order, none of them checked."""
+        return self._findings(["--collect-only"])
+
+    def noticed_by_mlflow(self) -> str | None:
+        """At which step MLflow alone notices that the agent is broken; None if it never does."""
+        with tempfile.TemporaryDirectory() as name:
+            notes = Path(name, "notes.txt")
+            self._do("mlflow", [self.agent.package.name, name, str(notes)], Path(name))
+            last = notes.read_text(encoding="utf-8").split("\n")[-2]
+        return None if last == "end" else last
+
+    def _findings(self, options: Sequence[str]) -> dict[str, Found]:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            lines, findings = folder / "lines.jsonl", folder / "findings.json"
+            settings = ("--override-ini=addopts=", "-p", "no:cacheprovider")
+            folders = (f"--rootdir={self.agent.folder}", f"--basetemp={folder / 'pytest'}")
+            files = [f"tests/contract/test_{group}.py" for group in GROUPS]
+            arguments = [*folders, *settings, f"--findings={lines}", *options, *files]
+            status, printed = self._do("contract", arguments, folder)
+            assert lines.exists(), printed
+            how = ended(status)
+            _, printed = self._do(
+                "report", [self.agent.package.name, str(lines), how, str(findings)], folder
+            )
+            assert findings.exists(), printed
+            found = json.loads(findings.read_text(encoding="utf-8"))
+        return {name: Found(**finding) for name, finding in found.items()}
+
+    def _do(self, what: str, arguments: list[str], folder: Path) -> tuple[int | None, str]:
+        """Have the process do a job; returns its exit status and what was printed."""
+        printed = folder / "printed.txt"
+        job = {"do": what, "arguments": arguments, "printed": str(printed), "seconds": PATIENCE}
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return answer["status"], printed.read_text(encoding="utf-8", errors="replace")
+
+
+def ended(status: int | None) -> str:
+    """How a run ended, in the words of `verify`."""
+    if status is None:
+        return f"The agent was still busy after {PATIENCE} s."
+    return f"The agent ended the process, with status {status}."
+
+
+@contextmanager
+def start_workbench(agent: Agent) -> Generator[Workbench]:
+    """Start a workbench for an agent, and stop it at the end of a block."""
+    with subprocess.Popen(
+        ["uv", "run", "--no-sync", "python", str(PROGRAM)],
+        cwd=agent.folder,
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Workbench(agent, process)

@@ -1,0 +1,46 @@
+"""What the template says of itself: its files, its questions, its settings."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "template"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `copier.yml`, included documents with it."""
+
+
+_Loader.add_constructor(
+    "!include", lambda _, node: yaml.safe_load((ROOT / node.value).read_text(encoding="utf-8"))
+)
+
+
+def _settings_and_questions() -> dict[str, Any]:
+    text = (ROOT / "copier.yml").read_text(encoding="utf-8")
+    # The loader is a SafeLoader that knows one tag more.
+    documents = yaml.load_all(text, Loader=_Loader)
+    return {key: value for document in documents for key, value in document.items()}
+
+
+COPIER_YML = _settings_and_questions()
+ALL_QUESTIONS = {key: value for key, value in COPIER_YML.items() if not key.startswith("_")}
+# Computed values are questions that nobody is ever asked.
+COMPUTED = {key: value for key, value in ALL_QUESTIONS.items() if value.get("when") is False}
+QUESTIONS = {key: value for key, value in ALL_QUESTIONS.items() if key not in COMPUTED}
+
+
+def tracked_files(folder: Path = ROOT) -> list[Path]:
+    """The files of a repository that git tracks or would track, relative to it, sorted."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = (name for name in listing.stdout.split("\0") if name)
+    return sorted(Path(name) for name in names if (folder / name).exists())

@@ -1,0 +1,186 @@
+"""The Dockerfile: its lint, and what it makes, run as the image would be."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.helpers.agents import Agent
+from tests.server.images import Image, build
+from tests.server.serving import TOKYO, free_port, stored_traces, wait_until
+from tests.updates.projects import NOW, Project, all_releases
+
+SECRET = "a-secret-that-stays-here"
+OWN = {
+    "Dockerfile": "FROM debian:stable-slim\nCOPY . .\n",
+    ".dockerignore": ".git\n.env\n",
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default agent as its owner has it: with credentials and a store."""
+    folder = tmp_path_factory.mktemp("checkout") / "weather-agent"
+    shutil.copytree(agent.folder, folder, ignore=shutil.ignore_patterns(".venv"))
+    for place in (folder, folder / "src", folder / "src" / "weather_agent"):
+        for name in (".env", ".env.local", "mlflow.db"):
+            (place / name).write_text(SECRET, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(checkout: Path) -> Iterator[Image]:
+    """What the Dockerfile makes of it; nothing but /tmp is to be changed."""
+    with open_folder() as folder:
+        yield build(checkout, folder)
+
+
+@contextmanager
+def open_folder() -> Generator[Path]:
+    """An empty folder that every user may enter, as those of pytest are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def running(image: Image, port: int) -> Generator[subprocess.Popen[bytes]]:
+    """Run the image's command until the block ends; at another port, as 8000 may be taken."""
+    process = image.start([*image.command, f"--port={port}"], stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def is_healthy(image: Image, port: int) -> bool:
+    """Whether the image's own health check succeeds."""
+    command = [word.replace("8000", str(port)) for word in image.health_command]
+    return image.start(command, stderr=subprocess.DEVNULL).wait(60) == 0
+
+
+def contents(image: Image) -> dict[str, float]:
+    """The files of an image outside /tmp, and when they were written."""
+    paths = (path for path in image.path("/").rglob("*") if path.is_file())
+    below = {path.relative_to(image.root): path.lstat().st_mtime for path in paths}
+    return {str(path): written for path, written in below.items() if path.parts[0] != "tmp"}
+
+
+@pytest.fixture
+def older(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of the last release without a `Dockerfile`, whose owner has one."""
+    template = all_releases(tmp_path_factory.getbasetemp())
+    project = Project.made(template, tmp_path / "older", "v0.3.0")
+    for file, text in OWN.items():
+        project.write(file, text)
+    project.commit()
+    return project
+
+
+def files_below(package: Path) -> set[Path]:
+    """The files of a package without what Python makes of them."""
+    paths = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path.relative_to(package) for path in paths}
+
+
+def lint(dockerfile: Path) -> subprocess.CompletedProcess[str]:
+    """Ask hadolint, with all its rules."""
+    command = ["hadolint", "--no-color", "--failure-threshold=style", dockerfile]
+    return subprocess.run(command, cwd=dockerfile.parent, capture_output=True, text=True)
+
+
+def test_the_linter_has_nothing_to_say(default_project: Path) -> None:
+    done = lint(default_project / "Dockerfile")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ("python:3.12-slim", "python:latest", "DL3007"),
+        ('"uv>=0.9,<1"', "uv", "DL3013"),
+        ('CMD ["weather-agent", "serve", "--host", "0.0.0.0"]', "CMD weather-agent", "DL3025"),
+    ],
+)
+def test_the_linter_notices_a_slip(
+    old: str, new: str, rule: str, default_project: Path, tmp_path: Path
+) -> None:
+    text = (default_project / "Dockerfile").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "Dockerfile").write_text(text.replace(old, new), encoding="utf-8")
+    done = lint(tmp_path / "Dockerfile")
+    assert done.returncode != 0
+    assert rule in done.stdout
+
+
+def test_it_holds_the_environment_of_the_lock_and_nothing_else(
+    image: Image, checkout: Path
+) -> None:
+    assert [path.name for path in sorted(image.root.iterdir())] == ["app", "tmp"]
+    assert [path.name for path in image.path("/app").iterdir()] == [".venv"]
+    assert [*image.path("/tmp").iterdir()] == []
+    check = ["uv", "sync", "--check", "--locked", "--no-dev", "--no-install-project"]
+    environment = os.environ | {"UV_PROJECT_ENVIRONMENT": str(image.path("/app/.venv"))}
+    done = subprocess.run(check, cwd=checkout, env=environment, capture_output=True, text=True)
+    assert re.findall(r"^ [-+~] ([\w-]+)", done.stderr, re.M) == ["weather-agent"], done.stderr
+
+
+def test_it_holds_the_package_compiled_and_no_credential(image: Image, checkout: Path) -> None:
+    (package,) = image.path("/app").glob(".venv/lib/*/site-packages/weather_agent")
+    source = checkout / "src" / "weather_agent"
+    secrets = {Path(".env"), Path(".env.local"), Path("mlflow.db")}
+    assert secrets < files_below(source)
+    assert files_below(package) == files_below(source) - secrets
+    compiled = {path.name.partition(".")[0] for path in package.glob("__pycache__/*.pyc")}
+    assert compiled == {path.stem for path in package.glob("*.py")}
+
+
+def test_the_server_runs_from_it_as_an_ordinary_user(image: Image) -> None:
+    before, port = contents(image), free_port()
+    with running(image, port) as server:
+        assert not is_healthy(image, port)
+        wait_until(lambda: is_healthy(image, port))
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}", api_key="none")
+        assert "Asia/Tokyo" in client.responses.create(model="agent", input=TOKYO).output_text
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) in (0, -signal.SIGTERM)
+    assert contents(image) == before
+    assert image.path("/tmp/mlflow.db").stat().st_uid != 0
+    assert len(stored_traces(image.variables["MLFLOW_TRACKING_URI"])) == 1
+
+
+def test_nothing_is_built_from_a_lock_that_is_left_behind(checkout: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weather-agent"
+    shutil.copytree(checkout, folder)
+    project = folder / "pyproject.toml"
+    text = project.read_text(encoding="utf-8").replace("tzdata>=2024.1", "tzdata>=2024.2")
+    project.write_text(text, encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        build(folder, tmp_path)
+    assert "The lockfile at `uv.lock` needs to be updated" in raised.value.stderr
+
+
+def test_a_dockerfile_of_the_owners_own_can_be_kept(older: Project) -> None:
+    older.update(NOW)
+    conflicts = older.conflicts()
+    assert {file: found.owners for file, (found,) in conflicts.items()} == OWN
+    older.git("checkout", "HEAD", "--", *OWN)
+    assert older.conflicts() == {}
+    assert {file: older.read(file) for file in OWN} == OWN
+
+
+def test_a_dockerfile_of_the_owners_own_can_be_left_out(older: Project) -> None:
+    older.update(NOW, exclude=[*OWN])
+    assert older.conflicts() == {}
+    older.commit()
+    older.update(NOW)
+    assert {file: older.read(file) for file in OWN} == OWN
