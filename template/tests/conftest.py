@@ -5,8 +5,6 @@ from collections.abc import Iterator
 import mlflow
 import pytest
 
-from {{ package_name }}.logs import quieten
-
 
 @pytest.fixture(autouse=True, scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -16,7 +14,6 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGENT_LLM", "offline:/demo")
         patch.setenv("MLFLOW_TRACKING_URI", store)
-        quieten()
         mlflow.set_tracking_uri(store)
         mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
         mlflow.set_experiment("tests")

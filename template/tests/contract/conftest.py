@@ -1,15 +1,11 @@
 """The agent under test: logged and loaded once, or given as a model's folder or as a URL."""
 
-import asyncio
 import importlib
-import json
 import os
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import httpx
 import mlflow
 import pytest
 from mlflow.models import Model
@@ -17,16 +13,13 @@ from mlflow.models.model import ModelInfo
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.tracing.provider import is_tracing_enabled
 
-from .fresh_process import FreshProcess
-from .patience import PATIENCE, Outcome, comes_about
-from .reporting import RuleReporter
-from .rules import NoModelError
-from .subject import HELLO, LoadedAgent, Request, ServedAgent, Subject, example_in
+from .harness.agents import LoadedAgent, Request, ServedAgent, Subject, example_in
+from .harness.fresh_process import FreshProcess
+from .harness.offline import Asked
+from .harness.project import PACKAGE, ROOT
+from .harness.reporting import RuleReporter
+from .harness.rules import NoModelError
 
-PACKAGE = "{{ package_name }}"
-ROOT = Path(__file__).parents[2]
-# A model of the LLM that answers nobody for as long as a test lasts.
-SILENT = "silent"
 NO_OTHER_LLM = "Behind a URL the LLM cannot be replaced."
 
 
@@ -60,7 +53,7 @@ def given_model(pytestconfig: pytest.Config) -> Path | None:
 def logged() -> ModelInfo | BaseException:
     """The source tree, logged as it is for deployment, or the error that this ended in."""
     try:
-        return importlib.import_module(f"{PACKAGE}.log_model").log_agent()
+        return importlib.import_module(f"{PACKAGE}.ops.log_model").log_agent()
     except (Exception, SystemExit) as error:
         return error
 
@@ -127,66 +120,6 @@ def example(url: str | None, request: pytest.FixtureRequest) -> Request:
     if not isinstance(saved, dict) or "input" not in saved:
         raise NoModelError("There is no request to ask; the rule `input-example` says why.")
     return saved
-
-
-class Asked:
-    """Which model of the offline LLM answers, how often the agent asks it, and what at last.
-
-    Attributes:
-        times: How often it was asked.
-        under_way: How many of those who asked wait for it still.
-        last: What it was asked last.
-        over: Whether the silence of `SILENT` has ended.
-    """
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._patch = patch
-        self.times = 0
-        self.under_way = 0
-        self.last = ""
-        self.over = False
-        try:
-            transport = importlib.import_module(f"{PACKAGE}.offline_llm").OfflineTransport
-        except (ImportError, AttributeError):
-            return
-        answer = transport.handle_async_request
-
-        async def count(transport: Any, request: httpx.Request) -> httpx.Response:
-            self.times += 1
-            self.last = body = (await request.aread()).decode()
-            self.under_way += 1
-            try:
-                while json.loads(body)["model"] == SILENT and not self.over:
-                    await asyncio.sleep(0.02)
-                return await answer(transport, request)
-            finally:
-                self.under_way -= 1
-
-        patch.setattr(transport, "handle_async_request", count)
-
-    def use(self, model: str) -> None:
-        """Let this model of the offline LLM answer, or none if it is `SILENT`."""
-        self._patch.setenv("AGENT_LLM", f"offline:/{model}")
-
-    @contextmanager
-    def one_waiting(self, ask: Callable[[Request], object]) -> Generator[None]:
-        """While the block runs, one request waits for the LLM, which answers all others."""
-        self.use(SILENT)
-        waiting = Outcome(ask, HELLO)
-        begun = comes_about(lambda: self.times or waiting.ended(0))
-        assert begun, f"For {PATIENCE} s a request neither asked the LLM nor ended."
-        self.skip_unless_asked()
-        self.use("demo")
-        try:
-            yield
-        finally:
-            self.over = True
-            waiting.ended()  # lest it leaves a trace in the middle of another test
-
-    def skip_unless_asked(self) -> None:
-        """Leave a rule open for an agent that has an LLM of its own, or none."""
-        if not self.times:
-            pytest.skip("The agent asks no LLM through llm.py, so none can be made to fail.")
 
 
 @pytest.fixture

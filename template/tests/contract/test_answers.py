@@ -10,12 +10,12 @@ import pytest
 from openai.types.responses import ResponseFunctionToolCallOutputItem, ResponseOutputItem
 from pydantic import ValidationError
 
-from .conftest import Asked
-from .errors import described, mend_for
-from .rules import BrokenRuleError, rule
-from .state import state_of
-from .strict_json import problems_with_json
-from .subject import Item, Request, Subject, instance_of, output_of, text_of
+from .harness.agents import Item, Request, Subject, instance_of, output_of, text_of
+from .harness.errors import described, mend_for
+from .harness.offline import Asked
+from .harness.rules import BrokenRuleError, rule
+from .harness.state import state_of
+from .harness.strict_json import problems_with_json
 
 HELLO = {"role": "user", "content": "Hello, who are you?"}
 TOOL_CALL = {

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Asked
-from .patience import PATIENCE, Outcome
-from .rules import rule
-from .subject import HELLO, LoadedAgent, Request, Subject
+from .harness.agents import HELLO, LoadedAgent, Request, Subject
+from .harness.offline import Asked
+from .harness.rules import rule
+from .harness.waiting import PATIENCE, Outcome
 
 # What the items of a conversation are called, by the word that each of them holds.
 KINDS = {

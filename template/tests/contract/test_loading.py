@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from mlflow.models import Model
 
-from .conftest import ROOT
-from .errors import described, mend_for
-from .fresh_process import FreshAnswer, FreshProcess
-from .imports import entry_of, foreign_imports, is_of_repository
-from .rules import BrokenRuleError, NoModelError, rule
-from .subject import LoadedAgent
+from .harness.agents import LoadedAgent
+from .harness.errors import described, mend_for
+from .harness.fresh_process import FreshAnswer, FreshProcess
+from .harness.imports import entry_of, foreign_imports, is_of_repository
+from .harness.project import ROOT
+from .harness.rules import BrokenRuleError, NoModelError, rule
 
 
 @pytest.fixture(scope="module")

@@ -23,13 +23,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
-from .conftest import PACKAGE, ROOT
-from .errors import described, mend_for
-from .imports import entry_of, foreign_imports, is_of_repository, source_files
-from .resources import resources_in_settings, resources_in_source
-from .rules import BrokenRuleError, rule
-from .secret_patterns import secrets_below
-from .subject import Item, LoadedAgent, example_in
+from .harness.agents import Item, LoadedAgent, example_in
+from .harness.errors import described, mend_for
+from .harness.imports import entry_of, foreign_imports, is_of_repository, source_files
+from .harness.project import PACKAGE, ROOT
+from .harness.resources import resources_in_settings, resources_in_source
+from .harness.rules import BrokenRuleError, rule
+from .harness.secret_patterns import secrets_below
 
 PICKLES = {".pkl", ".pickle", ".cloudpickle", ".dill", ".joblib"}
 KNOWN_REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()

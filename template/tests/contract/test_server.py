@@ -11,15 +11,7 @@ import pytest
 from openai.types.responses import Response
 from pydantic import ValidationError
 
-from .conftest import PACKAGE, SILENT, Asked
-from .errors import described
-from .loop_watch import LoopWatch
-from .patience import PATIENCE, Outcome, comes_about
-from .rules import BrokenRuleError, NoModelError, rule
-from .sameness import check_same_items
-from .secret_patterns import secret_in
-from .serving import TOKEN, serving
-from .subject import (
+from .harness.agents import (
     HELLO,
     Event,
     Request,
@@ -30,12 +22,21 @@ from .subject import (
     instance_of,
     text_of,
 )
+from .harness.errors import described
+from .harness.loop_watch import LoopWatch
+from .harness.offline import SILENT, Asked
+from .harness.project import PACKAGE
+from .harness.rules import BrokenRuleError, NoModelError, rule
+from .harness.same_items import check_same_items
+from .harness.secret_patterns import secret_in
+from .harness.serving import TOKEN, serving
+from .harness.waiting import PATIENCE, Outcome, comes_about
 
 ROUTES = ("invocations", "responses")
 SINGLE_ROUTE = "A deployed endpoint has one route only."
 INTERNALS = re.compile(r"Traceback|File \"|site-packages|\.py\b.*line \d+")
 # What the offline LLM says when it fails; a provider might say more than a stranger should know.
-WORDS_OF_THE_LLM = "was asked to fail"
+WORDS_OF_THE_LLM = "fails on request"
 
 BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
     "`messages` instead of `input`": ({"messages": HELLO["input"]}, "input"),
@@ -53,7 +54,7 @@ BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
 MORE_BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
     "an empty input": ({"input": []}, "empty"),
     "JSON that is no object": (b'["Hello"]', "object"),
-    "half a character": (b'{"input": "\\ud83c"}', "character"),
+    "an unpaired surrogate": (b'{"input": "\\ud83c"}', "surrogate"),
     "JSON too deep to be read": (b"[" * 100_000, "deep"),
     "a number that JSON does not know": (b'{"input": "Hello", "top_p": NaN}', "JSON"),
 }

@@ -11,12 +11,7 @@ from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest
 from openai.types.responses import ResponseStreamEvent
 
-from .errors import described
-from .patience import PATIENCE, Outcome
-from .rules import BrokenRuleError, rule
-from .sameness import check_same_items
-from .strict_json import problems_with_json
-from .subject import (
+from .harness.agents import (
     HELLO,
     Event,
     LoadedAgent,
@@ -27,6 +22,11 @@ from .subject import (
     instance_of,
     text_of,
 )
+from .harness.errors import described
+from .harness.rules import BrokenRuleError, rule
+from .harness.same_items import check_same_items
+from .harness.strict_json import problems_with_json
+from .harness.waiting import PATIENCE, Outcome
 
 KNOWN_TYPES = {
     name

@@ -8,8 +8,8 @@ import mlflow
 import pytest
 from mlflow.entities import SpanType, Trace, TraceState
 
-from .rules import rule
-from .subject import Request, Subject, instance_of
+from .harness.agents import Request, Subject, instance_of
+from .harness.rules import rule
 
 
 def new_traces(ask: Callable[[], object]) -> list[Trace]:

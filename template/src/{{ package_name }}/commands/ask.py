@@ -1,16 +1,14 @@
-"""Asking the agent from the terminal."""
-
-from typing import Any
+"""Asks the agent from the terminal."""
 
 import click
 from mlflow.types.responses import ResponsesAgentRequest
 
-from .conversation import done_item, text_delta
+from ..runtime.items import Item, done_item, text_delta
 
 
 def print_answer(question: str) -> None:
-    """Print the agent's answer as it comes, with the tools it calls and what they return."""
-    from .agent import AGENT  # once the store is set, as importing it turns tracing on
+    """Print the agent's answer as it arrives, with its tool calls and their outputs."""
+    from ..agent import AGENT  # after the store is selected: importing it turns on tracing
 
     message = {"role": "user", "content": question}
     request = ResponsesAgentRequest.model_validate({"input": [message]})
@@ -18,13 +16,13 @@ def print_answer(question: str) -> None:
         for event in AGENT.predict_stream(request):
             click.echo(text_delta(event), nl=False)
             if item := done_item(event):
-                _echo_item(item)
+                _print_item(item)
     except Exception:
-        click.echo()  # the error belongs on a line of its own
+        click.echo()  # start the error on a new line
         raise
 
 
-def _echo_item(item: dict[str, Any]) -> None:
+def _print_item(item: Item) -> None:
     if item["type"] == "message":
         click.echo()
     elif item["type"] == "function_call":

@@ -1,15 +1,15 @@
-"""The command line. Each command is one function elsewhere, imported when it is called."""
+"""The command line. Each command imports what it needs when it runs, so `--help` is fast."""
 
 import sys
 from typing import Any
 
 import click
 
-from .project import PROJECT_NAME, ROOT
+from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT
 
 
 class ReadableErrors(click.Group):
-    """Turns an error into one sentence and exit status 1; with `--debug`, shows its traceback."""
+    """Prints an error as one sentence and exits with 1; `--debug` prints the traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -19,20 +19,23 @@ class ReadableErrors(click.Group):
         except Exception as error:
             if ctx.params["debug"]:
                 raise
-            sentence = " ".join(str(error).split()) or type(error).__name__
-            click.secho(f"Error: {sentence}", fg="red", err=True)
-            click.echo("(`--debug` before the command shows the traceback.)", err=True)
+            message = " ".join(str(error).split()) or type(error).__name__
+            click.secho(f"error: {message}", fg="red", err=True)
+            click.echo(f"hint: run `{PROJECT_NAME} --debug …` for the traceback", err=True)
             sys.exit(1)
 
 
-@click.group(cls=ReadableErrors, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=PROJECT_NAME)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(debug: bool) -> None:
-    """{{ description }}
+@click.group(
+    cls=ReadableErrors,
+    help=f"""{DESCRIPTION}
 
-    Settings stand in config.yml, credentials in the environment or in the file .env.
-    """
+    Settings are in config.yml, credentials in environment variables or in the file .env.
+    """,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name=PROJECT_NAME)
+@click.option("--debug", is_flag=True, help="Print the traceback of an error.")
+def main(debug: bool) -> None:
     from dotenv import load_dotenv
 
     load_dotenv(ROOT / ".env")
@@ -41,24 +44,24 @@ def main(debug: bool) -> None:
 @main.command()
 @click.argument("question")
 def ask(question: str) -> None:
-    """Ask the agent a QUESTION and watch it answer."""
+    """Ask the agent a QUESTION and print the answer as it arrives."""
+    from ..ops.store import connect_store
     from .ask import print_answer
-    from .tracking import use_store
 
     if not question.strip():
-        raise click.UsageError("The question is empty; ask something.")
-    use_store()
+        raise click.UsageError("QUESTION is empty.")
+    connect_store()
     print_answer(question)
 
 
 @main.command()
-@click.option("--register", metavar="NAME", help="Register the model under this name as well.")
+@click.option("--register", metavar="NAME", help="Also register the model under this name.")
 def log(register: str | None) -> None:
-    """Log the agent as an MLflow model, and register it if asked to."""
-    from .log_model import llm_for_logging, log_agent
-    from .tracking import use_store
+    """Log the agent as an MLflow model."""
+    from ..ops.log_model import llm_for_logging, log_agent
+    from ..ops.store import connect_store
 
-    store = use_store()
+    store = connect_store()
     with llm_for_logging() as llm:
         click.echo(f"Logging to {store}; {llm} answers the input example …", err=True)
         model = log_agent(registered_model_name=register)
@@ -68,30 +71,37 @@ def log(register: str | None) -> None:
 
 
 @main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others in.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to bind; 0.0.0.0 accepts other machines.",
+)
 @click.option("--port", default=8000, show_default=True, envvar="DATABRICKS_APP_PORT")
-@click.option("--workers", default=1, show_default=True, help="Processes that answer.")
-@click.option("--reload", is_flag=True, help="Start again when a file changes.")
+@click.option("--workers", default=1, show_default=True, help="Number of worker processes.")
+@click.option("--reload", is_flag=True, help="Restart when the code changes.")
 def serve(host: str, port: int, workers: int, reload: bool) -> None:
-    """Answer requests of the Responses API over HTTP, until stopped."""
-    from .server import serve
+    """Serve the Responses API and a chat page over HTTP."""
+    from ..server import serve
 
     serve(host, port, workers=workers, reload=reload)
 
 
 @main.command()
-@click.option("--only", metavar="RULE", multiple=True, help="Check this rule; may be repeated.")
+@click.option("--only", metavar="RULE", multiple=True, help="Check this rule; repeatable.")
 @click.option("--model-uri", metavar="URI", help="Check this model, such as models:/NAME/1.")
-@click.option("--url", help="Check the agent served at this address; AGENT_TOKEN is sent to it.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def verify(only: tuple[str, ...], model_uri: str | None, url: str | None, as_json: bool) -> None:
-    """Check that the agent keeps the contract of the Responses API.
+@click.option("--url", help="Check the agent at this URL, with the token in AGENT_TOKEN.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the full sentence of each rule.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def verify(
+    only: tuple[str, ...], model_uri: str | None, url: str | None, verbose: bool, as_json: bool
+) -> None:
+    """Check the agent against the Responses API contract.
 
-    Without --model-uri and --url, checks the source: logs it into a throw-away store, and has
-    the offline LLM answer.
+    By default, checks the source: logs it to a temporary store and answers with the offline LLM.
     """
     from .verify import verify
 
     if model_uri and url:
-        raise click.UsageError("Give --model-uri or --url, not both.")
-    sys.exit(verify(only, model_uri=model_uri, url=url, as_json=as_json))
+        raise click.UsageError("Pass --model-uri or --url, not both.")
+    sys.exit(verify(only, model_uri=model_uri, url=url, verbose=verbose, as_json=as_json))

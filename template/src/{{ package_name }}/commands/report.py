@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .project import ProjectError
+from ..ops.project import ProjectError
 
 # Where the tests of one rule end differently, the first of these is the rule's result.
 SIGNS = {

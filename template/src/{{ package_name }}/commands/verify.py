@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import click
 
-from .project import ROOT, ProjectError, require_checkout
+from ..ops.project import ROOT, ProjectError, require_checkout
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
@@ -26,6 +26,7 @@ def verify(
     *,
     model_uri: str | None = None,
     url: str | None = None,
+    verbose: bool = False,
     as_json: bool = False,
 ) -> int:
     """Check the agent: its source tree, by way of a model logged into a throw-away store.
@@ -75,9 +76,9 @@ def folder_of(model_uri: str, folder: Path) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    from .tracking import use_store
+    from ..ops.store import connect_store
 
-    store = use_store()
+    store = connect_store()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder / "model")))

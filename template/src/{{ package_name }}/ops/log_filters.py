@@ -1,13 +1,13 @@
-"""Log messages of MLflow that say nothing to act on, kept off the terminal.
+"""Filters for log messages of MLflow that need no action.
 
-Only the messages named here are dropped; everything else MLflow says is shown. `tell_once` is for
-servers, where a store that is down would say so with every request.
+Only the messages listed here are hidden. `throttle_store_warnings` is for servers, where an
+unreachable store would otherwise log a warning per request.
 """
 
 import logging
 import time
 
-_NOISE = {
+NOISE = {
     "mlflow.store.db.utils": ("Creating initial MLflow database", "Updating database tables"),
     "mlflow.tracking.fluent": ("Experiment with name",),
     "mlflow.pyfunc": ("Predicting on input example",),
@@ -15,54 +15,55 @@ _NOISE = {
     # uv's environments have no pip, and the agent does not need it.
     "mlflow.utils.environment": ("Failed to resolve installed pip version",),
 }
+STORE_LOGGERS = ("mlflow.tracing.export.mlflow_v3", "mlflow.tracing.export.async_export_queue")
+WARNING_INTERVAL = 600  # seconds
 
 
-def quieten() -> None:
-    """Drop the messages listed above. Calling it again changes nothing."""
-    for name, beginnings in _NOISE.items():
+def hide_noise() -> None:
+    """Hide the messages in `NOISE`. A second call changes nothing."""
+    for name, prefixes in NOISE.items():
         logger = logging.getLogger(name)
-        if not any(isinstance(present, _BeginsWith) for present in logger.filters):
-            logger.addFilter(_BeginsWith(beginnings))
+        if not any(isinstance(present, PrefixFilter) for present in logger.filters):
+            logger.addFilter(PrefixFilter(prefixes))
 
 
-class _BeginsWith(logging.Filter):
-    def __init__(self, beginnings: tuple[str, ...]) -> None:
+class PrefixFilter(logging.Filter):
+    """Hides messages that start with one of the prefixes."""
+
+    def __init__(self, prefixes: tuple[str, ...]) -> None:
         super().__init__()
-        self.beginnings = beginnings
+        self.prefixes = prefixes
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(self.beginnings)
+        return not record.getMessage().startswith(self.prefixes)
 
 
-# What says that a trace could not be stored, each time.
-_STORE_IS_DOWN = ("mlflow.tracing.export.mlflow_v3", "mlflow.tracing.export.async_export_queue")
-_SECONDS_OF_SILENCE = 600
+def throttle_store_warnings() -> None:
+    """Log "traces cannot be stored" at most every ten minutes, and hide single retries.
 
-
-def tell_once() -> None:
-    """Say that traces cannot be stored once in ten minutes, and nothing of single attempts.
-
-    Calling it again changes nothing.
+    A second call changes nothing.
     """
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    for name in _STORE_IS_DOWN:
-        logging.getLogger(name).addFilter(_SELDOM)
+    for name in STORE_LOGGERS:
+        logging.getLogger(name).addFilter(_throttle)
 
 
-class _Seldom(logging.Filter):
+class ThrottleFilter(logging.Filter):
+    """Lets one warning per interval pass, with the consequence in front of the cause."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.silent_until = 0.0
+        self.quiet_until = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        if time.monotonic() < self.silent_until:
+        if time.monotonic() < self.quiet_until:
             return False
-        self.silent_until = time.monotonic() + _SECONDS_OF_SILENCE
+        self.quiet_until = time.monotonic() + WARNING_INTERVAL
         cause = record.getMessage()
-        record.msg, record.args = "Traces are lost; requests are answered. %s", (cause,)
+        record.msg, record.args = "Traces cannot be stored and are lost. %s", (cause,)
         return True
 
 
-_SELDOM = _Seldom()
+_throttle = ThrottleFilter()

@@ -1,69 +1,43 @@
-"""Logging the agent as an MLflow model, without a signature: MLflow sets the right one."""
+"""Logs the agent as an MLflow model. MLflow sets the signature; do not pass one."""
 
-import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
 import mlflow
-from mlflow.models import resources as mlflow_resources
 from mlflow.models.model import ModelInfo
-from mlflow.models.resources import Resource
+from mlflow.models.resources import DatabricksResource, Resource, ResourceType
 
-from .config import Config, load_config
-from .llm import LLMError, connect, split_uri
-from .project import PACKAGE, ROOT, ProjectError, require_checkout
+from ..runtime.config import Config, load_config, load_input_example
+from ..runtime.llm import LLMError, connect, split_uri
+from .project import PACKAGE, require_checkout
 from .requirements import locked_requirements
 
 OFFLINE_LLM = "offline:/demo"
-
-RESOURCE_TYPES = {
-    "serving_endpoint": mlflow_resources.DatabricksServingEndpoint,
-    "function": mlflow_resources.DatabricksFunction,
-    "vector_search_index": mlflow_resources.DatabricksVectorSearchIndex,
-    "table": mlflow_resources.DatabricksTable,
-    "sql_warehouse": mlflow_resources.DatabricksSQLWarehouse,
-    "genie_space": mlflow_resources.DatabricksGenieSpace,
-    "uc_connection": mlflow_resources.DatabricksUCConnection,
-    "app": mlflow_resources.DatabricksApp,
-}
-
-
-def input_example() -> dict[str, Any]:
-    """The one request that logging, tests and documentation share.
-
-    Raises:
-        ProjectError: the file holds no JSON.
-    """
-    path = PACKAGE / "input_example.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ProjectError(f"{path.relative_to(ROOT)} holds no JSON: {error}.") from error
+RESOURCE_CLASSES = {cls("").type: cls for cls in DatabricksResource.__subclasses__()}
 
 
 def log_agent(registered_model_name: str | None = None) -> ModelInfo:
-    """Log the agent in a run of its own, and register it when a name is given.
+    """Log the agent in a new run, and register it if a name is passed.
 
-    MLflow asks the agent once, with the input example, before it accepts the model.
+    MLflow calls the agent once with the input example before it accepts the model.
 
     Raises:
-        ConfigError, ProjectError: the settings, the example or the lock file cannot be used.
-        mlflow.MlflowException: MLflow does not accept the agent, or its store cannot be reached.
+        ConfigError, ProjectError: The settings, the example or the lock file are invalid.
+        mlflow.MlflowException: MLflow rejects the agent, or its store is unreachable.
     """
     require_checkout()
     config = load_config()
-    example = input_example()
+    input_example = load_input_example()
     requirements = locked_requirements()
-    # The pins are given, so MLflow need not copy uv's files; see `locked_requirements`.
+    # Pass the pins instead of letting MLflow copy uv's files; see `locked_requirements`.
     with environment_variable("MLFLOW_UV_AUTO_DETECT", "false"), mlflow.start_run():
         return mlflow.pyfunc.log_model(
             name="agent",
             python_model=PACKAGE / "agent.py",
             code_paths=[str(PACKAGE)],
-            model_config=config.model_dump(),
-            input_example=example,
+            model_config=config.model_dump(mode="json"),
+            input_example=input_example,
             pip_requirements=requirements,
             resources=declared_resources(config),
             registered_model_name=registered_model_name,
@@ -71,42 +45,42 @@ def log_agent(registered_model_name: str | None = None) -> ModelInfo:
 
 
 def declared_resources(config: Config) -> list[Resource]:
-    """What a deployed agent may reach: its LLM's endpoint, and `resources` of the settings."""
+    """Return what a deployed agent may access: its LLM's endpoint and the configured resources."""
     names = {kind: list(listed) for kind, listed in config.resources.items()}
     scheme, endpoint = split_uri(config.llm)
     if scheme == "databricks":
-        endpoints = names.setdefault("serving_endpoint", [])
+        endpoints = names.setdefault(ResourceType.SERVING_ENDPOINT, [])
         endpoints[:] = dict.fromkeys([endpoint, *endpoints])
-    return [RESOURCE_TYPES[kind](name) for kind, listed in names.items() for name in listed]
+    return [RESOURCE_CLASSES[kind](name) for kind, listed in names.items() for name in listed]
 
 
 @contextmanager
 def llm_for_logging() -> Generator[str]:
-    """Let the configured LLM answer the input example, or the offline one without credentials.
+    """Select the LLM that answers the input example; without credentials, the offline one.
 
     Yields:
-        The URI of the LLM that will answer.
+        The URI of the LLM.
     """
-    configured = os.environ.get("AGENT_LLM") or load_config().llm
+    uri = load_config().llm_uri()
     try:
-        connect(configured, timeout=1, max_retries=0)
+        connect(uri, timeout=1, max_retries=0)
     except LLMError:
-        split_uri(configured)  # a wrong URI is an error, missing credentials are none
+        split_uri(uri)  # an invalid URI is an error, missing credentials are not
         with environment_variable("AGENT_LLM", OFFLINE_LLM):
             yield OFFLINE_LLM
     else:
-        yield configured
+        yield uri
 
 
 @contextmanager
 def environment_variable(name: str, value: str) -> Generator[None]:
-    """Set an environment variable for the length of a block."""
-    before = os.environ.get(name)
+    """Set an environment variable inside a block."""
+    previous = os.environ.get(name)
     os.environ[name] = value
     try:
         yield
     finally:
-        if before is None:
+        if previous is None:
             del os.environ[name]
         else:
-            os.environ[name] = before
+            os.environ[name] = previous

@@ -1,54 +1,161 @@
-"""From the asynchronous agent to callers that are not: Model Serving, evaluation, the terminal."""
+"""The base class of the agent: MLflow's synchronous interface around one asynchronous method."""
 
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Generator
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
-Item = TypeVar("Item")
+import mlflow
+from mlflow.pyfunc import ResponsesAgent
+from mlflow.types.responses import (
+    ResponsesAgentRequest,
+    ResponsesAgentResponse,
+    ResponsesAgentStreamEvent,
+)
+
+from .config import Config
+from .items import done_item
+from .llm import LLM, connect
+from .llm.usage import count_tokens
+
+Event = TypeVar("Event")
 
 
-def iterate(items: AsyncIterator[Item]) -> Generator[Item, None, None]:
-    """Yield what an asynchronous generator yields, as it comes, and raise what it raises.
+class AsyncResponsesAgent(ResponsesAgent):
+    """A ResponsesAgent that implements one method, `answer`.
 
-    It runs as one task of the background event loop and in the caller's context, so that its spans
-    belong to the caller's trace. When the caller stops early, it is cancelled.
+    Model Serving, evaluation and the terminal call `predict` and `predict_stream`; the server calls
+    `predict_stream_async`. All of them run `answer`.
     """
-    arrived: SimpleQueue[Item | _End] = SimpleQueue()
-    task = asyncio.run_coroutine_threadsafe(_pass_on(items, arrived), _background_loop(os.getpid()))
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @abstractmethod
+    def answer(
+        self, request: ResponsesAgentRequest, llm: LLM
+    ) -> AsyncGenerator[ResponsesAgentStreamEvent, None]:
+        """Answer a request: write `async def answer` and `yield` the events.
+
+        Yield a text delta per piece of text as it arrives, and one done event per item: reasoning,
+        message, tool call, tool output.
+        """
+
+    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
+        """Return the complete answer: the items that `predict_stream` completes, in order."""
+        tokens = count_tokens()
+        events = list(self.predict_stream(request))
+        items: list[Any] = [item for event in events if (item := done_item(event))]
+        custom_outputs = events[-1].custom_outputs if events else None
+        return ResponsesAgentResponse(
+            output=items, custom_outputs=custom_outputs, usage=tokens.usage()
+        )
+
+    def predict_stream(
+        self, request: ResponsesAgentRequest
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
+        """Yield the events of `predict_stream_async` to a synchronous caller."""
+        yield from iterate(self.predict_stream_async(request))
+
+    async def predict_stream_async(
+        self, request: ResponsesAgentRequest
+    ) -> AsyncGenerator[ResponsesAgentStreamEvent, None]:
+        """Yield the events of the answer as they arrive.
+
+        Raises:
+            LLMError: The LLM is misconfigured or did not answer.
+            TimeoutError: The answer took longer than `answer_timeout_seconds`.
+        """
+        tag_trace(request)
+        llm = connect(
+            self.config.llm_uri(),
+            timeout=self.config.llm_timeout_seconds,
+            max_retries=self.config.llm_max_retries,
+        )
+        events = self.answer(request, llm)
+        async for event in with_deadline(events, self.config.answer_timeout_seconds):
+            yield event
+
+
+async def with_deadline(
+    events: AsyncGenerator[Event, None], seconds: float
+) -> AsyncGenerator[Event, None]:
+    """Yield events until the deadline, `seconds` from now.
+
+    Raises:
+        TimeoutError: The events did not end before the deadline.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    async with aclosing(events):
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline) as timeout:
+                    event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                if not timeout.expired():
+                    raise
+                raise TimeoutError(
+                    "The answer took longer than answer_timeout_seconds in config.yml."
+                ) from error
+            yield event
+
+
+def tag_trace(request: ResponsesAgentRequest) -> None:
+    """Record the user and the conversation of the request in its trace."""
+    if request.context and mlflow.get_current_active_span():
+        tags = {
+            "mlflow.trace.user": request.context.user_id,
+            "mlflow.trace.session": request.context.conversation_id,
+        }
+        mlflow.update_current_trace(metadata={key: tag for key, tag in tags.items() if tag})
+
+
+def iterate(events: AsyncIterator[Event]) -> Generator[Event, None, None]:
+    """Yield the events of an asynchronous iterator in a synchronous function.
+
+    The iterator runs as one task on a background event loop, in the context of the caller, so its
+    spans belong to the caller's trace. The task is cancelled when the caller stops early.
+    """
+    queue: SimpleQueue[Event | _End] = SimpleQueue()
+    loop = _background_loop(os.getpid())
+    task = asyncio.run_coroutine_threadsafe(_put_all(events, queue), loop)
     try:
-        while not isinstance(item := arrived.get(), _End):
-            yield item
-        if item.error:
-            raise item.error
+        while not isinstance(event := queue.get(), _End):
+            yield event
+        if event.error:
+            raise event.error
     finally:
         task.cancel()
 
 
 @dataclass(frozen=True)
 class _End:
-    """Nothing more comes, because of an error or because everything was said."""
+    """The end of the events, with the exception that caused it, if any."""
 
     error: BaseException | None = None
 
 
-async def _pass_on(items: AsyncIterator[Item], arrived: SimpleQueue[Item | _End]) -> None:
+async def _put_all(events: AsyncIterator[Event], queue: SimpleQueue[Event | _End]) -> None:
     try:
-        async for item in items:
-            arrived.put(item)
-    except BaseException as error:  # SystemExit, too, is for the caller: it would end the loop
-        arrived.put(_End(error))
+        async for event in events:
+            queue.put(event)
+    except BaseException as error:  # the caller gets SystemExit, too; here it would stop the loop
+        queue.put(_End(error))
     else:
-        arrived.put(_End())
+        queue.put(_End())
 
 
 @lru_cache(maxsize=1)
-def _background_loop(_process: int) -> asyncio.AbstractEventLoop:
-    """The event loop of this process, in a thread of its own; after a fork there is another."""
+def _background_loop(_process_id: int) -> asyncio.AbstractEventLoop:
+    """Start the event loop of this process; a forked process starts another one."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="agent", daemon=True).start()
     return loop

@@ -1,31 +1,25 @@
-"""The agent's settings, from `config.yml` or from the configuration logged with the model."""
+"""Reads the files of the package: settings, instructions and the input example."""
 
+import json
+import os
 from importlib.resources import as_file, files
-from typing import Literal
+from typing import Any
 
 from mlflow.models import ModelConfig
+from mlflow.models.resources import ResourceType
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-_PACKAGE = files(__package__ or __name__)
+from .validation import describe_validation_error
 
-ResourceKind = Literal[
-    "serving_endpoint",
-    "function",
-    "vector_search_index",
-    "table",
-    "sql_warehouse",
-    "genie_space",
-    "uc_connection",
-    "app",
-]
+_PACKAGE = files(__name__.rpartition(".runtime")[0])
 
 
 class ConfigError(ValueError):
-    """The settings cannot be used; the message names the one that is wrong."""
+    """A file of the package is invalid; the message names the setting or the position."""
 
 
 class Config(BaseModel):
-    """The contents of `config.yml`, checked."""
+    """The validated contents of `config.yml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,30 +28,43 @@ class Config(BaseModel):
     answer_timeout_seconds: float = Field(gt=0)
     llm_timeout_seconds: float = Field(gt=0)
     llm_max_retries: int = Field(ge=0)
-    tool_max_characters: int = Field(default=100_000, ge=1)
-    resources: dict[ResourceKind, list[str]] = {}
+    tool_max_characters: int = Field(ge=1)
+    resources: dict[ResourceType, list[str]] = {}
+
+    def llm_uri(self) -> str:
+        """Return the URI of the LLM: the variable AGENT_LLM if it is set, otherwise `llm`."""
+        return os.environ.get("AGENT_LLM") or self.llm
 
 
 def load_config() -> Config:
-    """Read the settings; call it while the agent's file is imported.
+    """Read the settings. Call it while `agent.py` is imported.
 
-    Only then does MLflow put the configuration logged with a model in the place of the file.
+    Only during that import does MLflow replace the file by the settings logged with the model.
 
     Raises:
-        ConfigError: a setting is missing, unknown or out of bounds.
+        ConfigError: A setting is missing, unknown or out of range.
     """
     with as_file(_PACKAGE / "config.yml") as path:
         settings = ModelConfig(development_config=str(path)).to_dict()
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"config.yml is wrong at {'; '.join(problems)}.") from error
+        problems = describe_validation_error(error)
+        raise ConfigError(f"config.yml is invalid: {problems}.") from error
 
 
 def load_instructions() -> str:
-    """Read what the agent is told before every request."""
+    """Read the system message."""
     return (_PACKAGE / "instructions.md").read_text(encoding="utf-8")
+
+
+def load_input_example() -> dict[str, Any]:
+    """Read the request that logging, tests and the server share.
+
+    Raises:
+        ConfigError: The file is not valid JSON.
+    """
+    try:
+        return json.loads((_PACKAGE / "input_example.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"input_example.json is not valid JSON: {error}.") from error

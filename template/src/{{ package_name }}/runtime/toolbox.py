@@ -1,4 +1,4 @@
-"""Plain functions as tools, asynchronous or not: their JSON schema, and running a call of one."""
+"""Python functions as tools of the LLM: their JSON schemas, and running a call."""
 
 import inspect
 from collections.abc import Sequence
@@ -13,12 +13,14 @@ from openai.types.chat import ChatCompletionFunctionToolParam
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from .validation import describe_validation_error
+
 
 class Toolbox:
     """The functions that the LLM may call.
 
-    A function's name is the tool's name, its type hints are the schema of its arguments,
-    and its docstring (Google style) describes the tool and each argument.
+    The function's name is the tool's name, its type hints are the schema of the arguments, and its
+    docstring (Google style) describes the tool and each argument.
     """
 
     def __init__(self, functions: Sequence[FunctionType]) -> None:
@@ -29,28 +31,33 @@ class Toolbox:
         self._specifications = [specification(function) for function in functions]
 
     def options(self, *, may_call: bool) -> dict[str, Any]:
-        """What to tell the LLM of the tools; nothing when there are none."""
+        """Return the chat-completions options for the tools; empty if there are no tools."""
         if not self._specifications:
             return {}
         choice = "auto" if may_call else "none"
         return {"tools": self._specifications, "tool_choice": choice}
 
-    async def run(self, name: str, arguments: str, *, max_length: int = 100_000) -> str:
-        """Call the tool with a JSON object of arguments and return its output as text.
+    async def run(self, name: str, arguments: str, *, max_length: int) -> str:
+        """Call a tool and return its output as text.
 
-        A function that is not asynchronous runs in a thread, so that it holds nobody up. Whatever
-        goes wrong becomes an output too, so that the LLM can correct itself. An output of more
-        than `max_length` characters is cut, and says so.
+        A function without `async` runs in a thread, so it does not block the event loop. An error
+        becomes an output, so that the LLM can correct its call. Output longer than `max_length`
+        characters is truncated.
+
+        Args:
+            name: The name of the tool.
+            arguments: A JSON object.
+            max_length: The maximum number of characters.
         """
         output = await self._run(name, arguments)
         if len(output) <= max_length:
             return output
-        return f"{output[:max_length]}\n[Cut off at {max_length} of {len(output)} characters.]"
+        return f"{output[:max_length]}\n[Truncated to {max_length} of {len(output)} characters.]"
 
     async def _run(self, name: str, arguments: str) -> str:
         adapter = self._adapters.get(name)
         if adapter is None:
-            return f"Error: there is no tool {name!r}; there are {', '.join(self._adapters)}."
+            return f"Error: unknown tool {name!r}; known tools: {', '.join(self._adapters)}."
         try:
             output = await to_thread.run_sync(
                 adapter.validate_json, arguments or "{}", abandon_on_cancel=True
@@ -58,19 +65,19 @@ class Toolbox:
             if inspect.isawaitable(output):
                 output = await output
         except ValidationError as error:
-            return f"Error: {name} was called with wrong arguments: {_explain(error)}."
+            return f"Error: invalid arguments for {name}: {describe_validation_error(error)}."
         except Exception as error:
             return f"Error: {name} failed: {str(error) or type(error).__name__}"
         return output if isinstance(output, str) else to_json(output, fallback=str).decode()
 
 
 def _adapter(function: Any) -> TypeAdapter[Any]:
-    """What checks arguments against the function's type hints, and calls it with them."""
+    """Return what validates arguments against a function's type hints and calls the function."""
     return TypeAdapter(function)
 
 
 def specification(function: FunctionType) -> ChatCompletionFunctionToolParam:
-    """Describe a function as chat completions want it.
+    """Describe a function for the chat-completions API.
 
     Returns:
         `{"type": "function", "function": {"name", "description", "parameters"}}`, where
@@ -89,10 +96,3 @@ def specification(function: FunctionType) -> ChatCompletionFunctionToolParam:
             "parameters": parameters,
         },
     }
-
-
-def _explain(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, detail['loc'])) or 'arguments'}: {detail['msg']}"
-        for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    )

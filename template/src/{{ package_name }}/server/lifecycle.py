@@ -1,4 +1,4 @@
-"""What the server's process needs besides answering: a log, a store for traces, and an end."""
+"""Starts and stops the processes of the server."""
 
 import gc
 import logging
@@ -6,66 +6,115 @@ import multiprocessing
 import os
 import signal
 from threading import Thread
+from typing import Any
 
 import mlflow
+import uvicorn
+from starlette.applications import Starlette
 
-from .logs import tell_once
-from .project import ProjectError
-from .tracking import use_store
+from ..ops.log_filters import throttle_store_warnings
+from ..ops.project import PACKAGE, ProjectError
+from ..ops.store import connect_store
+from .app import create_app
+from .settings import load_settings
 
 logger = logging.getLogger(__name__)
 
-SECONDS_FOR_TRACES = 10
+TRACE_FLUSH_SECONDS = 10
+# Reload on changes to the instructions and the configuration, too.
+RELOAD_OPTIONS: dict[str, Any] = {
+    "reload": True,
+    "reload_dirs": str(PACKAGE),
+    "reload_includes": ["*.py", "*.md", "*.yml"],
+}
 
 
-def log_to_terminal() -> None:
-    """Show what the server says of each request, and of others only what is out of order."""
+def serve(host: str, port: int, *, workers: int = 1, reload: bool = False) -> None:
+    """Serve the agent until SIGTERM or Ctrl+C.
+
+    Raises:
+        ProjectError: A setting is invalid.
+    """
+    settings = load_settings()
+    configure_logging()
+    if workers > 1:
+        try_to_connect_store()  # two workers that create the same new store would break it
+    logger.info("Serving at http://%s:%d; press Ctrl+C to stop.", host, port)
+    uvicorn.run(
+        f"{__name__}:create_worker",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        **(RELOAD_OPTIONS if reload else {}),
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=settings.stop_seconds,
+        timeout_worker_healthcheck=30,
+    )
+
+
+def create_worker() -> Starlette:
+    """Return the application of a server process, with the agent of this repository."""
+    configure_logging()
+    exit_with_parent()
+    is_connected = try_to_connect_store()
+    from ..agent import AGENT  # after the store is selected: importing it turns on tracing
+
+    if not is_connected:
+        mlflow.tracing.disable()
+    app = create_app(AGENT, on_shutdown=flush_traces)
+    freeze_garbage_collector()
+    return app
+
+
+def configure_logging() -> None:
+    """Log every request of this server, and only warnings from libraries."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger(__package__).setLevel(logging.INFO)
-    tell_once()
+    throttle_store_warnings()
 
 
-def store_is_ready() -> bool:
-    """Whether traces have somewhere to go; the log says why if they have not."""
-    # One that is silent must not keep the server from answering for minutes, as is MLflow's habit.
+def try_to_connect_store() -> bool:
+    """Connect to the store of traces, and log a warning if that fails."""
+    # MLflow's default would keep the server from starting for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     try:
-        use_store()
+        connect_store()
     except ProjectError as error:
-        logger.warning("%s Until the server is started anew, nothing is traced.", error)
+        logger.warning("%s Tracing is off until the server restarts.", error)
         return False
     return True
 
 
-def store_last_traces() -> None:
-    """Wait for the last traces; end the process without them if the store takes too long."""
-    storing = Thread(target=mlflow.flush_trace_async_logging, daemon=True)
-    storing.start()
-    storing.join(SECONDS_FOR_TRACES)
-    if storing.is_alive():
-        logger.warning("The store took too long with the last traces; they are lost.")
-        # All else has ended, and MLflow would wait for the store without end.
+def flush_traces() -> None:
+    """Store the remaining traces, for at most ten seconds."""
+    flush = Thread(target=mlflow.flush_trace_async_logging, daemon=True)
+    flush.start()
+    flush.join(TRACE_FLUSH_SECONDS)
+    if flush.is_alive():
+        logger.warning("The store did not accept the last traces in time; they are lost.")
+        # Everything else has ended, and MLflow would wait for the store forever.
         os._exit(0)  # ast-grep-ignore: exit-call
 
 
-def stop_with_supervisor() -> None:
-    """Stop when the process that supervises this one is gone, as nobody else would see to it."""
-    supervisor = multiprocessing.parent_process()
-    if supervisor is None:
+def exit_with_parent() -> None:
+    """Exit when the supervisor process dies, so that no worker is orphaned."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
         return
 
-    def wait_for_its_end() -> None:
-        supervisor.join()
+    def wait_and_exit() -> None:
+        parent.join()
         os.kill(os.getpid(), signal.SIGTERM)  # ast-grep-ignore: exit-call
 
-    Thread(target=wait_for_its_end, daemon=True).start()
+    Thread(target=wait_and_exit, daemon=True).start()
 
 
-def spare_the_collector() -> None:
-    """Keep garbage collection away from what is imported by now, which stays for good.
+def freeze_garbage_collector() -> None:
+    """Exclude imported objects from garbage collection.
 
-    Each time it looked through all of that, it held up every caller: the slowest answer in twenty
-    took half as long again.
+    Full collections paused all requests and made the slowest 5 % about 50 % slower.
     """
     gc.collect()
     gc.freeze()

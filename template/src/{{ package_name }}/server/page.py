@@ -1,31 +1,26 @@
-"""The chat page at `/`: a few static files, and the settings that they ask for.
+"""The chat page: static files, and the settings they load.
 
-The files hold no secret, so whoever can reach the server may load them. The settings are an
-answer like any other and stand behind the server's token.
+The files contain no secrets, so they need no token. The settings do.
 """
 
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from html import escape
+from string import Template
 from urllib.parse import urlsplit
 
 import mlflow
-from starlette.responses import FileResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
 
-from .log_model import input_example
-from .project import PACKAGE
-from .tracking import STORE
+from ..ops.project import DESCRIPTION, PACKAGE, PROJECT_NAME
+from ..ops.store import STORE
+from ..runtime.config import load_input_example
 
-SETTINGS = "/chat_page/settings.json"
-MEDIA_TYPES = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
-# What an LLM writes may neither run nor load anything, even if the page had a mistake.
+# Set here because the system's table of types may be wrong, as on some Windows machines.
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# Content written by an LLM must not run or load anything, even if the page has a bug.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -34,41 +29,48 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
+STATIC = PACKAGE / "server" / "static"
+FILES = {file.name: file for file in STATIC.iterdir() if file.suffix in MEDIA_TYPES}
+OPEN_PATHS = {"/", *(f"/static/{name}" for name in FILES)}
 
 
-def page_files() -> dict[str, Path]:
-    """Each path of the page, and the file that answers there."""
-    folder = PACKAGE / "chat_page"
-    files = {f"/chat_page/{file.name}": file for file in folder.iterdir()}
-    return {"/": files.pop("/chat_page/index.html"), **files}
+def page_routes() -> list[Route]:
+    """Return the routes of the page."""
+    return [
+        Route("/", page),
+        Route("/static/{name}", static_file),
+        Route("/chat/settings", chat_settings),
+    ]
 
 
-@dataclass
-class ChatPage:
-    """An ASGI application that gives the page to everybody, and leaves the rest to another one."""
-
-    app: ASGIApp
-    files: dict[str, Path] = field(default_factory=page_files)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        file = self.files.get(scope["path"]) if scope["type"] == "http" else None
-        if file and scope["method"] in ("GET", "HEAD"):
-            answer = FileResponse(file, headers=HEADERS, media_type=MEDIA_TYPES[file.suffix])
-            await answer(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+async def page(_request: Request) -> Response:
+    """Respond with the HTML of the page."""
+    template = Template((STATIC / "index.html").read_text(encoding="utf-8"))
+    names = {"name": PROJECT_NAME, "description": escape(DESCRIPTION)}
+    return HTMLResponse(template.substitute(names), headers=HEADERS)
 
 
-def page_settings() -> dict[str, Any]:
-    """What the page must know: a request to begin with, and where traces are to be seen."""
-    return {"example": input_example()} | where_traces_are()
+async def static_file(request: Request) -> Response:
+    """Respond with a script, a style sheet or the icon."""
+    file = FILES.get(request.path_params["name"])
+    if file is None:
+        raise HTTPException(404)
+    return FileResponse(file, headers=HEADERS, media_type=MEDIA_TYPES[file.suffix])
 
 
-def where_traces_are() -> dict[str, str]:
-    """The address of a trace, with {trace_id} in it, or the command that shows traces, if any."""
+async def chat_settings(_request: Request) -> Response:
+    """Respond with an example request and the location of traces."""
+    return JSONResponse({"example": load_input_example()} | trace_location())
+
+
+def trace_location() -> dict[str, str]:
+    """Return the URL of a trace, with a placeholder {trace_id}, or the command that shows traces.
+
+    The result is empty if neither is known.
+    """
     uri = mlflow.get_tracking_uri()
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")  # which `set_experiment` sets
-    if experiment and (site := _site_of(uri)):
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")  # `set_experiment` sets it
+    if experiment and (site := _experiments_page(uri)):
         return {"trace_url": f"{site}/{experiment}/traces?selectedEvaluationId={{trace_id}}"}
     if uri == f"sqlite:///{STORE}":
         return {"trace_command": "uv run mlflow ui"}
@@ -77,8 +79,8 @@ def where_traces_are() -> dict[str, str]:
     return {"trace_command": 'uv run mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'}
 
 
-def _site_of(uri: str) -> str | None:
-    """The page of all experiments, if a website shows this store; its URI may hold a password."""
+def _experiments_page(uri: str) -> str | None:
+    """Return the URL of the store's list of experiments, without a password in it."""
     parts = urlsplit(uri.rstrip("/"))
     if parts.scheme in ("http", "https"):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}/#/experiments"

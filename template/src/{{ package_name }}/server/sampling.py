@@ -1,4 +1,4 @@
-"""Which requests the server traces: all of them, until there are more than the store can take."""
+"""Limits how many requests per second are traced."""
 
 import time
 from collections.abc import Generator
@@ -7,40 +7,40 @@ from dataclasses import dataclass, field
 
 from mlflow.tracing.distributed import set_tracing_context_from_http_request_headers
 
-# Part of a trace that nobody keeps: its last two digits say so (W3C Trace Context).
-_NOT_KEPT = {"traceparent": f"00-{'1' * 32}-{'1' * 16}-00"}
+# The last two digits say that the trace is not sampled (W3C Trace Context).
+_UNSAMPLED_HEADERS = {"traceparent": f"00-{'1' * 32}-{'1' * 16}-00"}
 
 
 @dataclass
-class Sampling:
-    """Traces so many requests a second, evenly; up to a second's worth may come at once.
+class TraceSampler:
+    """A token bucket: traces `per_second` requests per second, in bursts of up to one second.
 
     Attributes:
-        per_second: How many requests are traced; above zero.
+        per_second: The number of requests to trace per second; above zero.
     """
 
     per_second: float
-    in_hand: float = field(init=False)
-    counted_at: float = field(init=False)
+    tokens: float = field(init=False)
+    updated_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.in_hand = max(self.per_second, 1)
-        self.counted_at = time.monotonic()
+        self.tokens = max(self.per_second, 1)
+        self.updated_at = time.monotonic()
 
     @contextmanager
-    def request(self) -> Generator[None]:
-        """What is done in the block is traced, or not."""
-        if self._takes_one():
+    def sample(self) -> Generator[None]:
+        """Trace the block, or disable tracing in it if the rate is exceeded."""
+        if self._allow():
             yield
         else:
-            with set_tracing_context_from_http_request_headers(_NOT_KEPT):
+            with set_tracing_context_from_http_request_headers(_UNSAMPLED_HEADERS):
                 yield
 
-    def _takes_one(self) -> bool:
+    def _allow(self) -> bool:
         now = time.monotonic()
-        grown = self.in_hand + (now - self.counted_at) * self.per_second
-        self.in_hand, self.counted_at = min(grown, max(self.per_second, 1)), now
-        if self.in_hand < 1:
+        tokens = self.tokens + (now - self.updated_at) * self.per_second
+        self.tokens, self.updated_at = min(tokens, max(self.per_second, 1)), now
+        if self.tokens < 1:
             return False
-        self.in_hand -= 1
+        self.tokens -= 1
         return True

@@ -7,9 +7,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .elsewhere import Seen
+from .fresh_process_main import Seen
 
-PROGRAM = Path(__file__).with_name("elsewhere.py")
+PROGRAM = Path(__file__).with_name("fresh_process_main.py")
 PATIENCE = 60  # seconds
 # What a process needs to start at all, on Linux, macOS and Windows.
 KEPT_VARIABLES = ("PATH", "LANG", "SYSTEMROOT")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from .subject import HELLO, Item, Subject, output_of
+from .agents import HELLO, Item, Subject, output_of
 
 
 def check_same_items(agent: Subject, ways: Iterable[tuple[str, list[Item]]]) -> None:

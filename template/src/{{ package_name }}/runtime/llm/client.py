@@ -1,7 +1,7 @@
-"""Which LLM answers: `offline:/…`, `openai:/…` or `databricks:/…`, all through one client.
+"""Connects to the LLM: `offline:/…`, `openai:/…` or `databricks:/…`, all through one client.
 
-Credentials are looked for when a request is answered, never at import, so that the agent can
-be loaded, logged and tested where there are none.
+Credentials are read per request, never at import, so the agent can be loaded, logged and tested
+without any.
 """
 
 import asyncio
@@ -11,43 +11,52 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 import openai
 from anyio import to_thread
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
 
-from .llm_trace import traced
-from .offline_llm import OfflineTransport
-from .tokens import add_tokens
+from .offline import OfflineTransport
+from .tracing import trace_completion
+from .usage import add_tokens
 
-_CREDENTIALS = ("OPENAI_", "DATABRICKS_")
+_CREDENTIAL_PREFIXES = ("OPENAI_", "DATABRICKS_")
 _HINTS = {
-    400: "The request does not suit this model; the message says why.",
+    400: "The model does not accept this request; the message says why.",
     401: "Check the credentials.",
-    403: "Check what the credentials may do.",
-    404: "Check the name of the model, and the server it is asked from.",
-    429: "Wait, or ask for a higher limit.",
+    403: "Check the permissions of the credentials.",
+    404: "Check the name of the model and the URL of the server.",
+    429: "Try again later, or ask for a higher limit.",
 }
 
 
 class LLMError(RuntimeError):
-    """The LLM cannot be used as configured, or did not answer; the message says what to do."""
+    """The LLM is misconfigured or did not answer; the message says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Access:
-    """Where a provider's API is, what lets one in, and whether it counts tokens when told to."""
+    """How to reach a provider: base URL, credentials, and whether it accepts `stream_options`."""
 
     base_url: str | None
     api_key: str = "none"
-    usage_on_demand: bool = True
+    supports_usage_option: bool = True
     http_client: Callable[[], httpx.AsyncClient] = DefaultAioHttpClient
 
 
 @dataclass(frozen=True)
 class LLM:
-    """A model behind the chat-completions API; seconds of silence and retries are bounded."""
+    """A model behind the chat-completions API.
+
+    Attributes:
+        uri: The URI of the model, such as `openai:/gpt-5-mini`.
+        model: The provider's name of the model.
+        access: How to reach the provider.
+        timeout: The maximum time without a response or chunk, in seconds.
+        max_retries: How often a failed request is repeated.
+    """
 
     uri: str
     model: str
@@ -55,39 +64,35 @@ class LLM:
     timeout: float
     max_retries: int
 
-    @property
-    def client(self) -> AsyncOpenAI:
-        """The client that belongs to the running event loop."""
-        loop = asyncio.get_running_loop()
-        return _client(self.access, self.timeout, self.max_retries, loop)
-
     async def stream(self, messages: list[Any], **options: Any) -> AsyncIterator[dict[str, Any]]:
-        """Ask for one completion and yield its chunks as they come.
+        """Request one completion and yield its chunks as they arrive.
 
         Args:
-            messages: The conversation, as chat completions want it.
-            options: What else the API takes, such as `tools` or `temperature`.
+            messages: The conversation as chat-completions messages.
+            options: Other parameters of the API, such as `tools` or `temperature`.
 
         Raises:
-            LLMError: the LLM refused, failed, fell silent or could not be reached.
+            LLMError: The LLM refused the request, failed, timed out or could not be reached.
         """
-        asked = {"model": self.model, "messages": messages, "stream": True, **options}
-        if self.access.usage_on_demand:
-            asked.setdefault("stream_options", {"include_usage": True})
+        body = {"model": self.model, "messages": messages, "stream": True, **options}
+        if self.access.supports_usage_option:
+            body.setdefault("stream_options", {"include_usage": True})
         usage: dict[str, Any] = {}
-        with traced(asked) as chunks, readable_errors(self.uri):
-            async with await self._ask(asked) as answer:
-                async for chunk in answer:
-                    chunks.append(whole := _checked(chunk))
-                    usage = whole.get("usage") or usage
-                    yield whole
+        with trace_completion(body) as chunks, readable_errors(self.uri):
+            async with await self._post(body) as response:
+                async for data in response:
+                    chunk = _normalized(data)
+                    chunks.append(chunk)
+                    usage = chunk.get("usage") or usage
+                    yield chunk
         add_tokens(usage)
 
-    async def _ask(self, asked: dict[str, Any]) -> AsyncStream[object]:
-        """Send a request; what comes is not made into models of the client (see `llm_trace`)."""
-        return await self.client.post(
+    async def _post(self, body: dict[str, Any]) -> AsyncStream[object]:
+        """Send the request; chunks stay plain dictionaries (see `tracing.py`)."""
+        client = await _client(self.access, self.timeout, self.max_retries)
+        return await client.post(
             "/chat/completions",
-            body=asked,
+            body=body,
             cast_to=object,
             stream=True,
             stream_cls=AsyncStream[object],
@@ -96,13 +101,13 @@ class LLM:
 
 @contextmanager
 def readable_errors(uri: str) -> Generator[None]:
-    """Turn what the client raises into one sentence that names the LLM and the way out."""
+    """Turn the client's exceptions into an `LLMError` that names the LLM and the fix."""
     try:
         yield
     except openai.APIStatusError as error:
-        hint = _HINTS.get(error.status_code, "Ask again later.")
+        hint = _HINTS.get(error.status_code, "Try again later.")
         raise LLMError(
-            f"{uri} answered with status {error.status_code}: {_message(error)} {hint}"
+            f"{uri} returned status {error.status_code}: {_message(error)} {hint}"
         ) from error
     except (openai.OpenAIError, httpx.HTTPError) as error:
         cause = error if isinstance(error, httpx.HTTPError) else error.__cause__ or error
@@ -110,23 +115,23 @@ def readable_errors(uri: str) -> Generator[None]:
             cause, httpx.ConnectTimeout
         ):
             raise LLMError(
-                f"{uri} stayed silent for longer than llm_timeout_seconds in config.yml."
+                f"{uri} sent nothing for longer than llm_timeout_seconds in config.yml."
             ) from error
-        raise LLMError(f"{uri} cannot be reached, or broke off: {cause}. Ask again.") from error
+        raise LLMError(f"{uri} is unreachable or closed the connection: {cause}.") from error
     except ValueError as error:
         raise LLMError(
-            f"{uri} sent something else than a chat completion: {error}. Check its address."
+            f"{uri} did not return a chat completion: {error}. Check its URL."
         ) from error
 
 
-def _checked(chunk: Any) -> dict[str, Any]:
-    """A chunk without the fields that say nothing, which MLflow does not expect."""
+def _normalized(chunk: Any) -> dict[str, Any]:
+    """Remove null fields, which MLflow's converter does not accept."""
     if not isinstance(chunk, dict) or not isinstance(chunk.get("choices"), list):
         raise ValueError(str(chunk)[:100])
-    whole = _without_nulls(chunk)
-    for choice in whole["choices"]:
+    chunk = _without_nulls(chunk)
+    for choice in chunk["choices"]:
         choice.setdefault("delta", {})
-    return whole
+    return chunk
 
 
 def _without_nulls(value: Any) -> Any:
@@ -136,7 +141,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _message(error: openai.APIStatusError) -> str:
-    """What the server says, without the JSON around it."""
+    """Return the server's message without the JSON around it."""
     body: Any = error.body
     return str(body["message"] if isinstance(body, dict) and "message" in body else error.message)
 
@@ -145,52 +150,81 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Split `scheme:/model` into its two parts.
 
     Raises:
-        LLMError: it is no such URI, or the scheme is unknown.
+        LLMError: The URI is malformed, or the scheme is unknown.
     """
     scheme, _, model = uri.partition(":/")
     if scheme not in _PROVIDERS or not model:
         raise LLMError(
-            f"{uri!r} names no LLM. Set `llm` in config.yml or the variable AGENT_LLM to "
-            "offline:/demo, openai:/MODEL or databricks:/ENDPOINT."
+            f"{uri!r} is not the URI of an LLM. Set `llm` in config.yml or the variable AGENT_LLM "
+            "to offline:/demo, openai:/MODEL or databricks:/ENDPOINT."
         )
     return scheme, model
 
 
 def connect(uri: str, *, timeout: float, max_retries: int) -> LLM:
-    """Give the LLM that a URI names.
+    """Return the LLM with this URI; no request is sent yet.
 
     Args:
-        uri: The LLM, such as `openai:/gpt-5-mini`.
-        timeout: How long the LLM may stay silent, in seconds.
-        max_retries: How often a request that failed or timed out is sent again.
+        uri: The URI, such as `openai:/gpt-5-mini`.
+        timeout: The maximum time without a response or chunk, in seconds.
+        max_retries: How often a request that failed or timed out is repeated.
 
     Raises:
-        LLMError: the URI is wrong, or credentials are missing.
+        LLMError: The URI is invalid, or credentials are missing.
     """
     scheme, model = split_uri(uri)
-    credentials = (item for item in os.environ.items() if item[0].startswith(_CREDENTIALS))
+    credentials = (item for item in os.environ.items() if item[0].startswith(_CREDENTIAL_PREFIXES))
     access = _access(scheme, tuple(sorted(credentials)))
     return LLM(uri, model, access, timeout, max_retries)
 
 
 @lru_cache(maxsize=8)
 def _access(scheme: str, credentials: tuple[tuple[str, str], ...]) -> Access:
-    """Look for a login once; other credentials are another one."""
+    """Look up the login once per set of credentials."""
     return _PROVIDERS[scheme](dict(credentials))
 
 
-@lru_cache(maxsize=8)
-def _client(
-    access: Access, timeout: float, max_retries: int, _loop: asyncio.AbstractEventLoop
-) -> AsyncOpenAI:
-    """Keep the connections of a client open; they belong to the event loop that opened them."""
-    return AsyncOpenAI(
-        base_url=access.base_url,
-        api_key=access.api_key,
-        timeout=timeout,
-        max_retries=max_retries,
-        http_client=access.http_client(),
-    )
+Clients = dict[tuple[Access, float, int], AsyncOpenAI]
+
+# A connection belongs to the event loop that opened it, so each loop has its own clients.
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncGenerator[Clients], Clients]]
+_pools = WeakKeyDictionary()
+
+
+async def _client(access: Access, timeout: float, max_retries: int) -> AsyncOpenAI:
+    """Return the client of the running event loop, which keeps its connections open."""
+    clients = await _clients_of_loop()
+    key = (access, timeout, max_retries)
+    if key not in clients:
+        clients[key] = AsyncOpenAI(
+            base_url=access.base_url,
+            api_key=access.api_key,
+            timeout=timeout,
+            max_retries=max_retries,
+            http_client=access.http_client(),
+        )
+    return clients[key]
+
+
+async def _clients_of_loop() -> Clients:
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        for closed in [other for other in _pools if other.is_closed()]:
+            del _pools[closed]
+        pool = _pool()
+        _pools[loop] = pool, await anext(pool)
+    return _pools[loop][1]
+
+
+async def _pool() -> AsyncGenerator[Clients]:
+    """Hold the clients of an event loop; the loop's shutdown ends this generator."""
+    clients: Clients = {}
+    try:
+        yield clients
+    finally:
+        for client in clients.values():
+            await client.close()
+        clients.clear()
 
 
 def _offline(_credentials: dict[str, str]) -> Access:
@@ -199,7 +233,7 @@ def _offline(_credentials: dict[str, str]) -> Access:
 
 
 def _openai(credentials: dict[str, str]) -> Access:
-    """OpenAI itself, or any server that speaks its API when OPENAI_BASE_URL names one."""
+    """OpenAI, or any server with its API if OPENAI_BASE_URL is set."""
     base_url = credentials.get("OPENAI_BASE_URL")
     api_key = credentials.get("OPENAI_API_KEY")
     if not api_key and not base_url:
@@ -211,7 +245,7 @@ def _openai(credentials: dict[str, str]) -> Access:
 
 
 def _databricks(_credentials: dict[str, str]) -> Access:
-    """The serving endpoints of a Databricks workspace, with whatever login its SDK finds."""
+    """The serving endpoints of a Databricks workspace, with any login that its SDK supports."""
     try:
         from databricks.sdk.core import Config
     except ImportError as error:
@@ -227,12 +261,12 @@ def _databricks(_credentials: dict[str, str]) -> Access:
         ) from error
     http_client = partial(DefaultAioHttpClient, auth=_DatabricksLogin(workspace))
     base_url = f"{workspace.host}/serving-endpoints"
-    # Its endpoints count tokens by themselves, and some refuse to be told so.
-    return Access(base_url, usage_on_demand=False, http_client=http_client)
+    # The endpoints report tokens by default, and some reject `stream_options`.
+    return Access(base_url, supports_usage_option=False, http_client=http_client)
 
 
 class _DatabricksLogin(httpx.Auth):
-    """Signs each request with a token, and has tokens that expire renewed."""
+    """Adds a token to each request, and renews tokens that expire."""
 
     def __init__(self, workspace: Any) -> None:
         self.workspace = workspace
@@ -240,7 +274,7 @@ class _DatabricksLogin(httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        # Renewing one may ask the workspace, and wait for it.
+        # Renewing a token may call the workspace and block.
         request.headers.update(await to_thread.run_sync(self.workspace.authenticate))
         yield request
 

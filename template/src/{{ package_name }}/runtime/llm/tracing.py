@@ -1,8 +1,7 @@
-"""The span that a chat completion has in the trace of an answer.
+"""The span of a chat completion.
 
-MLflow's autologging makes such spans from what the `openai` client returns. It is not used here, as
-the client would have to make a model of each chunk first: that takes more processor time than all
-the rest of an answer.
+MLflow's autologging builds spans from the client's response models. It is not used here: building a
+model per chunk takes more CPU time than the rest of an answer.
 """
 
 from collections.abc import Generator
@@ -18,25 +17,25 @@ Chunk = dict[str, Any]
 
 
 @contextmanager
-def traced(asked: dict[str, Any]) -> Generator[list[Chunk]]:
-    """Trace a chat completion, if the request that it is asked for is traced.
+def trace_completion(body: dict[str, Any]) -> Generator[list[Chunk]]:
+    """Record a chat completion as a span, if the current request is traced.
 
     Args:
-        asked: What the LLM is asked, as its API takes it.
+        body: The body of the request to the chat-completions API.
 
     Yields:
-        A list for the chunks that come; they are the output of the span.
+        A list; append each chunk that arrives. The chunks are the output of the span.
     """
     chunks: list[Chunk] = []
-    request = mlflow.get_current_active_span()
-    if request is None:
+    parent = mlflow.get_current_active_span()
+    if parent is None:
         yield chunks
         return
     span = mlflow.start_span_no_context(
-        f"chat {asked['model']}",
+        f"chat {body['model']}",
         span_type=SpanType.CHAT_MODEL,
-        parent_span=request,
-        inputs=asked,
+        parent_span=parent,
+        inputs=body,
         attributes={SpanAttributeKey.MESSAGE_FORMAT: "openai"},
     )
     try:
@@ -45,19 +44,19 @@ def traced(asked: dict[str, Any]) -> Generator[list[Chunk]]:
         span.record_exception(error)
         raise
     finally:
-        span.set_attributes(_tokens(chunks))
+        span.set_attributes(_token_attributes(chunks))
         span.end(outputs={"output": _items(chunks)})
 
 
 def _items(chunks: list[Chunk]) -> list[dict[str, Any]]:
-    """The items that chunks make up, as far as they got."""
+    """Assemble the items of the chunks, complete or not."""
     items: list[dict[str, Any]] = []
     list(output_to_responses_items_stream(iter(chunks), items))
     return items
 
 
-def _tokens(chunks: list[Chunk]) -> dict[str, Any]:
-    """What MLflow adds up to the tokens and the costs of a trace."""
+def _token_attributes(chunks: list[Chunk]) -> dict[str, Any]:
+    """Return the attributes that MLflow sums up to a trace's tokens and cost."""
     usage = next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None)
     if usage is None:
         return {}

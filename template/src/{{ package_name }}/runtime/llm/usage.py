@@ -1,4 +1,4 @@
-"""How many tokens an answer takes, as the LLM counts them."""
+"""Counts the tokens of an answer, as reported by the LLM."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 
 @dataclass
-class Tokens:
-    """The tokens of all completions behind an answer; none where the LLM does not count."""
+class TokenCount:
+    """The tokens of all chat completions of one answer; all zero if the LLM reports none."""
 
     input: int = 0
     cached: int = 0
@@ -15,7 +15,7 @@ class Tokens:
     reasoning: int = 0
 
     def add(self, usage: dict[str, Any]) -> None:
-        """Add what one chat completion says in `usage`."""
+        """Add the `usage` of one chat completion."""
         self.input += usage.get("prompt_tokens") or 0
         self.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
         self.output += usage.get("completion_tokens") or 0
@@ -23,7 +23,7 @@ class Tokens:
         self.reasoning += details.get("reasoning_tokens") or 0
 
     def usage(self) -> dict[str, Any] | None:
-        """The `usage` of a response, if there is something to say."""
+        """Return the `usage` of a Response; None if the LLM reported no tokens."""
         total = self.input + self.output
         if not total:
             return None
@@ -36,17 +36,17 @@ class Tokens:
         }
 
 
-_counted: ContextVar[Tokens | None] = ContextVar("counted", default=None)
+_current: ContextVar[TokenCount | None] = ContextVar("token_count", default=None)
 
 
-def count_tokens() -> Tokens:
-    """Count the tokens of all completions from here on, in this context."""
-    tokens = Tokens()
-    _counted.set(tokens)
-    return tokens
+def count_tokens() -> TokenCount:
+    """Count the tokens of all chat completions that follow in this context."""
+    count = TokenCount()
+    _current.set(count)
+    return count
 
 
 def add_tokens(usage: dict[str, Any]) -> None:
-    """Add those of one chat completion, if somebody counts."""
-    if tokens := _counted.get():
-        tokens.add(usage)
+    """Add the tokens of one chat completion to the count of this context, if there is one."""
+    if count := _current.get():
+        count.add(usage)

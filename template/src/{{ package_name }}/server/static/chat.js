@@ -1,7 +1,7 @@
 // The chat page: what the reader does, and what becomes of it.
 
-import { ask, fetchWith } from "./ask.js";
-import { Turn, history } from "./conversation.js";
+import { ask, fetchWith } from "./client.js";
+import { Turn, history } from "./history.js";
 import { element, folded, labelled } from "./dom.js";
 import { askForToken, token } from "./token.js";
 import { TurnView } from "./turn_view.js";
@@ -19,7 +19,7 @@ let atEnd = true; // whether the reader follows the answer
 /** Learn what to begin with, and where traces are; the page works without it. */
 async function loadSettings(why = "It is kept in this tab until you close it.") {
   try {
-    settings = await (await fetchWith(token(), "chat_page/settings.json")).json();
+    settings = await (await fetchWith(token(), "chat/settings")).json();
   } catch (error) {
     if (error.status === 401 && (await askForToken(why))) await loadSettings("The server did not take that token.");
     return;

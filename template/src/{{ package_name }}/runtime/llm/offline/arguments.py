@@ -1,4 +1,4 @@
-"""Arguments for a tool, guessed from its JSON schema and, where there is one, from a text."""
+"""Arguments for a tool call, from its JSON schema and the user's text."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ Schema = dict[str, Any]
 _DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?![\w-])")
 _QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
-# Capitalised words behind the first word of the text: most likely a name.
+# Capitalized words after the first word of the text are most likely a name.
 _NAME = re.compile(r"(?<=\s)[A-Z][\w/'-]*(?:\s+[A-Z][\w/'-]*)*")
 
 _EXAMPLES: dict[str, Any] = {
@@ -30,10 +30,10 @@ _EXAMPLES_BY_FORMAT = {
 
 
 def arguments_from_text(schema: Schema, text: str) -> dict[str, Any] | None:
-    """Find the required arguments in a text, each piece of the text used once.
+    """Find the required arguments in a text; each piece of the text is used once.
 
     Returns:
-        The arguments, or None when the text does not hold one of them.
+        The arguments, or None if one of them is not in the text.
     """
     found: dict[str, list[Any]] = {
         "date": _DATE.findall(text),
@@ -62,7 +62,7 @@ def _take(schema: Schema, found: dict[str, list[Any]], text: str) -> Any:
 
 
 def arguments_from_schema(schema: Schema) -> dict[str, Any]:
-    """Make up the required arguments, each of the type that the schema asks for."""
+    """Return example values of the right types for the required arguments."""
     return _example(schema, schema)
 
 
@@ -88,7 +88,7 @@ def _example(schema: Schema, root: Schema) -> Any:
 
 
 def _resolve(schema: Schema, root: Schema) -> Schema:
-    """Follow a reference into the definitions of the schema it stands in."""
+    """Resolve a `$ref` to the definitions of the root schema."""
     if "$ref" not in schema:
         return schema
     return root["$defs"][schema["$ref"].rpartition("/")[2]]

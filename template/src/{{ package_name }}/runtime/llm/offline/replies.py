@@ -1,4 +1,4 @@
-"""What the offline LLM says, for each of its models."""
+"""The answers of the offline LLM, one function per model."""
 
 import json
 import re
@@ -14,7 +14,7 @@ Tools = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Reply:
-    """One turn of the assistant: text, or tools to call with their arguments as JSON."""
+    """One turn of the assistant: text, or tool calls as pairs of name and JSON arguments."""
 
     text: str = ""
     calls: tuple[tuple[str, str], ...] = ()
@@ -22,35 +22,35 @@ class Reply:
 
 
 def demo(messages: Messages, tools: Tools) -> Reply:
-    """Quote what the tools returned, or call the tools that fit, or repeat what was said."""
+    """Quote tool outputs, or call the tools that match, or repeat the user's text."""
     if outputs := _tool_outputs(messages):
         return _quote(outputs)
-    said = _last_words_of_user(messages)
-    words = set(re.findall(r"\w+", said.casefold()))
+    text = _last_user_text(messages)
+    words = set(re.findall(r"\w+", text.casefold()))
     calls = tuple(
         (tool["name"], json.dumps(arguments))
         for tool in tools
         if words & set(tool["name"].casefold().split("_"))
-        and (arguments := arguments_from_text(tool["parameters"], said)) is not None
+        and (arguments := arguments_from_text(tool["parameters"], text)) is not None
     )
     if calls:
         return Reply(calls=calls)
     return Reply(
         "I am the offline LLM: no language model is connected, so I can only call tools and "
-        f"repeat what you said: {said}"
+        f"repeat what you said: {text}"
     )
 
 
 def call_all_tools(messages: Messages, tools: Tools) -> Reply:
-    """Call every tool with arguments of the right types, then answer."""
+    """Call every tool with valid arguments, then answer."""
     if tools and not _tool_outputs(messages):
         calls = ((tool["name"], arguments_from_schema(tool["parameters"])) for tool in tools)
         return Reply(calls=tuple((name, json.dumps(arguments)) for name, arguments in calls))
     return demo(messages, [])
 
 
-def call_tools_wrongly(messages: Messages, tools: Tools) -> Reply:
-    """Call every tool with arguments it does not have, and a tool nobody has, then answer."""
+def call_tools_with_invalid_arguments(messages: Messages, tools: Tools) -> Reply:
+    """Call every tool with invalid arguments, and an unknown tool, then answer."""
     if tools and not _tool_outputs(messages):
         names = [*(tool["name"] for tool in tools), "no_such_tool"]
         return Reply(calls=tuple((name, '{"no_such_argument": null}') for name in names))
@@ -58,33 +58,33 @@ def call_tools_wrongly(messages: Messages, tools: Tools) -> Reply:
 
 
 def call_tools_endlessly(messages: Messages, tools: Tools) -> Reply:
-    """Call every tool again and again, for as long as there are any to call."""
-    asked_by_user = [message for message in messages if message["role"] == "user"]
-    return call_all_tools(asked_by_user, tools)
+    """Call every tool in every round that offers tools."""
+    without_outputs = [message for message in messages if message["role"] == "user"]
+    return call_all_tools(without_outputs, tools)
 
 
-def say_nothing(_messages: Messages, _tools: Tools) -> Reply:
-    """End the turn without text and without a call."""
+def return_nothing(_messages: Messages, _tools: Tools) -> Reply:
+    """Return neither text nor a tool call."""
     return Reply()
 
 
-def break_off(_messages: Messages, _tools: Tools) -> Reply:
-    """Begin to answer, and be cut off."""
+def stop_early(_messages: Messages, _tools: Tools) -> Reply:
+    """Start an answer without finishing it."""
     return Reply("I am the offline LLM, and I was about to", cut=True)
 
 
 REPLIES: dict[str, Callable[[Messages, Tools], Reply]] = {
     "demo": demo,
     "tools": call_all_tools,
-    "wrong-tools": call_tools_wrongly,
+    "wrong-tools": call_tools_with_invalid_arguments,
     "endless-tools": call_tools_endlessly,
-    "empty": say_nothing,
-    "cut": break_off,
+    "empty": return_nothing,
+    "cut": stop_early,
 }
 
 
 def _tool_outputs(messages: Messages) -> list[tuple[str, str]]:
-    """The name and the output of each tool that ran since the user last spoke."""
+    """Return name and output of each tool call since the last user message."""
     names: dict[str, str] = {}
     outputs = []
     for message in messages:
@@ -102,10 +102,10 @@ def _quote(outputs: list[tuple[str, str]]) -> Reply:
     return Reply(f"{quotes} (Quoted by the offline LLM; no language model is connected.)")
 
 
-def _last_words_of_user(messages: Messages) -> str:
-    said = [message["content"] for message in messages if message["role"] == "user"]
-    if not said:
+def _last_user_text(messages: Messages) -> str:
+    contents = [message["content"] for message in messages if message["role"] == "user"]
+    if not contents:
         return "nothing"
-    if isinstance(said[-1], str):
-        return said[-1]
-    return " ".join(part.get("text", f"[{part['type']}]") for part in said[-1])
+    if isinstance(contents[-1], str):
+        return contents[-1]
+    return " ".join(part.get("text", f"[{part['type']}]") for part in contents[-1])

@@ -1,4 +1,4 @@
-"""The chat-completions protocol, spoken in place of a network connection."""
+"""An HTTP transport that answers chat-completions requests without a network."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from .replies import REPLIES, Reply
 
 
 class OfflineTransport(httpx.AsyncBaseTransport):
-    """Answers `POST …/chat/completions`, streamed or in one piece."""
+    """Answers `POST …/chat/completions`, streaming or not."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(await request.aread())
@@ -22,16 +22,17 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         if model == "hang":
             return await _hang(request)
         if model == "fail":
-            return _error(500, "The offline LLM was asked to fail.")
+            return _error(500, "The offline LLM fails on request.")
         if model not in REPLIES:
             known = ", ".join([*REPLIES, "fail", "hang"])
-            return _error(404, f"The offline LLM has no model {model!r}; it has {known}.")
+            return _error(404, f"The offline LLM has no model {model!r}; its models: {known}.")
         reply = REPLIES[model](body["messages"], _offered_tools(body))
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
             return httpx.Response(200, headers=headers, content=_one_by_one(_events(body, reply)))
-        whole = json.dumps(_completion(model, reply)).encode()
-        content = whole[: len(whole) // 2] if reply.cut else whole
+        content = json.dumps(_completion(model, reply)).encode()
+        if reply.cut:
+            content = content[: len(content) // 2]
         return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
 
 
@@ -40,10 +41,10 @@ def _error(status: int, message: str) -> httpx.Response:
 
 
 async def _hang(request: httpx.Request) -> httpx.Response:
-    """Stay silent until the client's own time-out ends the wait, as a socket would."""
+    """Send nothing until the client's timeout, as a socket would."""
     seconds = request.extensions.get("timeout", {}).get("read")
     await asyncio.sleep(3600 if seconds is None else seconds)
-    raise httpx.ReadTimeout("The offline LLM was asked to hang.", request=request)
+    raise httpx.ReadTimeout("The offline LLM hangs on request.", request=request)
 
 
 def _offered_tools(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -90,7 +91,7 @@ async def _one_by_one(events: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
-    """The chunks of a reply as server-sent events: word by word, each call in two pieces."""
+    """Yield the chunks of a reply as server-sent events: a word each, and two per tool call."""
     envelope = _envelope("chat.completion.chunk", body["model"])
     for delta in _deltas(reply):
         yield _event({**envelope, "choices": [{"index": 0, "delta": delta}]})

@@ -1,0 +1,1 @@
+"""What an answer needs, wherever the request comes from."""

@@ -1,0 +1,50 @@
+"""Items and stream events of the Responses API."""
+
+from typing import Any
+from uuid import uuid4
+
+from mlflow.types.responses import (
+    ResponsesAgentStreamEvent,
+    create_function_call_output_item,
+    create_text_delta,
+)
+
+Item = dict[str, Any]
+
+_ITEM_DONE = "response.output_item.done"
+_TEXT_DELTA = "response.output_text.delta"
+
+
+class RequestError(ValueError):
+    """The caller's request is invalid; the server answers 400 with this message."""
+
+
+def unique_id(prefix: str) -> str:
+    """Return a new id such as `msg_6f1c…`; APIs accept at most 64 characters."""
+    return f"{prefix}_{uuid4().hex}"
+
+
+def done_event(item: Item) -> ResponsesAgentStreamEvent:
+    """Return the event that completes an item."""
+    return ResponsesAgentStreamEvent(type=_ITEM_DONE, item=item)
+
+
+def delta_event(text: str, item_id: str) -> ResponsesAgentStreamEvent:
+    """Return the event for a piece of a message's text."""
+    return ResponsesAgentStreamEvent(**create_text_delta(text, item_id))
+
+
+def function_call_output(call_id: str, output: str) -> ResponsesAgentStreamEvent:
+    """Return the event that completes the output of a tool call."""
+    item = create_function_call_output_item(call_id, output)
+    return done_event(item | {"id": unique_id("fco"), "status": "completed"})
+
+
+def done_item(event: ResponsesAgentStreamEvent) -> Item | None:
+    """Return the item that an event completes, if it completes one."""
+    return (event.model_extra or {}).get("item") if event.type == _ITEM_DONE else None
+
+
+def text_delta(event: ResponsesAgentStreamEvent) -> str:
+    """Return the text of a text delta, or an empty string for other events."""
+    return (event.model_extra or {}).get("delta", "") if event.type == _TEXT_DELTA else ""

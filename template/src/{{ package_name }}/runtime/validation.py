@@ -1,0 +1,16 @@
+"""Pydantic's validation errors as text."""
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+
+def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:
+    """Yield the path of each invalid field and what is wrong with it."""
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        yield [str(part) for part in detail["loc"]], detail["msg"]
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """List the invalid fields, such as `max_rounds: Input should be a valid integer`."""
+    return "; ".join(f"{'.'.join(path) or 'value'}: {text}" for path, text in invalid_fields(error))

@@ -1,0 +1,157 @@
+"""The endpoint of the agent: a request becomes a response or a stream of events."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+
+import mlflow
+from mlflow.entities import LiveSpan, SpanType
+from mlflow.genai.agent_server.utils import set_request_headers
+from mlflow.pyfunc import ResponsesAgent
+from mlflow.tracing.constant import SpanAttributeKey
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
+from starlette.concurrency import iterate_in_threadpool
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from ..ops.project import PROJECT_NAME
+from .errors import ApiError, error_of_agent, stopping_error
+from .events import Event, ResponseWriter
+from .requests import parse_request
+from .sampling import TraceSampler
+from .settings import ServerSettings
+from .state import RequestState, state_of
+from .streaming import EventStreamResponse, encode
+
+RETURN_TRACE_HEADER = "x-mlflow-return-trace-id"
+
+AgentEvents = AsyncGenerator[ResponsesAgentStreamEvent, None]
+
+
+@dataclass
+class AgentEndpoint:
+    """An ASGI application that answers a request, whose body is in its state.
+
+    Attributes:
+        agent: The agent that answers.
+        settings: The settings of the server.
+    """
+
+    agent: ResponsesAgent
+    settings: ServerSettings
+    sampler: TraceSampler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sampler = TraceSampler(self.settings.traces_per_second)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = state_of(scope)
+        request, stream = parse_request(state.body)
+        headers = Headers(scope=scope)
+        # Agents read headers, such as a user's token, with MLflow's `get_request_headers`.
+        set_request_headers(dict(headers))
+        return_trace_id = headers.get(RETURN_TRACE_HEADER, "").lower() == "true"
+        with self.sampler.sample():
+            if stream:
+                events = self.stream(request, state, return_trace_id)
+                seconds = self.settings.keep_alive_seconds
+                response: Response = EventStreamResponse(events, seconds)
+            else:
+                response = await self.respond(request, state, return_trace_id)
+            await response(scope, receive, send)
+
+    async def respond(
+        self, request: ResponsesAgentRequest, state: RequestState, return_trace_id: bool
+    ) -> Response:
+        """Return the complete response."""
+        with root_span("predict", request, state) as span:
+            writer = ResponseWriter(PROJECT_NAME, trace_metadata(state, return_trace_id))
+            try:
+                async with aclosing(agent_events(self.agent, request)) as events:
+                    async for event in events:
+                        state.record_first_event()
+                        writer.add(event)
+                body = writer.response("completed")
+                span.set_outputs(body)
+                return JSONResponse(body)
+            except asyncio.CancelledError:
+                if not state.is_stopping:
+                    raise
+                return stopping_error().response()
+            except Exception as error:
+                span.record_exception(error)
+                return error_of_agent(error).response()
+
+    async def stream(
+        self, request: ResponsesAgentRequest, state: RequestState, return_trace_id: bool
+    ) -> AsyncGenerator[str, None]:
+        """Yield the response as server-sent events."""
+        with root_span("predict_stream", request, state) as span:
+            metadata = trace_metadata(state, return_trace_id)
+            writer = ResponseWriter(PROJECT_NAME, metadata)
+            yield encode(writer.start())
+            try:
+                async with aclosing(agent_events(self.agent, request)) as events:
+                    async for event in events:
+                        state.record_first_event()
+                        for written in writer.events_for(event):
+                            yield encode(written)
+                span.set_outputs(writer.response("completed"))
+                yield encode(writer.end())
+            except asyncio.CancelledError:
+                if not state.is_stopping:
+                    raise
+                for written in failure_events(writer, stopping_error()):
+                    yield encode(written)
+            except Exception as error:
+                span.record_exception(error)
+                for written in failure_events(writer, error_of_agent(error)):
+                    yield encode(written)
+        if metadata:
+            yield encode(metadata)
+        yield encode("[DONE]")
+
+
+def agent_events(agent: ResponsesAgent, request: ResponsesAgentRequest) -> AgentEvents:
+    """Stream the agent's events.
+
+    An agent without `predict_stream_async` runs in a thread, so it does not block the event loop.
+    """
+    if answer := getattr(agent, "predict_stream_async", None):
+        return answer(request)
+    return events_in_threads(agent, request)
+
+
+async def events_in_threads(agent: ResponsesAgent, request: ResponsesAgentRequest) -> AgentEvents:
+    """Stream the events of `predict_stream` from threads."""
+    events = agent.predict_stream(request)
+    try:
+        async for event in iterate_in_threadpool(events):
+            yield event
+    finally:
+        await asyncio.shield(asyncio.to_thread(events.close))
+
+
+@contextmanager
+def root_span(
+    name: str, request: ResponsesAgentRequest, state: RequestState
+) -> Generator[LiveSpan]:
+    """Open the root span of the request, and record its trace id for the access log."""
+    attributes = {SpanAttributeKey.MESSAGE_FORMAT: "openai"}
+    with mlflow.start_span(name, span_type=SpanType.AGENT, attributes=attributes) as span:
+        span.set_inputs(request)
+        if span.trace_id.startswith("tr-"):  # otherwise the request is not sampled
+            state.trace_id = span.trace_id
+        yield span
+
+
+def trace_metadata(state: RequestState, return_trace_id: bool) -> dict[str, str]:
+    """Return the trace id, if the client requests it and there is a trace."""
+    return {"trace_id": state.trace_id} if return_trace_id and state.trace_id else {}
+
+
+def failure_events(writer: ResponseWriter, error: ApiError) -> Iterator[Event]:
+    """Yield the events that end a failed stream, with a code of the Responses API."""
+    return writer.fail(error.message, "invalid_prompt" if error.status == 400 else "server_error")

@@ -1,0 +1,157 @@
+"""ASGI middleware around the agent: access log, authentication, limits and disconnects."""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .errors import ApiError
+from .state import state_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class AccessLog:
+    """Logs one line per request to the given paths."""
+
+    app: ASGIApp
+    paths: Collection[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in self.paths:
+            await self.app(scope, receive, send)
+            return
+        status: int | None = None
+
+        async def recording_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        state = state_of(scope)
+        try:
+            await self.app(scope, receive, recording_send)
+        finally:
+            logger.info(
+                "%s %s %s in %.3f s, first event %s, trace %s",
+                scope["method"],
+                scope["path"],
+                status or "disconnected",
+                state.seconds(),
+                "-" if state.first_event is None else f"{state.first_event:.3f} s",
+                state.trace_id or "-",
+            )
+
+
+@dataclass
+class Authentication:
+    """Requires a bearer token, except for the open paths.
+
+    Attributes:
+        app: The application.
+        token: The token; empty to accept all requests.
+        open_paths: Paths that need no token.
+    """
+
+    app: ASGIApp
+    token: str
+    open_paths: Collection[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_allowed(scope):
+            error = ApiError(401, "Send the server's token: `Authorization: Bearer TOKEN`.")
+            await error.response()(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        if not self.token or scope["path"] in self.open_paths:
+            return True
+        authorization = Headers(scope=scope).get("authorization", "")
+        return hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())
+
+
+@dataclass
+class ConcurrencyLimit:
+    """Rejects requests above a number of concurrent ones."""
+
+    app: ASGIApp
+    max_requests: int
+    in_flight: int = field(default=0, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.in_flight >= self.max_requests:
+            message = f"The server is at its limit of {self.max_requests} concurrent requests."
+            raise ApiError(429, f"{message} Try again.", **{"Retry-After": "1"})
+        self.in_flight += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.in_flight -= 1
+
+
+@dataclass
+class RequestBody:
+    """Reads the request body into the state of the request, within limits."""
+
+    app: ASGIApp
+    max_bytes: int
+    timeout_seconds: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                state_of(scope).body = await self._read(receive)
+        except TimeoutError as error:
+            message = f"The request body took longer than {self.timeout_seconds:g} s to arrive."
+            raise ApiError(408, f"{message} Try again.") from error
+        await self.app(scope, receive, send)
+
+    async def _read(self, receive: Receive) -> bytes:
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ApiError(400, "The client disconnected before the end of the request body.")
+            body += message.get("body", b"")
+            if len(body) > self.max_bytes:
+                raise ApiError(413, f"The request body is larger than {self.max_bytes:,} bytes.")
+            more = message.get("more_body", False)
+        return bytes(body)
+
+
+@dataclass
+class CancelOnDisconnect:
+    """Cancels the application when the client disconnects or the server stops.
+
+    The request body must have been received: from then on, the only message is the disconnect.
+    """
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = asyncio.ensure_future(self.app(scope, receive, send))
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
+        try:
+            await asyncio.wait({answer, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                await answer
+        except asyncio.CancelledError:
+            state_of(scope).is_stopping = True
+            raise
+        finally:
+            disconnect.cancel()
+            answer.cancel()
+            await asyncio.gather(answer, disconnect, return_exceptions=True)
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

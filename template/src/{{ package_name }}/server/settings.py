@@ -1,0 +1,46 @@
+"""The settings of the server: limits, token and tracing."""
+
+from pydantic import Field, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ..ops.project import ProjectError
+from ..runtime.validation import invalid_fields
+
+
+class ServerSettings(BaseSettings):
+    """Settings from environment variables: `AGENT_TOKEN` sets `token`, and so on.
+
+    Attributes:
+        token: The bearer token that requests must send; empty to accept requests without one.
+        max_requests: The number of concurrent requests; others get status 429.
+        traces_per_second: The number of requests per second to trace; others are not traced.
+        stop_seconds: How long running requests may continue after SIGTERM.
+        max_body_bytes: The maximum size of a request body; a larger one gets status 413.
+        body_timeout_seconds: How long a request body may take to arrive before status 408.
+        keep_alive_seconds: The interval of comments in a stream without events.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="AGENT_", frozen=True)
+
+    token: str = Field(default="", repr=False)
+    max_requests: PositiveInt = 128
+    traces_per_second: PositiveInt = 5
+    stop_seconds: PositiveInt = 30
+    max_body_bytes: PositiveInt = 10_000_000
+    body_timeout_seconds: float = Field(default=30, gt=0)
+    keep_alive_seconds: float = Field(default=15, gt=0)
+
+
+def load_settings() -> ServerSettings:
+    """Read the settings from the environment.
+
+    Raises:
+        ProjectError: A variable has an invalid value.
+    """
+    try:
+        return ServerSettings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"AGENT_{path[0].upper()} is invalid: {text}" for path, text in invalid_fields(error)
+        )
+        raise ProjectError(f"{problems}.") from error

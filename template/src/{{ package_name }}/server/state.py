@@ -1,0 +1,43 @@
+"""The state of one request, shared by the middleware and the handlers."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Scope
+
+_KEY = "agent_request"
+
+
+@dataclass
+class RequestState:
+    """What the access log and the handlers know about a request.
+
+    Attributes:
+        started_at: When the request arrived, in seconds of the monotonic clock.
+        body: The request body, once it has arrived.
+        first_event: Seconds from the start to the agent's first event.
+        trace_id: The id of the trace; empty if the request is not traced.
+        is_stopping: Whether the server cancelled the request in order to stop.
+    """
+
+    started_at: float = field(default_factory=time.monotonic)
+    body: bytes = b""
+    first_event: float | None = None
+    trace_id: str = ""
+    is_stopping: bool = False
+
+    def seconds(self) -> float:
+        """Return the seconds since the request arrived."""
+        return time.monotonic() - self.started_at
+
+    def record_first_event(self) -> None:
+        """Record when the agent's first event arrived; later calls change nothing."""
+        if self.first_event is None:
+            self.first_event = self.seconds()
+
+
+def state_of(scope: Scope) -> RequestState:
+    """Return the state of a request, created on first use."""
+    states: dict[str, Any] = scope.setdefault("state", {})
+    return states.setdefault(_KEY, RequestState())
