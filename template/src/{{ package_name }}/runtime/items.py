@@ -3,11 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from mlflow.types.responses import (
-    ResponsesAgentStreamEvent,
-    create_function_call_output_item,
-    create_text_delta,
-)
+from mlflow.types.responses import ResponsesAgentStreamEvent, create_function_call_output_item
 
 Item = dict[str, Any]
 
@@ -31,7 +27,7 @@ def done_event(item: Item) -> ResponsesAgentStreamEvent:
 
 def delta_event(text: str, item_id: str) -> ResponsesAgentStreamEvent:
     """Return the event for a piece of a message's text."""
-    return ResponsesAgentStreamEvent(**create_text_delta(text, item_id))
+    return ResponsesAgentStreamEvent(type=_TEXT_DELTA, item_id=item_id, delta=text)
 
 
 def function_call_output(call_id: str, output: str) -> ResponsesAgentStreamEvent:

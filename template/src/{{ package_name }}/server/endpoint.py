@@ -96,22 +96,17 @@ class AgentEndpoint:
                 async with aclosing(agent_events(self.agent, request)) as events:
                     async for event in events:
                         state.record_first_event()
-                        for written in writer.events_for(event):
-                            yield encode(written)
+                        yield encode(*writer.events_for(event))
                 span.set_outputs(writer.response("completed"))
                 yield encode(writer.end())
             except asyncio.CancelledError:
                 if not state.is_stopping:
                     raise
-                for written in failure_events(writer, stopping_error()):
-                    yield encode(written)
+                yield encode(*failure_events(writer, stopping_error()))
             except Exception as error:
                 span.record_exception(error)
-                for written in failure_events(writer, error_of_agent(error)):
-                    yield encode(written)
-        if metadata:
-            yield encode(metadata)
-        yield encode("[DONE]")
+                yield encode(*failure_events(writer, error_of_agent(error)))
+        yield encode(*([metadata] if metadata else []), "[DONE]")
 
 
 def agent_events(agent: ResponsesAgent, request: ResponsesAgentRequest) -> AgentEvents:

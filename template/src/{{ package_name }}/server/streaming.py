@@ -62,15 +62,16 @@ async def keep_alive(send: Send, seconds: float) -> AsyncGenerator[Send]:
         comments.cancel()
 
 
-def encode(event: dict[str, Any] | str) -> str:
-    """Encode an event as a server-sent event.
+def encode(*events: dict[str, Any] | str) -> str:
+    """Encode events as server-sent events.
 
     Raises:
-        ValueError: The event contains a number that JSON does not have.
+        ValueError: An event contains a number that JSON does not have.
     """
-    data = (
-        event
-        if isinstance(event, str)
-        else json.dumps(event, allow_nan=False, separators=(",", ":"))
+    return "".join(
+        f"data: {event if isinstance(event, str) else _json(event)}\n\n" for event in events
     )
-    return f"data: {data}\n\n"
+
+
+def _json(event: dict[str, Any]) -> str:
+    return json.dumps(event, allow_nan=False, separators=(",", ":"))
