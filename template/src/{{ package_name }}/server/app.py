@@ -30,6 +30,7 @@ from .middleware import (
     ConcurrencyLimit,
     RequestBody,
 )
+from .openapi import openapi_schema
 from .page import OPEN_PATHS, page_routes
 from .settings import ServerSettings, load_settings
 
@@ -56,6 +57,7 @@ def create_app(
             *(Route(path, endpoint, methods=["POST"]) for path in API_PATHS),
             Route("/agent/info", agent_info),
             Route("/health", health),
+            Route("/openapi.json", openapi),
             *page_routes(),
         ],
         middleware=[
@@ -88,6 +90,11 @@ async def run_on_shutdown(callback: Callable[[], None], _app: Starlette) -> Asyn
 async def health(_request: Request) -> Response:
     """Respond to load balancers."""
     return JSONResponse({"status": "healthy"})
+
+
+async def openapi(_request: Request) -> Response:
+    """Describe the routes of the agent."""
+    return JSONResponse(openapi_schema(*API_PATHS))
 
 
 async def agent_info(_request: Request) -> Response:
