@@ -1,6 +1,6 @@
-"""Takes the README's pictures of the chat page, from a real server in a fresh agent.
+"""Takes the README's screenshots of the chat page, from a new agent and its server.
 
-An LLM that says what is written here stands in for one with an account.
+A local model server replies with the texts in this file, so no account is needed.
 """
 
 import subprocess
@@ -34,7 +34,7 @@ print(noon.astimezone(ZoneInfo("Europe/Berlin")))
 
 
 def main() -> None:
-    """Make an agent in a temporary folder, serve it, and take both pictures."""
+    """Create an agent in a temporary folder, serve it, and take both screenshots."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "weather-agent"
         copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
@@ -42,21 +42,21 @@ def main() -> None:
         agent = install(folder)
         with chat_server() as llm:
             variables = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{llm.url}/v1"}
-            # The agent's own store, as its owner has it.
+            # The default store of an agent, so that the page shows the short trace command.
             variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
             with serving(agent, Path(temporary), **variables) as served, browser() as running:
-                take("light", 900, running, served, llm)
-                take("dark", 690, running, served, llm)
+                take_screenshot("light", 900, running, served, llm)
+                take_screenshot("dark", 690, running, served, llm)
 
 
-def take(
+def take_screenshot(
     scheme: Literal["light", "dark"],
     height: int,
     running: Browser,
     served: Served,
     llm: ChatServer,
 ) -> None:
-    """Ask the agent and take a picture; in the light one the tool that it called is opened."""
+    """Ask the agent and take a screenshot. The light one shows the tool call expanded."""
     tool = calls(("current_time", {"place": "Tokyo"}))
     llm.say(Turn(tool), Turn([{"content": ANSWER}]))
     page = running.new_page(viewport={"width": 820, "height": height}, color_scheme=scheme)
@@ -65,7 +65,7 @@ def take(
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Retry").wait_for()
     if scheme == "light":
-        page.locator("details.call summary").click()
+        page.locator("details.item summary").click()
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     picture = ROOT / "docs" / f"chat_page_{scheme}.png"
     page.screenshot(path=picture)

@@ -1,14 +1,14 @@
-"""What a reader does in the chat page, and what the page must never do."""
+"""Actions on the chat page, and a record of its errors and requests."""
 
 from collections.abc import Callable
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from tests.helpers.model_server import calls, text
 
 TOOL = calls(("current_time", {"place": "Tokyo"}))
 PLAIN = text("It is late.")
-# All that an LLM writes, as a rule.
+# The kinds of Markdown that LLMs usually write.
 MARKDOWN = """
 # Title
 
@@ -41,41 +41,43 @@ print("<b>")
 Open = Callable[..., Page]
 
 
-class Watch:
-    """What a page must never do: fail, say so in the console, or speak to another server."""
+class Activity:
+    """Records errors, console messages, dialogs and external requests of a page."""
 
-    def __init__(self, page: Page) -> None:
-        self.noticed: list[str] = []
-        self.addresses: list[str] = []
-        page.on("pageerror", lambda error: self.noticed.append(str(error)))
-        page.on("console", lambda message: self.noticed.append(message.text))
-        page.on("dialog", lambda dialog: self.noticed.append(dialog.message))
-        page.on("request", lambda request: self.addresses.append(request.url))
+    def __init__(self, page: Page, url: str) -> None:
+        self.problems: list[str] = []
+        self.external_requests: list[str] = []
+        self._url = f"{url}/"
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", lambda message: self.problems.append(message.text))
+        page.on("dialog", lambda dialog: self.problems.append(dialog.message))
+        page.on("request", self._record_request)
 
-    def strangers(self, url: str) -> list[str]:
-        """The addresses that were asked for elsewhere."""
-        return [address for address in self.addresses if not address.startswith(f"{url}/")]
+    def _record_request(self, request: Request) -> None:
+        if not request.url.startswith(self._url):
+            self.external_requests.append(request.url)
 
 
-def say(page: Page, message: str) -> None:
+def send_message(page: Page, message: str) -> None:
     """Type a message and send it."""
     page.get_by_label("Your message").fill(message)
     page.keyboard.press("Enter")
 
 
-def answered(page: Page, turns: int = 1) -> Locator:
-    """The last turn, once so many are there and it has ended."""
-    expect(page.get_by_role("article")).to_have_count(turns, timeout=20_000)
+def finished_turn(page: Page, count: int = 1) -> Locator:
+    """Wait until the page shows `count` turns and the last one is finished, and return that."""
+    expect(page.get_by_role("article")).to_have_count(count, timeout=20_000)
     last = page.get_by_role("article").last
     expect(last.get_by_role("button", name="Retry")).to_be_visible(timeout=20_000)
     return last
 
 
-def trace_of(turn: Locator) -> str:
-    """The name of a turn's trace, unfolded."""
+def trace_id(turn: Locator) -> str:
+    """Expand the trace section of a turn and return the trace id."""
     turn.get_by_text("Trace", exact=True).click()
     return turn.locator("details.trace pre").first.inner_text()
 
 
-def message_of(turn: Locator) -> Locator:
+def agent_message(turn: Locator) -> Locator:
+    """The agent's message in a turn."""
     return turn.locator(".message")

@@ -1,36 +1,43 @@
-"""The chat page of `serve`, in a real browser, in front of the real server."""
+"""The chat page of `serve`, in a real browser and with the real server."""
 
 import json
 import re
-from pathlib import Path
 
 import httpx
 from playwright.sync_api import expect
 
-from tests.chat_page.pages import PLAIN, TOOL, Open, answered, message_of, say, trace_of
+from tests.chat_page.pages import (
+    PLAIN,
+    TOOL,
+    Open,
+    agent_message,
+    finished_turn,
+    send_message,
+    trace_id,
+)
 from tests.helpers.agents import Agent
 from tests.helpers.model_server import ChatServer, Turn, calls, text
-from tests.server.serving import TOKYO, Serve, Served, stored_traces, wait_until
+from tests.server.serving import TOKYO, Serve, Served, store_in, stored_traces, wait_until
 
 
-def test_an_answer_is_seen_before_it_has_ended(
-    serve: Serve, server: ChatServer, open_page: Open
-) -> None:
-    page = open_page(serve())
-    server.say(Turn(text("one two " + "three " * 60), seconds_between=0.1))
-    say(page, "Count")
-    expect(message_of(page.get_by_role("article"))).to_contain_text("onetwo")
+def test_answers_appear_while_they_stream(app: Served, llm: ChatServer, open_page: Open) -> None:
+    page = open_page(app)
+    llm.say(Turn(text("one two " + "three " * 30), seconds_between=0.1))
+    send_message(page, "Count")
+    expect(agent_message(page.get_by_role("article"))).to_contain_text("onetwo")
     assert page.get_by_role("button", name="Stop").is_visible()
     assert page.get_by_role("article").get_attribute("aria-busy") == "true"
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
-    assert "three" * 60 in message_of(answered(page)).inner_text()
+    assert "three" * 30 in agent_message(finished_turn(page)).inner_text()
 
 
-def test_a_tool_is_folded_and_opened_by_keyboard(served: Served, open_page: Open) -> None:
+def test_tool_calls_are_collapsed_and_expand_with_the_keyboard(
+    served: Served, open_page: Open
+) -> None:
     page = open_page(served)
-    say(page, TOKYO)
-    turn = answered(page)
-    call = turn.locator("details.call")
+    send_message(page, TOKYO)
+    turn = finished_turn(page)
+    call = turn.locator("details.item")
     expect(call.locator("summary")).to_contain_text("current_time")
     expect(call.locator("summary")).to_contain_text("done")
     output = call.get_by_text("(Asia/Tokyo)")
@@ -39,137 +46,152 @@ def test_a_tool_is_folded_and_opened_by_keyboard(served: Served, open_page: Open
     page.keyboard.press("Enter")
     assert output.is_visible()
     assert json.loads(call.locator("pre").first.inner_text()) == {"place": "Tokyo"}
-    assert "Asia/Tokyo" in message_of(turn).inner_text()
+    assert "Asia/Tokyo" in agent_message(turn).inner_text()
 
 
-def test_a_tool_that_failed_is_marked(serve: Serve, server: ChatServer, open_page: Open) -> None:
-    page = open_page(serve())
-    server.say(Turn(calls(("current_time", {"place": "Nowhere"}))), Turn(PLAIN))
-    say(page, "What time is it in Nowhere?")
-    expect(answered(page).locator("details.call .state")).to_have_text("failed")
+def test_failed_tool_calls_are_marked(app: Served, llm: ChatServer, open_page: Open) -> None:
+    page = open_page(app)
+    llm.say(Turn(calls(("current_time", {"place": "Nowhere"}))), Turn(PLAIN))
+    send_message(page, "What time is it in Nowhere?")
+    expect(finished_turn(page).locator("details.item .status")).to_have_text("failed")
 
 
-def test_a_tool_without_output_says_so_and_is_not_sent_back(
-    serve: Serve, server: ChatServer, open_page: Open
+def test_the_next_request_omits_the_unfinished_message_of_a_stopped_answer(
+    app: Served, llm: ChatServer, open_page: Open
 ) -> None:
-    page = open_page(serve())
-    server.say(Turn(TOOL, silent_for=0), Turn(text("slow " * 200), seconds_between=0.1))
-    say(page, TOKYO)
+    page = open_page(app)
+    llm.say(Turn(TOOL, silent_for=0), Turn(text("slow " * 200), seconds_between=0.1))
+    send_message(page, TOKYO)
     expect(page.locator(".message")).to_contain_text("slow")
     page.get_by_role("button", name="Stop").click()
-    expect(answered(page)).to_contain_text("You stopped this answer.")
-    assert server.gone.wait(timeout=20), "The model goes on, though nobody listens."
-    server.say(PLAIN)
-    say(page, "And now?")
-    answered(page, turns=2)
-    roles = [message["role"] for message in server.bodies[-1]["messages"]]
+    expect(finished_turn(page)).to_contain_text("You stopped this answer.")
+    assert llm.gone.wait(timeout=20), "The server did not cancel the request to the LLM."
+    llm.say(PLAIN)
+    send_message(page, "And now?")
+    finished_turn(page, count=2)
+    roles = [message["role"] for message in llm.bodies[-1]["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "user"]
-    assert "slow" not in json.dumps(server.bodies[-1]["messages"])
+    assert "slow" not in json.dumps(llm.bodies[-1]["messages"])
 
 
-def test_a_stopped_answer_is_marked_and_the_next_one_comes(
-    serve: Serve, server: ChatServer, open_page: Open, tmp_path: Path
+def test_a_stopped_answer_is_marked_and_traced(
+    app: Served, llm: ChatServer, open_page: Open
 ) -> None:
-    page = open_page(serve())
-    server.say(Turn(text("word " * 500), seconds_between=0.05))
-    say(page, "Talk")
+    page = open_page(app)
+    llm.say(Turn(text("word " * 500), seconds_between=0.05))
+    send_message(page, "Talk")
     expect(page.locator(".message")).to_contain_text("word")
     page.keyboard.press("Escape")
-    expect(answered(page)).to_contain_text("You stopped this answer.")
+    expect(finished_turn(page)).to_contain_text("You stopped this answer.")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
-    assert server.gone.wait(timeout=20)
-    named = trace_of(answered(page))
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    wait_until(lambda: [trace.info.trace_id for trace in stored_traces(store)] == [named])
-    server.say(PLAIN)
-    say(page, "Enough")
-    assert "late" in message_of(answered(page, turns=2)).inner_text()
-    sent = [message["content"] for message in server.bodies[-1]["messages"][1:]]
+    assert llm.gone.wait(timeout=20)
+    stopped, store = trace_id(finished_turn(page)), store_in(app.log.parent)
+    wait_until(lambda: stopped in {trace.info.trace_id for trace in stored_traces(store)})
+    llm.say(PLAIN)
+    send_message(page, "Enough")
+    assert "late" in agent_message(finished_turn(page, count=2)).inner_text()
+    sent = [message["content"] for message in llm.bodies[-1]["messages"][1:]]
     assert sent == ["Talk", "Enough"]
     expect(page.get_by_role("button", name="Retry")).to_have_count(1)
 
 
-def test_a_failure_is_said_in_words_and_can_be_tried_again(
-    serve: Serve, server: ChatServer, open_page: Open
+def test_a_failed_answer_shows_the_error_and_can_be_retried(
+    app: Served, llm: ChatServer, open_page: Open
 ) -> None:
-    page = open_page(serve())
-    server.say(Turn(status=400, error="secret-7"))
-    say(page, "Hello")
-    failed = answered(page)
+    page = open_page(app)
+    llm.say(Turn(status=400, error="secret-7"))
+    send_message(page, "Hello")
+    failed = finished_turn(page)
     expect(failed.locator(".error")).to_contain_text("The agent could not answer.")
-    assert trace_of(failed)
+    assert trace_id(failed)
     assert "secret-7" not in page.content()
-    server.say(PLAIN)
+    llm.say(PLAIN)
     failed.get_by_role("button", name="Retry").click()
     expect(page.locator(".message")).to_contain_text("late")
-    answered(page)
+    finished_turn(page)
     expect(page.locator(".error:visible")).to_have_count(0)
-    assert [message["role"] for message in server.bodies[-1]["messages"]] == ["system", "user"]
+    assert [message["role"] for message in llm.bodies[-1]["messages"]] == ["system", "user"]
 
 
-def test_a_server_that_is_gone_or_busy_is_said_in_words(
+def test_errors_name_the_concurrency_limit_and_lost_connections(
     serve: Serve, server: ChatServer, open_page: Open
 ) -> None:
-    served = serve(AGENT_MAX_REQUESTS="1")
-    page, other = open_page(served), open_page(served)
+    limited = serve(AGENT_MAX_REQUESTS="1")
+    page, other = open_page(limited), open_page(limited)
     server.say(Turn(text("word " * 500), seconds_between=0.1))
-    say(page, "Talk")
+    send_message(page, "Talk")
     expect(page.locator(".message")).to_contain_text("word")
-    say(other, "Hello")
-    expect(answered(other).locator(".error")).to_contain_text("1 requests are under way")
-    served.process.kill()
-    expect(answered(page).locator(".error")).to_contain_text("connection was lost")
+    send_message(other, "Hello")
+    error = finished_turn(other).locator(".error")
+    expect(error).to_have_text("The server is at its limit of 1 concurrent requests. Try again.")
+    limited.process.kill()
+    error = finished_turn(page).locator(".error")
+    expect(error).to_have_text("The connection was lost before the answer was complete.")
     other.get_by_role("button", name="Retry").click()
-    expect(other.locator(".error:visible")).to_contain_text("cannot be reached")
+    expect(other.locator(".error:visible")).to_contain_text("Could not reach the server.")
 
 
-def test_a_message_that_is_too_long_is_refused_in_words(served: Served, open_page: Open) -> None:
+def test_a_message_above_the_size_limit_shows_an_error(served: Served, open_page: Open) -> None:
     page = open_page(served)
     page.get_by_label("Your message").evaluate("node => node.value = 'x'.repeat(11_000_000)")
     page.get_by_role("button", name="Send").click()
-    error = answered(page).locator(".error")
-    expect(error).to_contain_text(re.compile("longer than 10,000,000 bytes|cannot be reached"))
+    error = finished_turn(page).locator(".error")
+    expect(error).to_contain_text(re.compile("larger than 10,000,000 bytes|Could not reach"))
 
 
-def test_custom_inputs_are_checked_and_sent(
-    serve: Serve, server: ChatServer, open_page: Open
+def test_errors_of_a_proxy_show_the_status(served: Served, open_page: Open) -> None:
+    page = open_page(served)
+    page.route("**/responses", lambda route: route.fulfill(status=502, body="<html></html>"))
+    send_message(page, "Hello")
+    error = finished_turn(page).locator(".error")
+    expect(error).to_have_text("The server responded with 502 Bad Gateway.")
+    page.route("**/responses", lambda route: route.fulfill(status=200, body="<html></html>"))
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".error:visible")).to_contain_text("The response is not an event stream.")
+
+
+def test_custom_inputs_are_validated_and_sent(
+    app: Served, llm: ChatServer, open_page: Open
 ) -> None:
-    page = open_page(serve())
-    server.say(PLAIN)
+    page = open_page(app)
+    llm.say(PLAIN)
     page.get_by_text("Custom inputs").click()
     field = page.get_by_label("A JSON object")
-    for wrong in ('{"user": ', "[1]", "null", '"text"'):
-        field.fill(wrong)
+    for invalid in ('{"user": ', "[1]", "null", '"text"'):
+        field.fill(invalid)
         page.get_by_label("Your message").fill("Hello")
         page.get_by_role("button", name="Send").click()
-        expect(page.get_by_role("alert")).to_contain_text("cannot be sent")
+        expect(page.get_by_role("alert")).to_contain_text("Invalid custom inputs")
         assert page.get_by_role("article").count() == 0
-    assert server.bodies == []
+    assert llm.bodies == []
     field.fill('{"user": "Ada"}')
     page.get_by_role("button", name="Send").click()
-    turn = answered(page)
-    assert '{"user": "Ada"}' in server.bodies[-1]["messages"][0]["content"]
+    turn = finished_turn(page)
+    assert '{"user": "Ada"}' in llm.bodies[-1]["messages"][0]["content"]
     turn.get_by_text("Request and events").click()
     request = turn.locator(".raw pre").first
     expect(request).not_to_be_empty()
     assert json.loads(request.inner_text())["custom_inputs"] == {"user": "Ada"}
 
 
-def test_custom_inputs_of_the_example_stand_there(
-    agent: Agent, serve: Serve, open_page: Open
+def test_the_field_contains_the_custom_inputs_of_the_example(
+    served: Served, open_page: Open
 ) -> None:
-    example = (agent.package / "input_example.json").read_text(encoding="utf-8")
-    richer = json.dumps(json.loads(example) | {"custom_inputs": {"tenant": "north"}})
-    with agent.patched("input_example.json", example, richer):
-        page = open_page(serve(AGENT_LLM="offline:/demo"))
-        expect(page.get_by_role("button", name=TOKYO)).to_be_visible()
-        assert json.loads(page.locator("#custom-inputs").input_value()) == {"tenant": "north"}
-
-
-def test_the_request_and_its_events_are_there_on_demand(served: Served, open_page: Open) -> None:
+    settings = httpx.get(f"{served.url}/chat/settings").json()
+    example = settings["example"] | {"custom_inputs": {"tenant": "north"}}
     page = open_page(served)
-    say(page, TOKYO)
-    turn = answered(page)
+    expect(page.get_by_role("button", name=TOKYO)).to_be_visible()
+    assert page.locator("#custom-inputs").input_value() == ""
+    page.route("**/chat/settings", lambda route: route.fulfill(json={"example": example}))
+    page.reload()
+    expect(page.get_by_role("button", name=TOKYO)).to_be_visible()
+    assert json.loads(page.locator("#custom-inputs").input_value()) == {"tenant": "north"}
+
+
+def test_the_request_and_the_events_can_be_expanded(served: Served, open_page: Open) -> None:
+    page = open_page(served)
+    send_message(page, TOKYO)
+    turn = finished_turn(page)
     request, events = turn.locator(".raw pre").all()
     assert not request.is_visible()
     turn.get_by_text("Request and events").click()
@@ -180,71 +202,78 @@ def test_the_request_and_its_events_are_there_on_demand(served: Served, open_pag
     }
     types = [json.loads(line).get("type") for line in events.inner_text().splitlines()]
     assert types[0] == "response.created"
-    assert types[-2:] == ["response.completed", None]  # the last one brings the trace's id
+    assert types[-2:] == ["response.completed", None]  # the last event contains the trace id
 
 
-def test_the_conversation_is_sent_back_with_its_tools(
-    serve: Serve, server: ChatServer, open_page: Open
+def test_requests_contain_the_conversation_with_its_tool_calls(
+    app: Served, llm: ChatServer, open_page: Open
 ) -> None:
-    page = open_page(serve())
-    server.say(Turn(TOOL), Turn(PLAIN))
-    say(page, TOKYO)
-    answered(page)
-    say(page, "And in Paris?")
-    answered(page, turns=2)
-    messages = server.bodies[-1]["messages"]
+    page = open_page(app)
+    llm.say(Turn(TOOL), Turn(PLAIN))
+    send_message(page, TOKYO)
+    finished_turn(page)
+    send_message(page, "And in Paris?")
+    finished_turn(page, count=2)
+    messages = llm.bodies[-1]["messages"]
     roles = [message["role"] for message in messages]
     assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
     assert messages[2]["tool_calls"][0]["function"]["name"] == "current_time"
     assert "Asia/Tokyo" in messages[3]["content"]
     page.get_by_role("button", name="New chat").click()
     expect(page.get_by_role("article")).to_have_count(0)
-    say(page, "Hello")
-    answered(page)
-    assert [message["role"] for message in server.bodies[-1]["messages"]] == ["system", "user"]
+    send_message(page, "Hello")
+    finished_turn(page)
+    assert [message["role"] for message in llm.bodies[-1]["messages"]] == ["system", "user"]
 
 
-def test_the_token_is_asked_for_and_kept_in_the_tab(serve: Serve, open_page: Open) -> None:
+def test_the_page_asks_for_the_token_and_stores_it_in_the_tab(
+    serve: Serve, open_page: Open
+) -> None:
     served = serve(AGENT_TOKEN="sesame", AGENT_LLM="offline:/demo")
-    settings = f"{served.url}/chat_page/settings.json"
-    assert httpx.get(settings).status_code == httpx.codes.UNAUTHORIZED
-    assert "sesame" not in httpx.get(served.url).text
     page = open_page(served)
-    dialog = page.get_by_role("dialog", name="This server asks for its token")
+    dialog = page.get_by_role("dialog", name="This server requires a token")
     dialog.get_by_label("Token").fill("wrong")
     page.keyboard.press("Enter")
-    expect(dialog).to_contain_text("did not take that token")
+    expect(dialog).to_contain_text("The server rejected the token.")
     dialog.get_by_label("Token").fill("sesame")
-    dialog.get_by_role("button", name="Use it").click()
+    dialog.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("button", name=TOKYO)).to_be_visible()
     page.reload()
     page.get_by_role("button", name=TOKYO).click()
-    assert "Asia/Tokyo" in message_of(answered(page)).inner_text()
+    assert "Asia/Tokyo" in agent_message(finished_turn(page)).inner_text()
     page.evaluate("sessionStorage.clear()")
     page.reload()
-    dialog.get_by_role("button", name="Not now").click()
-    say(page, TOKYO)
+    dialog.get_by_role("button", name="Cancel").click()
+    send_message(page, TOKYO)
+    expect(page.locator(".error:visible")).to_have_text("The server requires a valid token.")
     dialog.get_by_label("Token").fill("sesame")
     page.keyboard.press("Enter")
-    expect(message_of(page.get_by_role("article"))).to_contain_text("Asia/Tokyo")
+    expect(agent_message(page.get_by_role("article"))).to_contain_text("Asia/Tokyo")
+    assert_only_the_page_is_public(served)
 
 
-def test_the_page_and_nothing_else_is_given_to_everybody(serve: Serve) -> None:
-    served = serve(AGENT_TOKEN="sesame", AGENT_LLM="offline:/demo")
+def assert_only_the_page_is_public(served: Served) -> None:
+    """Without the token, the server responds with the page and its files only."""
     page = httpx.get(served.url)
     assert page.status_code == httpx.codes.OK
-    policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert page.headers["x-content-type-options"] == "nosniff"
-    assert page.headers["referrer-policy"] == "no-referrer"
-    others = ["/chat_page/", "/chat_page/index.html", "/chat_page/../page.py", "/agent/info"]
-    for path in [*others, "/chat_page/%2e%2e/page.py", "/chat_page/settings.json"]:
+    assert "sesame" not in page.text
+    assert httpx.head(f"{served.url}/static/chat.js").status_code == httpx.codes.OK
+    private = ["/static/", "/static/index.html", "/static/../page.py", "/static/%2e%2e/page.py"]
+    for path in [*private, "/chat/settings", "/agent/info"]:
         assert httpx.get(served.url + path).status_code == httpx.codes.UNAUTHORIZED, path
-    assert httpx.post(served.url).status_code == httpx.codes.UNAUTHORIZED
-    assert httpx.head(f"{served.url}/chat_page/chat.js").status_code == httpx.codes.OK
+    assert httpx.post(served.url).status_code == httpx.codes.METHOD_NOT_ALLOWED
+
+
+def test_the_page_has_a_strict_content_security_policy(served: Served) -> None:
+    for path in ("/", "/static/chat.js", "/static/chat.css", "/static/icon.svg"):
+        headers = httpx.get(served.url + path).headers
+        assert "default-src 'none'" in headers["content-security-policy"], path
+        assert "unsafe" not in headers["content-security-policy"], path
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "no-referrer", path
 
 
 def test_the_page_is_small(agent: Agent) -> None:
-    sizes = {file.name: file.stat().st_size for file in (agent.package / "chat_page").iterdir()}
+    files = (agent.package / "server" / "static").iterdir()
+    sizes = {file.name: file.stat().st_size for file in files}
     assert sum(sizes.values()) < 60_000, sizes

@@ -1,15 +1,12 @@
-"""What an LLM writes, as the chat page shows it: Markdown, and nothing that runs."""
+"""Markdown on the chat page: it is rendered, and runs and loads nothing."""
 
 import re
 
-from tests.chat_page.pages import MARKDOWN, Open, answered, message_of, say
+from tests.chat_page.pages import MARKDOWN, Open, agent_message, finished_turn, send_message
 from tests.helpers.model_server import ChatServer
-from tests.server.serving import (
-    Serve,
-    Served,
-)
+from tests.server.serving import Served
 
-# What an LLM might be made to write, to run code in the reader's page or to learn of the reader.
+# Attempts to run code in the page or to reveal the user to another server.
 HOSTILE = """
 <script>document.title = "taken"</script>
 <img src=x onerror="document.title='taken'"> and <svg onload="document.title='taken'">
@@ -22,12 +19,12 @@ HOSTILE = """
 """.strip()
 
 
-def test_markdown_becomes_what_it_says(serve: Serve, server: ChatServer, open_page: Open) -> None:
-    page = open_page(serve())
+def test_markdown_is_rendered(app: Served, llm: ChatServer, open_page: Open) -> None:
+    page = open_page(app)
     pieces = [MARKDOWN[at : at + 3] for at in range(0, len(MARKDOWN), 3)]
-    server.say([{"content": piece} for piece in pieces])
-    say(page, "Show me")
-    said = message_of(answered(page))
+    llm.say([{"content": piece} for piece in pieces])
+    send_message(page, "Show me")
+    message = agent_message(finished_turn(page))
     texts = {
         "h3": "Title",
         "em": "emphasis",
@@ -38,24 +35,24 @@ def test_markdown_becomes_what_it_says(serve: Serve, server: ChatServer, open_pa
         "blockquote blockquote": "twice",
         "td.end": "1 | 2",
     }
-    assert {place: said.locator(place).inner_text() for place in texts} == texts
-    codes = said.locator("pre > code").all_inner_texts()
+    assert {place: message.locator(place).inner_text() for place in texts} == texts
+    codes = message.locator("pre > code").all_inner_texts()
     assert codes == ["indented <i>\n\n  more", 'print("<b>")']
-    links = said.locator("a").evaluate_all("all => all.map(a => [a.href, a.target, a.rel])")
+    links = message.locator("a").evaluate_all("all => all.map(a => [a.href, a.target, a.rel])")
     assert links == [
         ["https://example.com/a_b_c", "_blank", "noopener noreferrer"],
         ["https://example.com/x_y_z", "_blank", "noopener noreferrer"],
     ]
-    assert said.locator("br").count() == said.locator("hr").count() == 1
-    assert said.locator("ol > li").count() == 2
-    # However it comes in, it is the same in the end.
-    server.say([{"content": MARKDOWN}])
-    say(page, "Again")
-    assert message_of(answered(page, turns=2)).inner_text() == said.inner_text()
+    assert message.locator("br").count() == message.locator("hr").count() == 1
+    assert message.locator("ol > li").count() == 2
+    # The result does not depend on the deltas.
+    llm.say([{"content": MARKDOWN}])
+    send_message(page, "Again")
+    assert agent_message(finished_turn(page, count=2)).inner_text() == message.inner_text()
 
 
-# What Markdown becomes, without the attributes that all links have.
-BECOMES = {
+# The HTML of Markdown, without the attributes that all links have.
+RENDERED = {
     "a &lt;i&gt; &amp; &copy;&#39;&#x41;": "<p>a &lt;i&gt; &amp; ©'A</p>",
     "&#0; &#xd800; &none; &; `&lt;`": "<p>� � &amp;none; &amp;; <code>&amp;lt;</code></p>",
     "[a](https://b.c/?d=1&amp;e=2)": '<p><a href="https://b.c/?d=1&amp;e=2">a</a></p>',
@@ -76,47 +73,53 @@ BECOMES = {
 }
 
 
-def test_markdown_is_read_as_it_is_meant(served: Served, open_page: Open) -> None:
+def test_markdown_follows_commonmark(served: Served, open_page: Open) -> None:
     page = open_page(served)
     program = """async (source) => {
-        const { MarkdownStream } = await import("./chat_page/markdown.js");
+        const { MarkdownStream } = await import("./static/markdown.js");
         return [source.length, 1].map((step) => {
             const parent = document.createElement("div");
             const stream = new MarkdownStream(parent);
             for (let at = 0; at < source.length; at += step) {
                 stream.write(source.slice(at, at + step));
-                stream.draw();
+                stream.render();
             }
-            stream.end();
+            stream.finish();
             for (const node of parent.querySelectorAll("[hidden]")) node.remove();
             return parent.innerHTML;
         });
     }"""
-    given = re.compile(r' (target|rel|data-defines)="[^"]*"|</?span[^>]*>')
-    for source, becomes in BECOMES.items():
-        whole, in_pieces = (given.sub("", html) for html in page.evaluate(program, source))
-        assert whole == becomes
-        assert in_pieces == whole
+    attributes = re.compile(r' (target|rel|data-definition)="[^"]*"|</?span[^>]*>')
+    for source, expected in RENDERED.items():
+        at_once, streamed = (attributes.sub("", html) for html in page.evaluate(program, source))
+        assert at_once == expected
+        assert streamed == expected
 
 
-def test_nothing_that_the_llm_writes_runs(
-    serve: Serve, server: ChatServer, open_page: Open
-) -> None:
-    page = open_page(serve())
-    server.say([{"content": HOSTILE[at : at + 7]} for at in range(0, len(HOSTILE), 7)])
-    say(page, "Attack")
-    said = message_of(answered(page))
+def test_markdown_runs_and_loads_nothing(app: Served, llm: ChatServer, open_page: Open) -> None:
+    page = open_page(app)
+    llm.say([{"content": HOSTILE[at : at + 7]} for at in range(0, len(HOSTILE), 7)])
+    send_message(page, "Attack")
+    message = agent_message(finished_turn(page))
     assert page.title() == "weather-agent"
-    made = said.locator("*").evaluate_all("all => all.map(node => node.localName)")
-    assert set(made) <= {"p", "a", "code", "span"}
-    links = said.locator("a").evaluate_all("all => all.map(a => new URL(a.href).protocol)")
+    elements = message.locator("*").evaluate_all("all => all.map(node => node.localName)")
+    assert set(elements) <= {"p", "a", "code", "span"}
+    links = message.locator("a").evaluate_all("all => all.map(a => new URL(a.href).protocol)")
     assert set(links) <= {"http:", "https:"}
-    assert "<script>" in said.inner_text()
-    attributes = said.locator("*").evaluate_all("all => all.flatMap(n => n.getAttributeNames())")
-    assert set(attributes) <= {"href", "target", "rel", "class", "tabindex", "type", "data-name"}
+    assert "<script>" in message.inner_text()
+    attributes = message.locator("*").evaluate_all("all => all.flatMap(n => n.getAttributeNames())")
+    assert set(attributes) <= {
+        "href",
+        "target",
+        "rel",
+        "class",
+        "tabindex",
+        "type",
+        "data-reference",
+    }
 
 
-EXTREMES = {
+HUGE_TEXTS = {
     "stars": "*" * 1_000_000,
     "openers": "*a **b _c " * 100_000,
     "closers": "*a " * 100_000 + "b_ " * 100_000,
@@ -139,15 +142,15 @@ EXTREMES = {
 }
 
 
-def test_no_text_makes_the_page_hang(served: Served, open_page: Open) -> None:
+def test_huge_texts_render_within_seconds(served: Served, open_page: Open) -> None:
     page = open_page(served)
     program = """async (source) => {
-        const { MarkdownStream } = await import("./chat_page/markdown.js");
-        const begun = performance.now();
+        const { MarkdownStream } = await import("./static/markdown.js");
+        const start = performance.now();
         const parent = document.createElement("div");
         const stream = new MarkdownStream(parent);
         stream.write(source);
-        stream.end();
+        stream.finish();
         let deepest = 0;
         for (const node of parent.querySelectorAll("*")) {
             if (node.firstElementChild) continue;
@@ -155,27 +158,29 @@ def test_no_text_makes_the_page_hang(served: Served, open_page: Open) -> None:
             for (let up = node; up !== parent; up = up.parentNode) depth += 1;
             deepest = Math.max(deepest, depth);
         }
-        return [performance.now() - begun, deepest];
+        return [performance.now() - start, deepest];
     }"""
-    for name, source in EXTREMES.items():
+    for name, source in HUGE_TEXTS.items():
         milliseconds, depth = page.evaluate(program, source)
         assert milliseconds < 5_000, name
         assert depth < 80, name
 
 
-def test_a_long_answer_costs_no_more_for_each_word(served: Served, open_page: Open) -> None:
+def test_rendering_time_is_linear_in_the_length_of_the_answer(
+    served: Served, open_page: Open
+) -> None:
     page = open_page(served)
     program = """async (paragraphs) => {
-        const { MarkdownStream } = await import("./chat_page/markdown.js");
+        const { MarkdownStream } = await import("./static/markdown.js");
         const stream = new MarkdownStream(document.createElement("div"));
-        const begun = performance.now();
+        const start = performance.now();
         for (let at = 0; at < paragraphs; at += 1) {
             stream.write(`Some *words* of **one** paragraph.\\n\\n`);
-            stream.draw();
-            if (performance.now() - begun > 10_000) return Infinity;
+            stream.render();
+            if (performance.now() - start > 10_000) return Infinity;
         }
-        return performance.now() - begun;
+        return performance.now() - start;
     }"""
     page.evaluate(program, 500)
     few, many = (min(page.evaluate(program, count) for _ in range(3)) for count in (500, 4_000))
-    assert many < 8 * few * 4, "Eight times as much should take eight times as long, not 64 times."
+    assert many < 8 * few * 4, "8 times the text should take 8 times as long, not 64 times."

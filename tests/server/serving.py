@@ -102,8 +102,8 @@ def store_in(folder: Path) -> str:
 def empty_store(agent: Agent) -> Path:
     """A store without traces, to be copied: making one takes longer than starting `serve`."""
     store = agent.folder.parent / f"empty-{os.getpid()}.db"
-    use_store = f"from {agent.package.name}.tracking import use_store; use_store()"
-    agent.check("python", "-c", use_store, MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+    connect = f"from {agent.package.name}.ops.store import connect_store; connect_store()"
+    agent.check("python", "-c", connect, MLFLOW_TRACKING_URI=f"sqlite:///{store}")
     return store
 
 

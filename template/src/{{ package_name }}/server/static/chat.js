@@ -1,101 +1,104 @@
-// The chat page: what the reader does, and what becomes of it.
+// The chat page: connects the user's actions with the server, the conversation and its view.
 
-import { ask, fetchWith } from "./client.js";
-import { Turn, history } from "./history.js";
-import { element, folded, labelled } from "./dom.js";
-import { askForToken, token } from "./token.js";
+import { fetchFromServer, streamResponse } from "./client.js";
+import { collapsible, element, labeledText } from "./dom.js";
+import { Turn, conversationItems } from "./history.js";
+import { requestToken } from "./token.js";
 import { TurnView } from "./turn_view.js";
 
-const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) => [node.id, node]));
-const agent = page.agent.textContent;
+const nodes = [...document.querySelectorAll("[id]")].map((node) => [node.id, node]);
+const page = Object.fromEntries(nodes); // elements by id
+const agentName = page["agent-name"].textContent;
+const customInputs = page["custom-inputs"];
 
 let settings = {};
-let turns = []; // each with its view
-let running = null; // aborts the answer that is coming in
-let atEnd = true; // whether the reader follows the answer
+let turns = []; // {turn, view}, in order
+let running = null; // the AbortController of the running request
+let isFollowing = true; // whether the page scrolls with the answer
 
 // --- Settings and custom inputs ---
 
-/** Learn what to begin with, and where traces are; the page works without it. */
-async function loadSettings(why = "It is kept in this tab until you close it.") {
+/** Load the example request and the location of traces. The page also works without them. */
+async function loadSettings() {
   try {
-    settings = await (await fetchWith(token(), "chat/settings")).json();
+    settings = await (await fetchFromServer("chat/settings")).json();
   } catch (error) {
-    if (error.status === 401 && (await askForToken(why))) await loadSettings("The server did not take that token.");
+    if (error.status === 401 && (await requestToken())) await loadSettings();
     return;
   }
   const { input, custom_inputs: inputs } = settings.example;
-  if (inputs && !page["custom-inputs"].value) page["custom-inputs"].value = JSON.stringify(inputs, null, 2);
+  if (inputs && !customInputs.value) customInputs.value = JSON.stringify(inputs, null, 2);
   const question = typeof input?.[0]?.content === "string" ? input[0].content : "";
   page.example.textContent = question;
   page.example.hidden = !question;
 }
 
-/** What is to be sent as custom_inputs, or null; throws when it is no JSON object. */
-function customInputs() {
-  const text = page["custom-inputs"].value.trim();
+/** Return the custom inputs, or null if there are none. Throws if they are not a JSON object. */
+function parseCustomInputs() {
+  const text = customInputs.value.trim();
   if (!text) return null;
   const value = JSON.parse(text);
-  if (Object.prototype.toString.call(value) === "[object Object]") return value;
-  throw new Error('write an object, such as {"name": "value"}');
+  if (value && typeof value === "object" && !Array.isArray(value)) return value;
+  throw new Error('expected a JSON object, such as {"name": "value"}');
 }
 
-/** Whether the custom inputs can be sent; says what is wrong with them if not. */
-function checkCustomInputs() {
+/** Show what is wrong with the custom inputs. Returns whether they are valid. */
+function validateCustomInputs() {
   try {
-    customInputs();
+    parseCustomInputs();
     return true;
   } catch (error) {
-    page.custom.open = true;
-    page["custom-inputs"].focus();
-    sayOfCustomInputs(`This cannot be sent: ${error.message}.`);
+    page["custom-section"].open = true;
+    customInputs.focus();
+    showCustomInputsError(`Invalid custom inputs: ${error.message}.`);
     return false;
   }
 }
 
-function sayOfCustomInputs(wrong) {
-  page["custom-error"].textContent = wrong;
-  page["custom-inputs"].setAttribute("aria-invalid", String(wrong !== ""));
+function showCustomInputsError(message) {
+  page["custom-error"].textContent = message;
+  customInputs.setAttribute("aria-invalid", String(message !== ""));
 }
 
 // --- Turns ---
 
-/** Send a message with all that was said before; returns whether it was sent. */
-function send(message) {
-  if (running || !message.trim() || !checkCustomInputs()) return false;
-  turns.at(-1)?.view.forgetRetry();
-  const turn = new Turn(message, history(turns.map((earlier) => earlier.turn)), customInputs());
-  const view = new TurnView(turn, agent);
+/** Send a message with the conversation so far. Returns whether it was sent. */
+function send(text) {
+  if (running || !text.trim() || !validateCustomInputs()) return false;
+  const previousItems = conversationItems(turns.map(({ turn }) => turn));
+  const turn = new Turn(text, previousItems, parseCustomInputs());
+  const view = new TurnView(turn, agentName);
   turns.push({ turn, view });
   page.welcome.hidden = true;
   page.turns.append(view.node);
-  atEnd = true;
-  answer(turn, view);
+  isFollowing = true;
+  run(turn, view);
   return true;
 }
 
-async function answer(turn, view) {
-  const asking = new AbortController();
-  setRunning(asking);
-  announce(`${agent} is answering.`);
-  const error = await follow(turn, view, asking.signal);
-  turn.end(asking.signal.aborted, error);
-  if (running !== asking) return; // a new chat has begun
-  view.end(traceNote(turn.traceId), retry);
+async function run(turn, view) {
+  const controller = new AbortController();
+  setRunning(controller);
+  announce(`${agentName} is answering.`);
+  const error = await showEvents(turn, view, controller.signal);
+  turn.finish(controller.signal.aborted, error);
+  if (running !== controller) return; // the user has started a new chat
+  view.finish(traceNode(turn.traceId), retry);
   setRunning(null);
-  announce({ done: `${agent}: ${view.text}`, stopped: "Stopped.", failed: turn.failure }[turn.state]);
-  if (error?.status === 401 && (await askForToken(error.message))) {
+  const results = { done: `${agentName}: ${view.text}`, stopped: "Stopped.", failed: turn.failure };
+  announce(results[turn.state]);
+  if (error?.status === 401 && (await requestToken())) {
     retry();
     if (!settings.example) loadSettings();
   }
 }
 
-/** Show the events of an answer; returns the error that ended it, if one did. */
-async function follow(turn, view, signal) {
+/** Show the events of the response. Returns the error that ended it, or null. */
+async function showEvents(turn, view, signal) {
   try {
-    for await (const event of ask(turn.request, token(), signal)) {
-      turn.note(event);
-      view.show(event);
+    for await (const event of streamResponse(turn.request, signal)) {
+      turn.addEvent(event);
+      view.addEvent(event);
     }
     return null;
   } catch (error) {
@@ -103,50 +106,51 @@ async function follow(turn, view, signal) {
   }
 }
 
-/** Ask the last message again, without its answer. */
+/** Replace the last turn with a new attempt. */
 function retry() {
-  if (running || !checkCustomInputs()) return;
+  if (running || !validateCustomInputs()) return;
   const { turn, view } = turns.pop();
   view.node.remove();
   send(turn.message.content);
   page.message.focus();
 }
 
-function startAnew() {
+function startNewChat() {
   running?.abort();
   setRunning(null);
   turns = [];
   page.turns.replaceChildren();
   page.welcome.hidden = false;
   page.message.focus();
-  announce("A new chat.");
+  announce("New chat started.");
 }
 
-function setRunning(asking) {
-  running = asking;
-  const inButton = [page.send, page.stop].includes(document.activeElement);
-  page.send.hidden = asking !== null;
-  page.stop.hidden = asking === null;
-  if (inButton) page.message.focus();
+function setRunning(controller) {
+  running = controller;
+  const hadFocus = [page.send, page.stop].includes(document.activeElement);
+  page.send.hidden = controller !== null;
+  page.stop.hidden = controller === null;
+  if (hadFocus) page.message.focus();
 }
 
-/** Where the trace of an answer is to be seen. */
-function traceNote(id) {
-  if (!/^(tr-|trace:)/.test(id)) return "";
-  if (settings.trace_url) {
-    const url = settings.trace_url.replace("{trace_id}", encodeURIComponent(id));
-    return element("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, "Trace");
+/** Create a link to a trace, or a section with the command that shows it. */
+function traceNode(traceId) {
+  if (!/^(tr-|trace:)/.test(traceId)) return "";
+  const { trace_url: url, trace_command: command } = settings;
+  if (url) {
+    const href = url.replace("{trace_id}", encodeURIComponent(traceId));
+    return element("a", { href, target: "_blank", rel: "noopener noreferrer" }, "Trace");
   }
-  const command = settings.trace_command;
-  return folded("trace", "Trace", labelled("Its name", id), command ? labelled("To look at it, run", command) : []);
+  const details = command ? [labeledText("View traces with", command)] : [];
+  return collapsible("trace", "Trace", labeledText("Trace ID", traceId), ...details);
 }
 
-/** Let screen readers say something; long answers are cut, as they can be read in the page. */
+/** Announce text to screen readers. The full text of long answers is in the page. */
 function announce(text) {
   page.announcer.textContent = text.slice(0, 2000);
 }
 
-// --- What the reader does ---
+// --- User actions ---
 
 page.composer.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -154,7 +158,7 @@ page.composer.addEventListener("submit", (event) => {
 });
 
 page.message.addEventListener("keydown", (event) => {
-  // 229: Safari's Enter that ends the composing of a word
+  // Enter may confirm a word of an input method editor. Safari marks this with key code 229 only.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
   page.composer.requestSubmit();
@@ -165,25 +169,22 @@ document.addEventListener("keydown", (event) => {
 });
 
 page.stop.addEventListener("click", () => running?.abort());
-page["new-chat"].addEventListener("click", startAnew);
+page["new-chat"].addEventListener("click", startNewChat);
 page.example.addEventListener("click", () => {
   send(page.example.textContent);
   page.message.focus();
 });
-page["custom-inputs"].addEventListener("input", () => sayOfCustomInputs(""));
+customInputs.addEventListener("input", () => showCustomInputsError(""));
 
-// Follow the answer, unless the reader has scrolled up to read.
-let scrolled = 0;
+// Scroll with the answer until the user scrolls up.
+let lastScrollY = 0;
 document.addEventListener("scroll", () => {
-  atEnd = scrollY >= scrolled ? atEnd || isAtEnd() : isAtEnd();
-  scrolled = scrollY;
+  const isAtEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 8;
+  isFollowing = isAtEnd || (isFollowing && scrollY >= lastScrollY);
+  lastScrollY = scrollY;
 });
 new ResizeObserver(() => {
-  if (running && atEnd) scrollTo(0, document.documentElement.scrollHeight);
+  if (running && isFollowing) scrollTo(0, document.documentElement.scrollHeight);
 }).observe(page.turns);
-
-function isAtEnd() {
-  return innerHeight + scrollY >= document.documentElement.scrollHeight - 8;
-}
 
 loadSettings();

@@ -1,77 +1,72 @@
-// Asking the agent over HTTP, and reading the events of its answer as they come.
+// HTTP client for the agent: sends requests and parses the event stream of the response.
 
-/** The server does not answer, for a reason that it gives. */
-export class Refused extends Error {
+import { token } from "./token.js";
+
+const CONNECTION_LOST = "The connection was lost before the answer was complete.";
+
+/** An error response of the server. */
+class HttpError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
-/** Fetch from the server, with its token if there is one. */
-export async function fetchWith(token, url, options = {}) {
-  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
-  let response;
-  try {
-    response = await fetch(url, { ...options, headers });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The server cannot be reached. Is it still running?");
-  }
-  if (!response.ok) throw new Refused(response.status, await reason(response));
+/** Fetch a URL of the server with the token. Throws an error that can be shown to the user. */
+export async function fetchFromServer(url, options = {}) {
+  const authorization = token() ? { Authorization: `Bearer ${token()}` } : {};
+  const headers = { ...options.headers, ...authorization };
+  const unreachable = "Could not reach the server. Check that it is running.";
+  const response = await withMessage(unreachable, fetch(url, { ...options, headers }));
+  if (!response.ok) throw new HttpError(response.status, await errorMessage(response));
   return response;
 }
 
-/** Ask for an answer; yields its events, of which the first or the last may name the trace. */
-export async function* ask(request, token, signal) {
+/** Send a request and yield the events of the response. */
+export async function* streamResponse(request, signal) {
   const headers = { "Content-Type": "application/json", "x-mlflow-return-trace-id": "true" };
   const body = JSON.stringify(request);
-  const response = await fetchWith(token, "responses", { method: "POST", headers, body, signal });
+  const response = await fetchFromServer("responses", { method: "POST", headers, body, signal });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
-    throw new Error("What answered sent no stream of events. Is something between this page and the server?");
+    throw new Error("The response is not an event stream. Check the proxy in front of the server.");
   }
   yield* events(response.body);
 }
 
-/** Why a request failed, in the words of the server if it has some. */
-async function reason(response) {
-  const text = await response.text().catch(() => "");
-  const plain = `The server answered ${response.status} ${response.statusText}`.trim() + ".";
-  try {
-    const answer = JSON.parse(text);
-    return answer.error?.message ?? (typeof answer.detail === "string" ? answer.detail : plain);
-  } catch {
-    return plain;
-  }
+/** Return the message of an error response. Proxies may send other formats than the server. */
+async function errorMessage(response) {
+  if (response.status === 401) return "The server requires a valid token.";
+  const body = await response.json().catch(() => null);
+  const status = `${response.status} ${response.statusText}`.trim();
+  return body?.error?.message ?? `The server responded with ${status}.`;
 }
 
-/** The events of a stream, up to its mark of the end. */
+/** Yield the events of a stream until its end marker. */
 async function* events(body) {
   for await (const line of lines(body)) {
     if (line === "data: [DONE]") return;
     if (line.startsWith("data: ")) yield JSON.parse(line.slice("data: ".length));
   }
-  throw new Error("The connection was lost before the answer had ended.");
+  throw new Error(CONNECTION_LOST);
 }
 
-/** The lines of a stream of bytes. */
 async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await read(reader);
+    const { done, value } = await withMessage(CONNECTION_LOST, reader.read());
     if (done) return;
-    const whole = (rest + value).split(/\r?\n/);
-    rest = whole.pop();
-    yield* whole;
+    const parts = (rest + value).split(/\r?\n/);
+    rest = parts.pop();
+    yield* parts;
   }
 }
 
-async function read(reader) {
+/** Replace the browser's message of a network error. An aborted request keeps its error. */
+async function withMessage(message, promise) {
   try {
-    return await reader.read();
+    return await promise;
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The connection was lost before the answer had ended.");
+    throw error.name === "AbortError" ? error : new Error(message);
   }
 }

@@ -1,6 +1,6 @@
-// Building the page's nodes. Text stays text: nothing here reads HTML.
+// Helpers that build DOM nodes. Text is always inserted as text, never parsed as HTML.
 
-/** An element with attributes and children, which are nodes, texts, or lists of them. */
+/** Create an element with attributes and children: nodes, strings, or arrays of them. */
 export function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -8,30 +8,30 @@ export function element(name, attributes = {}, ...children) {
   return node;
 }
 
-/** A button that does something. */
-export function button(label, onClick) {
-  const node = element("button", { type: "button", class: "quiet" }, label);
+export function button(label, onClick, className = "") {
+  const attributes = { type: "button", class: `secondary ${className}` };
+  const node = element("button", attributes, label);
   node.addEventListener("click", onClick);
   return node;
 }
 
-/** A button that copies the text of a node, or selects the node where the browser forbids that. */
-export function copyButton(node, text = () => node.textContent) {
+/** Create a button that copies text, or selects the node if the browser forbids copying. */
+export function copyButton(node, getText = () => node.textContent) {
   const copy = button("Copy", async () => {
     try {
-      await navigator.clipboard.writeText(text());
+      await navigator.clipboard.writeText(getText());
       copy.textContent = "Copied";
     } catch {
       getSelection().selectAllChildren(node);
-      copy.textContent = "Selected: press Ctrl+C";
+      copy.textContent = "Press Ctrl+C to copy";
     }
     setTimeout(() => (copy.textContent = "Copy"), 2000);
   });
   return copy;
 }
 
-/** JSON as people read it; what is no JSON stays as it is. */
-export function pretty(text) {
+/** Indent JSON. Other text is returned unchanged. */
+export function formatJson(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
@@ -39,16 +39,19 @@ export function pretty(text) {
   }
 }
 
-/** A text as it stands, with a heading; long ones scroll. */
-export function labelled(label, text = "") {
-  const node = element("pre", { tabindex: "0" }, text);
-  return element("div", {}, element("div", { class: "bar" }, element("h3", {}, label), copyButton(node)), node);
+/** Create preformatted text, the last child of the result, below a label and a copy button. */
+export function labeledText(label, text = "") {
+  const content = element("pre", { tabindex: "0" }, text);
+  const children = [element("h3", {}, label), copyButton(content)];
+  return element("div", {}, element("div", { class: "toolbar" }, ...children), content);
 }
 
-/** What is seen when it is unfolded, and then brought into view. */
-export function folded(sort, summary, ...children) {
-  const node = element("details", { class: sort }, element("summary", {}, summary), ...children);
-  const show = () => node.open && node.scrollIntoView({ block: "nearest" });
-  node.addEventListener("toggle", () => requestAnimationFrame(show)); // when it has been filled
+/** Create a collapsed section that scrolls into view when it is expanded. */
+export function collapsible(className, title, ...children) {
+  const summary = element("summary", {}, title);
+  const node = element("details", { class: className }, summary, ...children);
+  const scroll = () => node.open && node.scrollIntoView({ block: "nearest" });
+  // Other toggle listeners may add content first.
+  node.addEventListener("toggle", () => requestAnimationFrame(scroll));
   return node;
 }

@@ -1,328 +1,332 @@
-// Markdown within a block: emphasis, code, links. HTML is text, and images are links.
+// Markdown inside a block: emphasis, code and links. HTML stays text, and images become links.
 //
-// Emphasis follows CommonMark: runs of * and _ are noted first and paired afterwards. Links that name
-// their address, such as [text][name], wait as text until `resolve` finds it.
+// Emphasis follows CommonMark: the parser collects runs of *, _ and ~, and pairs them afterwards.
+// References such as [text][label] stay text until `resolveReferences` finds their definition.
 
 import { element } from "./dom.js";
 
-const DEEPEST = 20; // elements within each other
-const LINKED = new Set(["http:", "https:", "mailto:"]);
-const PLAIN = /[^\\`*_~[\]!<&h\n]+/y;
-const RUN = /\*+|_+|~+/y;
-const TICKS = /`+/y;
-const ADDRESS = /https?:\/\/[^\s<>"`\\[\]]+/y;
-const IN_ANGLES = /<((?:https?:\/\/|mailto:)[^\s<>]+)>/y;
-const BREAK = /<br ?\/?>/iy;
-const NAME = /\[([^[\]]{0,200})\]/y;
+const MAX_DEPTH = 20; // of nested elements
+const MAX_LABEL = 200; // characters of a reference label
+const SAFE_PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
+const PLAIN_TEXT = /[^\\`*_~[\]!<&h\n]+/y;
+const DELIMITER_RUN = /\*+|_+|~+/y;
+const BACKTICKS = /`+/y;
+const BARE_URL = /https?:\/\/[^\s<>"`\\[\]]+/y;
+const AUTOLINK = /<((?:https?:\/\/|mailto:)[^\s<>]+)>/y;
+const LINE_BREAK = /<br ?\/?>/iy;
+const REFERENCE_LABEL = /\[([^[\]]{0,200})\]/y;
 const ENTITY = /&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|([a-zA-Z]{2,8}));/y;
 const ENTITIES = new Map(
   Object.entries({
-    amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", reg: "®", trade: "™",
-    hellip: "…", ndash: "–", mdash: "—", lsquo: "‘", rsquo: "’", ldquo: "“", rdquo: "”", laquo: "«", raquo: "»",
-    bull: "•", middot: "·", deg: "°", times: "×", divide: "÷", plusmn: "±", minus: "−", le: "≤", ge: "≥", ne: "≠",
-    larr: "←", rarr: "→", uarr: "↑", darr: "↓", euro: "€", pound: "£", cent: "¢", sect: "§", para: "¶", micro: "µ",
+    amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", reg: "®",
+    trade: "™", hellip: "…", ndash: "–", mdash: "—", lsquo: "‘", rsquo: "’", ldquo: "“", rdquo: "”",
+    laquo: "«", raquo: "»", bull: "•", middot: "·", deg: "°", times: "×", divide: "÷", plusmn: "±",
+    minus: "−", le: "≤", ge: "≥", ne: "≠", larr: "←", rarr: "→", uarr: "↑", darr: "↓", euro: "€",
+    pound: "£", cent: "¢", sect: "§", para: "¶", micro: "µ",
   }),
 );
-// Its parts are bounded, so that what is no link is given up soon.
-const TARGET =
+// The destination of a link, and its title. The bounds limit the time of a failed match.
+const DESTINATION =
   /\(\s{0,9}(?:<([^<>\n]{0,2000})>|((?:[^\s()<>]|\([^\s()<>]{0,500}\)){0,2000}))(?:\s{1,9}(?:"[^"]{0,500}"|'[^']{0,500}'))?\s{0,9}\)/y;
 
-/** The nodes of a text. */
-export function inline(text) {
-  return new Reader(text).read();
+/** Parse a text into a document fragment. */
+export function parseInline(text) {
+  return new InlineParser(text).parse();
 }
 
-class Reader {
+class InlineParser {
   #text;
-  #at = 0;
-  #tokens = [];
-  #brackets = []; // where each open bracket stands in the tokens, and where what follows it does in the text
-  #ticks = null;
+  #position = 0;
+  #tokens = []; // strings, nodes and delimiter runs
+  #brackets = []; // open brackets: {token, start}, indexes of the token and of the label's text
+  #backticks = null;
 
   constructor(text) {
     this.#text = text;
   }
 
-  read() {
-    while (this.#at < this.#text.length) {
-      const plain = this.#match(PLAIN);
-      if (plain) this.#say(plain[0]);
-      else this.#readMark(this.#text[this.#at]);
+  parse() {
+    while (this.#position < this.#text.length) {
+      const plain = this.#match(PLAIN_TEXT);
+      if (plain) this.#addText(plain[0]);
+      else this.#parseSpecial(this.#text[this.#position]);
     }
-    return build(this.#tokens);
+    return buildNodes(this.#tokens);
   }
 
+  /** Match a sticky pattern at the current position, and move behind it. */
   #match(pattern) {
-    pattern.lastIndex = this.#at;
-    const found = pattern.exec(this.#text);
-    if (found) this.#at = pattern.lastIndex;
-    return found;
+    pattern.lastIndex = this.#position;
+    const match = pattern.exec(this.#text);
+    if (match) this.#position = pattern.lastIndex;
+    return match;
   }
 
-  #say(text) {
+  #addText(text) {
     if (typeof this.#tokens.at(-1) === "string") this.#tokens.push(this.#tokens.pop() + text);
     else this.#tokens.push(text);
   }
 
-  #readMark(mark) {
-    if (mark === "`") this.#readCode();
-    else if (mark === "\n") this.#readBreak();
-    else if (mark === "\\") this.#readEscape();
-    else if (mark === "[") this.#open("[");
-    else if (mark === "]") this.#close();
-    else if (mark === "<") this.#readAngle();
-    else if (mark === "&") this.#readEntity();
-    else if (mark === "!" && this.#text[this.#at + 1] === "[") this.#open("![");
-    else if (mark === "h" && this.#readAddress()) return;
-    else if ("*_~".includes(mark)) this.#readRun();
-    else this.#skip(1);
+  #parseSpecial(character) {
+    if (character === "`") this.#parseCode();
+    else if (character === "\n") this.#parseLineEnd();
+    else if (character === "\\") this.#parseEscape();
+    else if (character === "[") this.#openBracket("[");
+    else if (character === "]") this.#closeBracket();
+    else if (character === "<") this.#parseAngleBracket();
+    else if (character === "&") this.#parseEntity();
+    else if (this.#text.startsWith("![", this.#position)) this.#openBracket("![");
+    else if (character === "h" && this.#parseBareUrl()) return;
+    else if ("*_~".includes(character)) this.#parseDelimiterRun();
+    else this.#addCharacter();
   }
 
-  /** Take characters as they are. */
-  #skip(count) {
-    this.#say(this.#text.slice(this.#at, this.#at + count));
-    this.#at += count;
+  #addCharacter() {
+    this.#addText(this.#text[this.#position]);
+    this.#position += 1;
   }
 
-  #readCode() {
-    const [opening] = this.#match(TICKS);
-    const end = this.#nextTicks(opening.length);
+  #parseCode() {
+    const [opening] = this.#match(BACKTICKS);
+    const end = this.#findBackticks(opening.length);
     if (end === undefined) {
-      this.#say(opening);
+      this.#addText(opening);
       return;
     }
-    const code = this.#text.slice(this.#at, end).replaceAll("\n", " ");
-    const padded = code.startsWith(" ") && code.endsWith(" ") && code.trim();
-    this.#tokens.push(element("code", {}, padded ? code.slice(1, -1) : code));
-    this.#at = end + opening.length;
+    const code = this.#text.slice(this.#position, end).replaceAll("\n", " ");
+    const isPadded = code.startsWith(" ") && code.endsWith(" ") && code.trim();
+    this.#tokens.push(element("code", {}, isPadded ? code.slice(1, -1) : code));
+    this.#position = end + opening.length;
   }
 
-  /** Where the next run of so many backticks begins; each is looked at once. */
-  #nextTicks(count) {
-    this.#ticks ??= ticksFromTheEnd(this.#text);
-    const places = this.#ticks.get(count) ?? [];
-    while (places.at(-1) < this.#at) places.pop();
-    return places.at(-1);
+  /** Return the position of the next run of `count` backticks, in amortized constant time. */
+  #findBackticks(count) {
+    this.#backticks ??= backtickPositions(this.#text);
+    const positions = this.#backticks.get(count) ?? [];
+    while (positions.at(-1) < this.#position) positions.pop();
+    return positions.at(-1);
   }
 
-  #readBreak() {
-    const before = this.#tokens.at(-1);
-    if (typeof before === "string") this.#tokens.splice(-1, 1, before.trimEnd());
-    if (typeof before === "string" && before.endsWith("  ")) this.#tokens.push(element("br"));
+  #parseLineEnd() {
+    const previous = this.#tokens.at(-1);
+    if (typeof previous === "string") {
+      this.#tokens.splice(-1, 1, previous.trimEnd());
+      if (previous.endsWith("  ")) this.#tokens.push(element("br"));
+    }
     this.#tokens.push("\n");
-    this.#at += 1;
+    this.#position += 1;
   }
 
-  #readEscape() {
-    const next = this.#text[this.#at + 1];
+  #parseEscape() {
+    const next = this.#text[this.#position + 1] ?? "";
     if (next === "\n") this.#tokens.push(element("br"));
-    else this.#say(next && /[!-/:-@[-`{-~]/.test(next) ? next : `\\${next ?? ""}`);
-    this.#at += 2;
+    else this.#addText(/[!-/:-@[-`{-~]/.test(next) ? next : `\\${next}`);
+    this.#position += 2;
   }
 
-  #open(mark) {
-    this.#at += mark.length;
-    this.#brackets.push({ token: this.#tokens.push(mark) - 1, start: this.#at });
-    this.#tokens.push(""); // so that what follows is not joined to the mark
+  #openBracket(bracket) {
+    this.#position += bracket.length;
+    this.#brackets.push({ token: this.#tokens.push(bracket) - 1, start: this.#position });
+    this.#tokens.push(""); // keeps the following text out of the bracket's token
   }
 
-  #close() {
-    this.#at += 1;
-    const opened = this.#brackets.pop();
-    const target = opened === undefined ? null : this.#match(TARGET);
-    const url = target && safeUrl(decoded(target[1] ?? target[2]));
-    if (!url) {
-      if (!target && opened) this.#refer(opened);
-      else this.#say(`]${target?.[0] ?? ""}`);
+  #closeBracket() {
+    this.#position += 1;
+    const opening = this.#brackets.pop();
+    const destination = opening && this.#match(DESTINATION);
+    const url = destination && safeUrl(decodeEntities(destination[1] ?? destination[2]));
+    if (url) this.#addLink(opening, url);
+    else if (opening && !destination) this.#addReference(opening);
+    else this.#addText(`]${destination?.[0] ?? ""}`);
+  }
+
+  #addLink(opening, url) {
+    const [bracket, ...label] = this.#tokens.splice(opening.token);
+    if (bracket === "[") this.#brackets.length = 0; // links cannot contain links
+    this.#tokens.push(link(url, bracket === "[" ? buildNodes(label) : imageText(label)));
+  }
+
+  /** Add a possible reference: [label], [label][] or [text][label]. */
+  #addReference({ token, start }) {
+    const text = this.#text.slice(start, this.#position - 1);
+    const isLabel = text.length <= MAX_LABEL && text.trim() && !/[[\]]/.test(text);
+    if (this.#tokens[token] !== "[" || !isLabel) {
+      this.#addText("]");
       return;
     }
-    const [mark, ...label] = this.#tokens.splice(opened.token);
-    if (mark === "[") this.#brackets.length = 0; // there are no links within links
-    this.#tokens.push(link(url, mark === "[" ? build(label) : picture(label)));
+    const [suffix, label] = this.#match(REFERENCE_LABEL) ?? [""];
+    const [bracket, ...content] = this.#tokens.splice(token);
+    const attributes = { "data-reference": normalizeLabel(label || text) };
+    this.#tokens.push(element("span", attributes, bracket, buildNodes(content), `]${suffix}`));
   }
 
-  /** What may be a link to an address that stands elsewhere: [name], [name][] or [text][name]. */
-  #refer({ token, start }) {
-    const label = this.#text.slice(start, this.#at - 1);
-    const isName = label.length <= 200 && label.trim() && !/[[\]]/.test(label);
-    if (this.#tokens[token] !== "[" || !isName) {
-      this.#say("]");
-      return;
-    }
-    const [named, name] = this.#match(NAME) ?? [""];
-    const [mark, ...words] = this.#tokens.splice(token);
-    this.#tokens.push(element("span", { "data-name": nameOf(name || label) }, mark, build(words), `]${named}`));
+  #parseEntity() {
+    const entity = this.#match(ENTITY);
+    if (entity) this.#addText(decodeEntities(entity[0]));
+    else this.#addCharacter();
   }
 
-  #readEntity() {
-    const [entity] = this.#match(ENTITY) ?? [];
-    if (entity) this.#say(decoded(entity));
-    else this.#skip(1);
-  }
-
-  #readAngle() {
-    if (this.#match(BREAK)) {
+  #parseAngleBracket() {
+    if (this.#match(LINE_BREAK)) {
       this.#tokens.push(element("br"));
       return;
     }
-    const [whole, address] = this.#match(IN_ANGLES) ?? [];
-    const url = address && safeUrl(address);
-    if (url) this.#tokens.push(link(url, address));
-    else if (whole) this.#say(whole);
-    else this.#skip(1);
+    const [match, address] = this.#match(AUTOLINK) ?? [];
+    if (match) this.#addUrl(address, match);
+    else this.#addCharacter();
   }
 
-  #readAddress() {
-    if (/\w/.test(this.#text[this.#at - 1] ?? "")) return false;
-    const start = this.#at;
-    const found = this.#match(ADDRESS)?.[0];
-    if (!found) return false;
-    const address = withoutPunctuation(found);
-    const url = safeUrl(address);
-    if (url) this.#tokens.push(link(url, address));
-    else this.#say(address);
-    this.#at = start + address.length;
+  /** Parse a URL without brackets. Returns whether there is one. */
+  #parseBareUrl() {
+    if (/\w/.test(this.#text[this.#position - 1] ?? "")) return false;
+    const start = this.#position;
+    const match = this.#match(BARE_URL);
+    if (!match) return false;
+    const address = trimPunctuation(match[0]);
+    this.#addUrl(address, address);
+    this.#position = start + address.length;
     return true;
   }
 
-  #readRun() {
-    const before = this.#text[this.#at - 1];
-    const [run] = this.#match(RUN);
-    this.#tokens.push(new Run(run, before, this.#text[this.#at]));
+  #addUrl(address, fallbackText) {
+    const url = safeUrl(address);
+    if (url) this.#tokens.push(link(url, address));
+    else this.#addText(fallbackText);
+  }
+
+  #parseDelimiterRun() {
+    const before = this.#text[this.#position - 1];
+    const [run] = this.#match(DELIMITER_RUN);
+    this.#tokens.push(new DelimiterRun(run, before, this.#text[this.#position]));
   }
 }
 
-/** Where runs of backticks begin, the last one first, for each length of a run. */
-function ticksFromTheEnd(text) {
-  const runs = [...text.matchAll(/`+/g)].reverse();
-  const places = new Map(runs.map((run) => [run[0].length, []]));
-  for (const run of runs) places.get(run[0].length).push(run.index);
-  return places;
+/** Return the positions of all runs of backticks by their length, the last one first. */
+function backtickPositions(text) {
+  const positions = new Map();
+  for (const { 0: run, index } of [...text.matchAll(/`+/g)].reverse()) {
+    if (!positions.has(run.length)) positions.set(run.length, []);
+    positions.get(run.length).push(index);
+  }
+  return positions;
 }
 
 /** A run of *, _ or ~, which may open and close emphasis. */
-class Run {
+class DelimiterRun {
+  openedElements = []; // names of the elements that start here, the innermost first
+  closedCount = 0; // the number of elements that end here
+
   constructor(text, before = " ", after = " ") {
-    this.mark = text[0];
-    this.count = this.left = text.length;
-    const isPunctuation = (mark) => /[\p{P}\p{S}]/u.test(mark);
-    const isSpace = (mark) => /\s/.test(mark);
-    const opens = !isSpace(after) && (!isPunctuation(after) || isSpace(before) || isPunctuation(before));
-    const closes = !isSpace(before) && (!isPunctuation(before) || isSpace(after) || isPunctuation(after));
-    const inWord = this.mark === "_" && opens && closes;
-    this.canOpen = opens && (!inWord || isPunctuation(before)) && this.#isStroke();
-    this.canClose = closes && (!inWord || isPunctuation(after)) && this.#isStroke();
-    this.opened = []; // names of the elements that begin here, the innermost first
-    this.closed = 0; // how many end here
+    this.character = text[0];
+    this.length = this.remaining = text.length;
+    const isPunctuation = (character) => /[\p{P}\p{S}]/u.test(character);
+    const isBoundary = (character) => /\s/.test(character) || isPunctuation(character);
+    const isLeft = !/\s/.test(after) && (!isPunctuation(after) || isBoundary(before));
+    const isRight = !/\s/.test(before) && (!isPunctuation(before) || isBoundary(after));
+    const isValid = this.character !== "~" || this.length === 2;
+    const isInWord = this.character === "_" && isLeft && isRight;
+    this.canOpen = isValid && isLeft && (!isInWord || isPunctuation(before));
+    this.canClose = isValid && isRight && (!isInWord || isPunctuation(after));
   }
 
-  #isStroke() {
-    return this.mark !== "~" || this.count === 2;
-  }
-
-  closesWith(opener) {
-    if (opener.mark !== this.mark) return false;
-    const inside = opener.canClose || this.canOpen;
-    const sum = opener.count + this.count;
-    return !inside || sum % 3 !== 0 || (opener.count % 3 === 0 && this.count % 3 === 0);
+  /** Whether this run can close the other one, by CommonMark's "rule of three". */
+  matches(opener) {
+    if (opener.character !== this.character) return false;
+    const isAmbiguous = opener.canClose || this.canOpen;
+    const isMultiple = (opener.length + this.length) % 3 === 0;
+    return !isAmbiguous || !isMultiple || (opener.length % 3 === 0 && this.length % 3 === 0);
   }
 }
 
-/** Pair the runs of emphasis. Where no opener was found once, none is looked for again. */
-function pair(runs) {
-  const openers = [];
-  const searched = new Map();
-  for (const [place, run] of runs.entries()) {
-    run.place = place;
-    const sort = `${run.mark}${run.canOpen}${run.count % 3}`;
-    while (run.canClose && run.left) {
-      const bottom = searched.get(sort) ?? -1;
+/** Pair opening and closing runs. A failed search is not repeated, so the time is linear. */
+function pairRuns(runs) {
+  const openers = []; // {run, index}
+  const searched = new Map(); // the last index without an opener, by kind of closer
+  for (const [index, run] of runs.entries()) {
+    const kind = `${run.character}${run.canOpen}${run.length % 3}`;
+    while (run.canClose && run.remaining) {
+      const lowest = searched.get(kind) ?? -1;
       let at = openers.length - 1;
-      while (at >= 0 && openers[at].place > bottom && !run.closesWith(openers[at])) at -= 1;
-      const opener = openers[at];
-      if (!opener || opener.place <= bottom) {
-        searched.set(sort, place - 1);
+      while (at >= 0 && openers[at].index > lowest && !run.matches(openers[at].run)) at -= 1;
+      if (at < 0 || openers[at].index <= lowest) {
+        searched.set(kind, index - 1);
         break;
       }
-      join(opener, run);
-      openers.length = opener.left ? at + 1 : at;
+      pair(openers[at].run, run);
+      openers.length = openers[at].run.remaining ? at + 1 : at;
     }
-    if (run.canOpen && run.left) openers.push(run);
+    if (run.canOpen && run.remaining) openers.push({ run, index });
   }
 }
 
-function join(opener, closer) {
-  const width = Math.min(opener.left, closer.left, 2);
-  opener.opened.push(opener.mark === "~" ? "del" : width === 2 ? "strong" : "em");
-  opener.left -= width;
-  closer.left -= width;
-  closer.closed += 1;
+function pair(opener, closer) {
+  const width = Math.min(opener.remaining, closer.remaining, 2);
+  const name = width === 2 ? "strong" : "em";
+  opener.openedElements.push(opener.character === "~" ? "del" : name);
+  opener.remaining -= width;
+  closer.remaining -= width;
+  closer.closedCount += 1;
 }
 
-/** Turn tokens, which are texts, nodes and runs, into nodes. */
-function build(tokens) {
-  pair(tokens.filter((token) => token instanceof Run));
-  const whole = document.createDocumentFragment();
-  const open = [whole];
+/** Convert tokens to a document fragment. */
+function buildNodes(tokens) {
+  pairRuns(tokens.filter((token) => token instanceof DelimiterRun));
+  const fragment = document.createDocumentFragment();
+  const open = [fragment];
   for (const token of tokens) {
-    if (!(token instanceof Run)) {
+    if (!(token instanceof DelimiterRun)) {
       open.at(-1).append(token);
       continue;
     }
-    open.length -= token.closed;
-    open.at(-1).append(token.mark.repeat(token.left));
-    for (const name of token.opened.reverse()) {
-      const isDeep = open.length > DEEPEST;
-      const node = isDeep ? open.at(-1) : element(name);
-      if (!isDeep) open.at(-1).append(node);
+    open.length -= token.closedCount;
+    open.at(-1).append(token.character.repeat(token.remaining));
+    for (const name of token.openedElements.reverse()) {
+      const isTooDeep = open.length > MAX_DEPTH;
+      const node = isTooDeep ? open.at(-1) : element(name);
+      if (!isTooDeep) open.at(-1).append(node);
       open.push(node);
     }
   }
-  return whole;
+  return fragment;
 }
 
-/** The address as the browser understands it, if following it does nothing but that. */
+/** Return a normalized URL, or null if its protocol is not allowed. */
 export function safeUrl(text) {
   const url = URL.canParse(text) ? new URL(text) : null;
-  return LINKED.has(url?.protocol) ? url.href : null;
+  return SAFE_PROTOCOLS.has(url?.protocol) ? url.href : null;
 }
 
-/** A text with the characters that its entities, such as &amp;, stand for. */
-function decoded(text) {
-  return text.replace(new RegExp(ENTITY, "g"), (whole, decimal, hexadecimal, name) => {
-    if (name) return ENTITIES.get(name) ?? whole;
-    return character(decimal ? Number(decimal) : parseInt(hexadecimal, 16));
+function decodeEntities(text) {
+  return text.replace(new RegExp(ENTITY, "g"), (entity, decimal, hexadecimal, name) => {
+    if (name) return ENTITIES.get(name) ?? entity;
+    const code = decimal ? Number(decimal) : parseInt(hexadecimal, 16);
+    const isCharacter = code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
+    return String.fromCodePoint(isCharacter ? code : 0xfffd);
   });
 }
 
-/** The character of a number, or the sign that there is none. */
-function character(number) {
-  const isCharacter = number > 0 && number <= 0x10ffff && !(number >= 0xd800 && number <= 0xdfff);
-  return String.fromCodePoint(isCharacter ? number : 0xfffd);
-}
-
-/** The name of an address, however it is written. */
-export function nameOf(text) {
+/** Labels match regardless of case and spaces. */
+export function normalizeLabel(text) {
   return text.trim().replace(/\s+/g, " ").toLowerCase();
 }
 
-/** Make links of what names an address that is defined anywhere in an element; the rest stays text. */
-export function resolve(parent) {
+/** Turn references into links if an element contains their definition; the rest stays text. */
+export function resolveReferences(parent) {
   const definitions = new Map();
-  for (const node of parent.querySelectorAll("[data-defines]")) {
-    if (!definitions.has(node.dataset.defines)) definitions.set(node.dataset.defines, node);
+  for (const node of parent.querySelectorAll("[data-definition]")) {
+    if (!definitions.has(node.dataset.definition)) definitions.set(node.dataset.definition, node);
     node.hidden = false;
   }
-  for (const node of parent.querySelectorAll("[data-name]")) {
-    const definition = definitions.get(node.dataset.name);
+  for (const node of parent.querySelectorAll("[data-reference]")) {
+    const definition = definitions.get(node.dataset.reference);
     if (!definition || node.closest("a")) continue;
     definition.hidden = true;
     node.replaceWith(link(definition.lastChild.href, [...node.childNodes].slice(1, -1)));
   }
 }
 
-/** An address without the end of the sentence or the bracket that it stands in. */
-function withoutPunctuation(address) {
+/** Remove the punctuation of the surrounding sentence from the end of a URL. */
+function trimPunctuation(address) {
   let end = address.length;
   while (".,;:!?'*_~".includes(address[end - 1])) end -= 1;
   if (address[end - 1] === ")" && !address.includes("(")) end -= 1;
@@ -335,8 +339,8 @@ export function link(url, label) {
   return node;
 }
 
-/** What stands for a picture: loading it would tell its server that this answer is read. */
-function picture(label) {
-  const text = build(label).textContent.trim();
-  return text ? `Picture: ${text}` : "Picture";
+/** Return the text that replaces an image. Loading it would tell another server about the user. */
+function imageText(label) {
+  const text = buildNodes(label).textContent.trim();
+  return text ? `Image: ${text}` : "Image";
 }

@@ -1,67 +1,70 @@
-// Markdown as it streams in: the blocks. Words within them are read by inline.js.
+// Renders streaming Markdown: the blocks. inline.js parses the text inside them.
 //
-// Each line is looked at a fixed number of times, whatever an LLM writes, and HTML is text.
+// HTML stays text. The time is linear in the length of the text, whatever the LLM writes.
 
 import { copyButton, element } from "./dom.js";
-import { inline, link, nameOf, resolve, safeUrl } from "./inline.js";
+import { link, normalizeLabel, parseInline, resolveReferences, safeUrl } from "./inline.js";
 
-const DEEPEST = 12; // quotes and lists within each other
+const MAX_DEPTH = 12; // of nested quotes and lists
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
 const HEADING = /^ {0,3}(#{1,6})(?=\s|$)/;
 const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
 const QUOTE = /^ {0,3}> ?/;
 const INDENTED = /^ {4}/;
 const UNDERLINE = /^ {0,3}(?:={2,}|-{3,})\s*$/;
-const DEFINITION = /^ {0,3}\[([^[\]]{1,200})\]:\s{0,9}<?([^\s<>]{1,2000})>?(?:\s+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*$/;
+const DEFINITION =
+  /^ {0,3}\[([^[\]]{1,200})\]:\s{0,9}<?([^\s<>]{1,2000})>?(?:\s+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*$/;
 const TASK = /^\[([ xX])\](?=\s)/;
 const ITEM = /^( *)([-*+]|(\d{1,9})[.)])(?:([ \t]+)(?=\S)|[ \t]*$)/;
 
-/** Writes Markdown into an element, of which only the end is drawn anew when more comes. */
+/** Renders Markdown into a node as it arrives. Only the end of the text is rendered again. */
 export class MarkdownStream {
-  #parent;
-  #unsettled = ""; // what more text may still change
-  #nodes = []; // and its nodes
+  text = "";
+  #pending = ""; // the end of the text, whose meaning may change
+  #pendingNodes = [];
   #timer = null;
-  #drawn = 0; // how long it took the last time, in milliseconds
+  #renderTime = 0; // milliseconds of the last rendering
 
-  constructor(parent) {
-    this.#parent = parent;
+  constructor(node) {
+    this.node = node;
   }
 
-  /** Add text; it is drawn with the next frame, or later where drawing takes long. */
+  /** Add text. It is rendered with the next frame, or later if rendering is slow. */
   write(text) {
-    this.#unsettled += text;
-    this.#timer ??= setTimeout(() => this.draw(), Math.max(16, 4 * this.#drawn));
+    this.text += text;
+    this.#pending += text;
+    this.#timer ??= setTimeout(() => this.render(), Math.max(16, 4 * this.#renderTime));
   }
 
-  /** Draw what has not been drawn yet. */
-  draw() {
+  /** Render the pending text now. */
+  render() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    const begun = performance.now();
-    const lines = this.#unsettled.split("\n");
-    const blocks = parse(lines.map(withoutTabs), 0);
-    for (const node of this.#nodes) node.remove();
-    for (const block of blocks) this.#parent.append(block.node);
-    // The last line may still grow and become something else, and so may the block before it.
+    const start = performance.now();
+    const lines = this.#pending.split("\n");
+    const blocks = parseBlocks(lines.map(expandTabs), 0);
+    for (const node of this.#pendingNodes) node.remove();
+    for (const block of blocks) this.node.append(block.node);
+    // More text may change the last line, and then the block before it.
     const last = blocks.findLastIndex((block) => block.start < lines.length - 1);
-    const settled = Math.max(last, 0);
-    this.#nodes = blocks.slice(settled).map((block) => block.node);
-    if (settled) this.#unsettled = lines.slice(blocks[settled].start).join("\n");
-    this.#drawn = performance.now() - begun;
+    const complete = Math.max(last, 0);
+    this.#pendingNodes = blocks.slice(complete).map((block) => block.node);
+    if (complete) this.#pending = lines.slice(blocks[complete].start).join("\n");
+    this.#renderTime = performance.now() - start;
   }
 
-  /** Draw the rest: now it is known where links lead whose addresses stand further below. */
-  end() {
-    this.draw();
-    resolve(this.#parent);
+  /** Render the rest, and the links whose definitions may follow them. */
+  finish() {
+    this.render();
+    resolveReferences(this.node);
   }
 }
 
-/** The blocks of some lines, each with its node and the line that it starts at. */
-function parse(lines, depth) {
-  const nested = depth < DEEPEST ? [quote, list, table] : [];
-  const readers = [fence, heading, rule, definition, ...nested, indented];
+/** Parse lines into blocks: {start, node}, the index of the first line and the element. */
+function parseBlocks(lines, depth) {
+  const nested = depth < MAX_DEPTH ? [parseQuote, parseList, parseTable] : [];
+  const leaves = [parseFence, parseHeading, parseRule, parseDefinition];
+  const parsers = [...leaves, ...nested, parseIndented, parseParagraph];
   const blocks = [];
   for (let at = 0; at < lines.length; ) {
     if (isBlank(lines[at])) {
@@ -69,89 +72,91 @@ function parse(lines, depth) {
       continue;
     }
     let block = null;
-    for (const read of readers) block ??= read(lines, at, depth);
-    block ??= paragraph(lines, at);
+    for (const parse of parsers) block ??= parse(lines, at, depth);
     blocks.push({ start: at, node: block.node });
     at = block.end;
   }
   return blocks;
 }
 
-function nodes(lines, depth) {
-  return parse(lines, depth).map((block) => block.node);
+function parseNodes(lines, depth) {
+  return parseBlocks(lines, depth).map((block) => block.node);
 }
 
-// Each reader is given all lines and where to start. It returns the node and the line after it, or null.
+// Each parser takes all lines and the index of the first one. It returns {node, end}, `end` being
+// the index after the last line, or null if the block is of another type.
 
-function fence(lines, at) {
-  const opened = FENCE.exec(lines[at]);
-  if (!opened) return null;
-  const [, mark, info] = opened;
+function parseFence(lines, at) {
+  const [match, fence, info] = FENCE.exec(lines[at]) ?? [];
+  if (match === undefined) return null;
   let end = at + 1;
-  while (end < lines.length && !closes(lines[end], mark)) end += 1;
-  return { node: code(lines.slice(at + 1, end), info.trim().split(/\s/)[0]), end: end + 1 };
+  while (end < lines.length && !isClosingFence(lines[end], fence)) end += 1;
+  return { node: codeBlock(lines.slice(at + 1, end), info.trim().split(/\s/)[0]), end: end + 1 };
 }
 
-function closes(line, mark) {
-  const closing = line.trim();
-  return closing.length >= mark.length && closing === mark[0].repeat(closing.length);
+function isClosingFence(line, fence) {
+  const text = line.trim();
+  return text.length >= fence.length && text === fence[0].repeat(text.length);
 }
 
-function indented(lines, at) {
+function parseIndented(lines, at) {
   let end = at;
-  for (let next = at; next < lines.length && (INDENTED.test(lines[next]) || isBlank(lines[next])); next += 1) {
-    if (!isBlank(lines[next])) end = next + 1;
+  for (let next = at; next < lines.length; next += 1) {
+    if (isBlank(lines[next])) continue;
+    if (!INDENTED.test(lines[next])) break;
+    end = next + 1;
   }
   if (end === at) return null;
-  return { node: code(lines.slice(at, end).map((line) => line.slice(4)), ""), end };
+  return { node: codeBlock(lines.slice(at, end).map((line) => line.slice(4)), ""), end };
 }
 
-function code(lines, language) {
-  const text = element("code", {}, lines.join("\n"));
-  const bar = element("div", { class: "bar" }, element("span", {}, language), copyButton(text));
-  return element("div", { class: "code" }, bar, element("pre", { tabindex: "0" }, text));
+function codeBlock(lines, language) {
+  const code = element("code", {}, lines.join("\n"));
+  const title = element("span", {}, language);
+  const toolbar = element("div", { class: "toolbar" }, title, copyButton(code));
+  return element("div", { class: "code-block" }, toolbar, element("pre", { tabindex: "0" }, code));
 }
 
-function heading(lines, at) {
-  const found = HEADING.exec(lines[at]);
-  if (!found) return underlined(lines, at);
-  const text = lines[at].slice(found[0].length).trim().replace(/(^|\s)#+$/, "");
-  return { node: title(text, found[1].length), end: at + 1 };
+function parseHeading(lines, at) {
+  const [prefix, marks] = HEADING.exec(lines[at]) ?? [];
+  if (prefix === undefined) return parseUnderlinedHeading(lines, at);
+  const text = lines[at].slice(prefix.length).trim().replace(/(^|\s)#+$/, "");
+  return { node: headingNode(text, marks.length), end: at + 1 };
 }
 
-/** A line with a line of = or - below it. */
-function underlined(lines, at) {
-  const [line, below = ""] = lines.slice(at, at + 2);
-  if (!UNDERLINE.test(below) || [INDENTED, ITEM, RULE, QUOTE].some((pattern) => pattern.test(line))) return null;
-  return { node: title(line, below.includes("=") ? 1 : 2), end: at + 2 };
+function parseUnderlinedHeading(lines, at) {
+  const [line, underline = ""] = lines.slice(at, at + 2);
+  if (!UNDERLINE.test(underline) || matchesAny(line, INDENTED, ITEM, RULE, QUOTE)) return null;
+  return { node: headingNode(line, underline.includes("=") ? 1 : 2), end: at + 2 };
 }
 
-function title(text, level) {
-  return element(`h${Math.min(level + 2, 6)}`, {}, inline(text.trim())); // the page has two levels of its own
+/** The page uses the first two levels for its own headings. */
+function headingNode(text, level) {
+  return element(`h${Math.min(level + 2, 6)}`, {}, parseInline(text.trim()));
 }
 
-/** Where links of some name lead. It is seen only if there are none. */
-function definition(lines, at) {
-  const [, name, address] = DEFINITION.exec(lines[at]) ?? [];
+/** Parse the definition of a reference. It is visible only if nothing refers to it. */
+function parseDefinition(lines, at) {
+  const [, label, address] = DEFINITION.exec(lines[at]) ?? [];
   const url = address && safeUrl(address);
   if (!url) return null;
-  const node = element("p", { "data-defines": nameOf(name), hidden: "" }, `${name}: `, link(url, address));
-  return { node, end: at + 1 };
+  const attributes = { "data-definition": normalizeLabel(label), hidden: "" };
+  return { node: element("p", attributes, `${label}: `, link(url, address)), end: at + 1 };
 }
 
-function rule(lines, at) {
+function parseRule(lines, at) {
   return RULE.test(lines[at]) ? { node: element("hr"), end: at + 1 } : null;
 }
 
-function quote(lines, at, depth) {
+function parseQuote(lines, at, depth) {
   let end = at;
   while (end < lines.length && QUOTE.test(lines[end])) end += 1;
   if (end === at) return null;
   const inner = lines.slice(at, end).map((line) => line.replace(QUOTE, ""));
-  return { node: element("blockquote", {}, nodes(inner, depth + 1)), end };
+  return { node: element("blockquote", {}, parseNodes(inner, depth + 1)), end };
 }
 
-function list(lines, at, depth) {
+function parseList(lines, at, depth) {
   const first = ITEM.exec(lines[at]);
   if (!first) return null;
   const node = element(first[3] ? "ol" : "ul");
@@ -159,34 +164,35 @@ function list(lines, at, depth) {
   let end = at;
   for (let next = at; next < lines.length; ) {
     const item = ITEM.exec(lines[next]);
-    if (!item || kind(item) !== kind(first) || RULE.test(lines[next])) break;
+    if (!item || delimiter(item) !== delimiter(first) || RULE.test(lines[next])) break;
     const { inner, after } = itemLines(lines, next, item);
     if (inner.slice(1).some(isBlank) || next > end) node.className = "loose";
     inner[0] = inner[0].replace(TASK, (_, mark) => (mark === " " ? "☐" : "☑"));
-    node.append(element("li", {}, nodes(inner, depth + 1)));
+    node.append(element("li", {}, parseNodes(inner, depth + 1)));
     end = next = after;
     while (next < lines.length && isBlank(lines[next])) next += 1;
   }
   return { node, end };
 }
 
-function kind(item) {
+/** Items with different delimiters, such as - and *, belong to different lists. */
+function delimiter(item) {
   return item[2].at(-1);
 }
 
-/** The lines of a list's item without their indentation, and the line after them. */
+/** Return the lines of a list item without indentation, and the index after the last one. */
 function itemLines(lines, at, item) {
   const [, { length: outer }, { length: marker }, , gap = " "] = item;
   const width = outer + marker + (gap.length <= 4 ? gap.length : 1);
   const inner = [lines[at].slice(width)];
-  const belongs = (line) => indentation(line) >= Math.min(width, outer + 2);
-  const goesOn = (line) => inner.at(-1) !== "" && !startsBlock(line) && !ITEM.test(line);
+  const isInside = (line) => indentation(line) >= Math.min(width, outer + 2);
+  const isContinuation = (line) => inner.at(-1) !== "" && !startsBlock(line) && !ITEM.test(line);
   let end = at + 1;
   for (; end < lines.length; end += 1) {
     const line = lines[end];
     if (isBlank(line)) inner.push("");
-    else if (belongs(line)) inner.push(line.slice(Math.min(indentation(line), width)));
-    else if (goesOn(line)) inner.push(line);
+    else if (isInside(line)) inner.push(line.slice(Math.min(indentation(line), width)));
+    else if (isContinuation(line)) inner.push(line);
     else break;
   }
   while (inner.length > 1 && inner.at(-1) === "") {
@@ -196,14 +202,16 @@ function itemLines(lines, at, item) {
   return { inner, after: end };
 }
 
-function table(lines, at) {
+function parseTable(lines, at) {
   if (!isTable(lines, at)) return null;
-  const sides = cells(lines[at + 1]).map(side);
-  const cell = (name, text, column) => element(name, { class: sides[column] }, inline(text));
-  const row = (line, name) =>
-    element("tr", {}, cells(line).slice(0, sides.length).map((text, column) => cell(name, text, column)));
+  const alignments = cells(lines[at + 1]).map(alignment);
+  const row = (line, name) => {
+    const texts = cells(line).slice(0, alignments.length);
+    const cell = (text, column) => element(name, { class: alignments[column] }, parseInline(text));
+    return element("tr", {}, texts.map(cell));
+  };
   let end = at + 2;
-  while (end < lines.length && !isBlank(lines[end]) && !startsBlock(lines[end])) end += 1;
+  while (end < lines.length && !endsParagraph(lines[end])) end += 1;
   const head = element("thead", {}, row(lines[at], "th"));
   const body = element("tbody", {}, lines.slice(at + 2, end).map((line) => row(line, "td")));
   const node = element("div", { class: "table", tabindex: "0" }, element("table", {}, head, body));
@@ -221,23 +229,32 @@ function cells(line) {
   return row.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
 }
 
-function side(mark) {
+/** Return the CSS class of a column. */
+function alignment(mark) {
   if (!mark.endsWith(":")) return "start";
-  return mark.startsWith(":") ? "middle" : "end";
+  return mark.startsWith(":") ? "center" : "end";
 }
 
-function paragraph(lines, at) {
+function parseParagraph(lines, at) {
   let end = at + 1;
-  while (end < lines.length && !isBlank(lines[end]) && !startsBlock(lines[end]) && !isTable(lines, end)) end += 1;
+  while (end < lines.length && !endsParagraph(lines[end]) && !isTable(lines, end)) end += 1;
   const text = lines.slice(at, end).map((line) => line.trimStart()).join("\n");
-  return { node: element("p", {}, inline(text.trimEnd())), end };
+  return { node: element("p", {}, parseInline(text.trimEnd())), end };
 }
 
-/** Whether a line ends the paragraph before it. */
+function endsParagraph(line) {
+  return isBlank(line) || startsBlock(line);
+}
+
+/** Whether a line starts a block that can interrupt a paragraph. */
 function startsBlock(line) {
   const item = ITEM.exec(line);
   const startsList = item?.[4] && (item[3] ?? "1") === "1";
-  return startsList || [FENCE, HEADING, RULE, QUOTE].some((pattern) => pattern.test(line));
+  return startsList || matchesAny(line, FENCE, HEADING, RULE, QUOTE);
+}
+
+function matchesAny(text, ...patterns) {
+  return patterns.some((pattern) => pattern.test(text));
 }
 
 function isBlank(line) {
@@ -248,6 +265,7 @@ function indentation(line) {
   return line.length - line.trimStart().length;
 }
 
-function withoutTabs(line) {
-  return line.includes("\t") ? line.replace(/^\s+/, (indent) => indent.replaceAll("\t", "    ")) : line;
+/** Replace tabs in the indentation of a line with spaces. */
+function expandTabs(line) {
+  return line.replace(/^\s+/, (indent) => indent.replaceAll("\t", "    "));
 }

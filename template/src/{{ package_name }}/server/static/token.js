@@ -1,44 +1,38 @@
-// The server's token, where it asks for one; this tab remembers it until it is closed.
+// The server's bearer token. It is stored for this tab until the tab is closed.
 
 const KEY = "agent-token";
+const ids = ["token-dialog", "token-message", "token"];
+const [dialog, message, field] = ids.map((id) => document.getElementById(id));
 
-let value = stored();
+let value = load();
 
-/** The token, or nothing. */
+/** Return the token, or an empty string. */
 export function token() {
   return value;
 }
 
-/** Ask the reader for the token, and say why; returns whether there is a new one. */
-export async function askForToken(why) {
-  const dialog = document.getElementById("ask-token");
-  const field = document.getElementById("token");
-  const form = document.getElementById("token-form");
+/** Ask the user for the token. Returns whether they entered one. */
+export async function requestToken() {
   if (dialog.open) return false;
-  document.getElementById("token-why").textContent = why;
-  field.value = "";
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    dialog.close(field.value.trim());
-  };
-  document.getElementById("no-token").onclick = () => dialog.close("");
-  dialog.returnValue = "";
+  if (value) message.textContent = "The server rejected the token.";
+  field.value = dialog.returnValue = "";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue) keep(dialog.returnValue);
-  return dialog.returnValue !== "";
+  const isEntered = dialog.returnValue === "continue";
+  if (isEntered) save(field.value.trim());
+  return isEntered;
 }
 
-function keep(given) {
-  value = given;
+function save(newValue) {
+  value = newValue;
   try {
-    sessionStorage.setItem(KEY, given);
+    sessionStorage.setItem(KEY, value);
   } catch {
-    // A browser that stores nothing asks again when the page is loaded anew.
+    // Without storage, the page asks for the token again after a reload.
   }
 }
 
-function stored() {
+function load() {
   try {
     return sessionStorage.getItem(KEY) ?? "";
   } catch {

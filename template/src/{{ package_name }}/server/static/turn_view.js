@@ -1,184 +1,182 @@
-// One turn on the page: the message, and what of the answer has come so far.
+// The view of one turn: the user's message and the answer as it streams in.
 
-import { button, copyButton, element, folded, labelled, pretty } from "./dom.js";
+import { button, collapsible, copyButton, element, formatJson, labeledText } from "./dom.js";
 import { MarkdownStream } from "./markdown.js";
 
-const RAW_LIMIT = 200_000; // characters of events that are shown; more would make the page slow
+const MAX_RAW_CHARACTERS = 200_000; // more would make the page slow
 
 export class TurnView {
   #turn;
-  #calls = new Map(); // by the id of the item, and by that of the call
-  #saying = null; // the message that is coming in
-  #said = []; // messages as the agent wrote them
+  #calls = new Map(); // by item id and by call id
+  #message = null; // the message that is streaming
+  #texts = []; // the Markdown of each finished message
   #answer = element("div", { class: "answer" });
-  #waiting = element("p", { class: "waiting" }, "Working …");
-  #notes = element("div", { class: "notes" });
-  #retry = null;
+  #progress = element("p", { class: "progress" }, "Working …");
+  #actions = element("div", { class: "actions" });
 
-  constructor(turn, agent) {
+  constructor(turn, agentName) {
     this.#turn = turn;
-    const question = element("div", { class: "question" }, turn.message.content);
     this.node = element(
       "article",
       { "aria-busy": "true" },
-      element("h2", { class: "unseen" }, "You"),
-      question,
-      element("h2", { class: "unseen" }, agent),
+      element("h2", { class: "visually-hidden" }, "You"),
+      element("div", { class: "user-message" }, turn.message.content),
+      element("h2", { class: "visually-hidden" }, agentName),
       this.#answer,
-      this.#waiting,
-      this.#notes,
+      this.#progress,
+      this.#actions,
     );
   }
 
-  /** What the agent has said, as text. */
+  /** The text of the answer as displayed. */
   get text() {
-    return [...this.#answer.querySelectorAll(".message")].map((node) => node.innerText).join("\n");
+    const messages = [...this.#answer.querySelectorAll(".message")];
+    return messages.map((node) => node.innerText).join("\n");
   }
 
-  /** Show an event of the answer. */
-  show(event) {
-    const { type, item } = event;
-    if (type === "response.output_text.delta" || type === "response.refusal.delta") this.#say(event.delta);
-    else if (type === "response.output_item.added" && item.type === "function_call") this.#call(item);
-    else if (type === "response.function_call_arguments.delta") {
-      this.#calls.get(event.item_id)?.addArguments(event.delta);
-    } else if (type === "response.output_item.done") this.#finish(item);
+  /** Show an event of the response. */
+  addEvent({ type, item, item_id: itemId, delta }) {
+    if (type === "response.output_text.delta" || type === "response.refusal.delta") {
+      this.#addText(delta);
+    } else if (type === "response.output_item.added" && item.type === "function_call") {
+      this.#toolCall(item);
+    } else if (type === "response.function_call_arguments.delta") {
+      this.#calls.get(itemId)?.addArguments(delta);
+    } else if (type === "response.output_item.done") {
+      this.#finishItem(item);
+    }
   }
 
-  /** Show how the answer ended, and what may be done now. */
-  end(trace, retry) {
+  /** Show the final state of the turn and the available actions. */
+  finish(traceNode, onRetry) {
     const { state, failure } = this.#turn;
     this.#endMessage();
-    for (const call of this.#calls.values()) call.giveUp();
-    this.#waiting.remove();
+    for (const call of this.#calls.values()) call.finish();
+    this.#progress.remove();
     this.node.removeAttribute("aria-busy");
     if (state === "failed") this.#answer.append(element("p", { class: "error" }, failure));
-    if (state === "stopped") this.#answer.append(element("p", { class: "ending" }, "You stopped this answer."));
-    this.#retry = button("Retry", retry);
-    const copy = this.#said.length ? copyButton(this.#answer, () => this.#said.join("\n\n")) : "";
-    this.#notes.append(this.#retry, copy, this.#raw(), trace);
-  }
-
-  /** Only the last turn can be tried again. */
-  forgetRetry() {
-    this.#retry?.remove();
-  }
-
-  #say(text) {
-    if (!this.#saying) {
-      const node = element("div", { class: "message" });
-      this.#answer.append(node);
-      this.#saying = { node, stream: new MarkdownStream(node), text: "" };
+    if (state === "stopped") {
+      this.#answer.append(element("p", { class: "stopped" }, "You stopped this answer."));
     }
-    this.#saying.text += text;
-    this.#saying.stream.write(text);
+    const retry = button("Retry", onRetry, "retry"); // visible in the last turn only
+    const copy = this.#texts.length ? copyButton(this.#answer, () => this.#texts.join("\n\n")) : "";
+    this.#actions.append(retry, copy, this.#rawData(), traceNode);
+  }
+
+  #addText(text) {
+    if (!this.#message) {
+      this.#message = new MarkdownStream(element("div", { class: "message" }));
+      this.#answer.append(this.#message.node);
+    }
+    this.#message.write(text);
   }
 
   #endMessage() {
-    if (!this.#saying) return;
-    this.#saying.stream.end();
-    this.#said.push(this.#saying.text);
-    this.#saying = null;
+    if (!this.#message) return;
+    this.#message.finish();
+    this.#texts.push(this.#message.text);
+    this.#message = null;
   }
 
-  #finish(item) {
+  #finishItem(item) {
     if (item.type === "message") this.#finishMessage(item);
-    else if (item.type === "function_call") this.#call(item).setArguments(item.arguments);
-    else if (item.type === "function_call_output") this.#output(item);
-    else if (item.type === "reasoning") this.#fold("Reasoning", labelled("Summary", reasoning(item)));
-    else this.#fold(item.type, labelled("Item", pretty(JSON.stringify(item))));
+    else if (item.type === "function_call") this.#toolCall(item).setArguments(item.arguments);
+    else if (item.type === "function_call_output") this.#addOutput(item);
+    else if (item.type === "reasoning") this.#addItem("Reasoning", "Summary", reasoningText(item));
+    else this.#addItem(item.type, "Item", JSON.stringify(item));
   }
 
-  /** The whole text has the last word, whatever its pieces were. */
+  /** End a message. The text of the finished item replaces the deltas if they differ. */
   #finishMessage(item) {
     const text = item.content.map((part) => part.text ?? part.refusal ?? "").join("");
-    if (this.#saying && this.#saying.text !== text) {
-      this.#saying.node.remove();
-      this.#saying = null;
+    if (this.#message && this.#message.text !== text) {
+      this.#message.node.remove();
+      this.#message = null;
     }
-    if (!this.#saying) this.#say(text);
+    if (!this.#message) this.#addText(text);
     this.#endMessage();
   }
 
-  #call(item) {
-    const known = this.#calls.get(item.id);
-    if (known) return known;
+  /** Return the view of a tool call; add it if it is new. */
+  #toolCall(item) {
+    if (!this.#calls.has(item.id)) {
+      this.#endMessage();
+      const call = new ToolCallView(item.name);
+      this.#calls.set(item.id, call);
+      this.#calls.set(item.call_id, call);
+      this.#answer.append(call.node);
+    }
+    return this.#calls.get(item.id);
+  }
+
+  #addOutput({ call_id: callId, output }) {
+    const text = typeof output === "string" ? output : JSON.stringify(output);
+    if (this.#calls.has(callId)) this.#calls.get(callId).setOutput(text);
+    else this.#addItem("Output", "Output", text);
+  }
+
+  #addItem(summary, label, text) {
     this.#endMessage();
-    const call = new Call(item.name);
-    this.#calls.set(item.id, call);
-    this.#calls.set(item.call_id, call);
-    this.#answer.append(call.node);
-    return call;
+    this.#answer.append(collapsible("item", summary, labeledText(label, formatJson(text))));
   }
 
-  #output(item) {
-    const call = this.#calls.get(item.call_id);
-    const text = typeof item.output === "string" ? item.output : JSON.stringify(item.output);
-    if (call) call.setOutput(text);
-    else this.#fold("Output", labelled("Output", pretty(text)));
-  }
-
-  #fold(summary, ...children) {
-    this.#endMessage();
-    this.#answer.append(folded("call", summary, ...children));
-  }
-
-  /** The request and the events as they were, written down when somebody looks. */
-  #raw() {
-    const request = labelled("Request");
-    const events = labelled("Events");
-    const node = folded("raw", "Request and events", request, events);
+  /** Create the section with the request and the events. It is filled when it is expanded. */
+  #rawData() {
+    const request = labeledText("Request");
+    const events = labeledText("Events");
+    const node = collapsible("raw", "Request and events", request, events);
     node.addEventListener("toggle", () => {
       request.lastChild.textContent = JSON.stringify(this.#turn.request, null, 2);
       const text = this.#turn.events.map((event) => JSON.stringify(event)).join("\n");
-      events.lastChild.textContent = text.slice(0, RAW_LIMIT) + (text.length > RAW_LIMIT ? "\n…" : "");
+      const end = text.length > MAX_RAW_CHARACTERS ? "\n…" : "";
+      events.lastChild.textContent = text.slice(0, MAX_RAW_CHARACTERS) + end;
     });
     return node;
   }
 }
 
-/** A tool that is called, folded. */
-class Call {
-  #written = "";
+/** A tool call: its name, state, arguments and output. */
+class ToolCallView {
+  #argumentText = "";
   #preview = element("code", { class: "preview" });
-  #state = element("span", { class: "state" });
-  #arguments = labelled("Arguments");
-  #output = labelled("Output");
+  #status = element("span", { class: "status" });
+  #arguments = labeledText("Arguments");
+  #output = labeledText("Output");
 
   constructor(name) {
-    const title = element("code", { class: "name" }, name);
-    this.node = folded("call", [title, " ", this.#preview, " ", this.#state], this.#arguments);
-    this.#be("running", "running …");
+    const title = [element("code", { class: "name" }, name), " ", this.#preview, " ", this.#status];
+    this.node = collapsible("item", title, this.#arguments);
+    this.#setState("running", "running …");
   }
 
-  addArguments(text) {
-    this.setArguments(this.#written + text);
+  addArguments(delta) {
+    this.setArguments(this.#argumentText + delta);
   }
 
   setArguments(text) {
-    this.#written = text;
+    this.#argumentText = text;
     this.#preview.textContent = text.slice(0, 200);
-    this.#arguments.lastChild.textContent = pretty(text);
+    this.#arguments.lastChild.textContent = formatJson(text);
   }
 
   setOutput(text) {
-    this.#output.lastChild.textContent = pretty(text);
+    this.#output.lastChild.textContent = formatJson(text);
     this.node.append(this.#output);
-    this.#be(text.startsWith("Error: ") ? "failed" : "done"); // as toolbox.py writes it
+    this.#setState(text.startsWith("Error: ") ? "failed" : "done"); // the prefix is from toolbox.py
   }
 
-  /** Say so if the answer ended before the output had come. */
-  giveUp() {
-    if (this.node.dataset.state === "running") this.#be("left", "no output");
+  /** Mark a call without output at the end of the turn. */
+  finish() {
+    if (this.node.dataset.state === "running") this.#setState("incomplete", "no output");
   }
 
-  #be(state, words = state) {
+  #setState(state, label = state) {
     this.node.dataset.state = state;
-    this.#state.textContent = words;
+    this.#status.textContent = label;
   }
 }
 
-function reasoning(item) {
+function reasoningText(item) {
   const parts = [...(item.summary ?? []), ...(item.content ?? [])];
   return parts.map((part) => part.text).join("\n\n");
 }
