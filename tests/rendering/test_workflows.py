@@ -89,7 +89,7 @@ def test_it_shows_conflict_markers_and_the_way_out(
         f"{file}:{line}:<<<<<<< before updating",
         f"{file}:{line + 4}:>>>>>>> after updating",
     ]
-    assert "keep what is right" in done.stdout
+    assert "resolve the conflicts" in done.stdout
 
 
 def test_it_shows_the_markers_of_a_merge_as_well(ci: str, repository: Repository) -> None:
