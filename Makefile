@@ -19,7 +19,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
-PYTEST = $(UV) run --frozen pytest -n auto
+PYTEST = $(UV) run --frozen pytest -n auto --dist worksteal
 
 .PHONY: help demo test proof trials lint format picture contract benchmark release browser uv
 .DEFAULT_GOAL := help
