@@ -1,4 +1,4 @@
-"""Combinations of answers: every two values occur together in at least one."""
+"""The answers with which the template is tried: every pair of values occurs together."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ VALUES: dict[str, list[Any]] = {
 
 
 def pairwise() -> list[Answers]:
-    """The fewest combinations with every pair of values; answers of None are left out."""
+    """Few combinations of answers in which each two values meet; None keeps the default."""
     rows = (dict(zip(VALUES, values, strict=True)) for values in AllPairs(VALUES.values()))
     return [
         {name: row[name] for name in row if row[name] is not None and is_asked(name, row)}
@@ -27,10 +27,10 @@ def pairwise() -> list[Answers]:
 
 
 def is_asked(name: str, answers: Answers) -> bool:
-    """Whether Copier asks a question after the other answers."""
+    """Whether Copier asks a question, given the other answers."""
     return name != "author" or answers["license"] != "none"
 
 
 def label(answers: Answers) -> str:
-    """A short name for a combination, used as the id of a test."""
+    """A short name for a combination, for the report of a test."""
     return "-".join(str(answers[name]).partition(":")[0] for name in ("llm", "ci", "license"))

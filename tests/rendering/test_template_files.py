@@ -1,4 +1,4 @@
-"""The template's own files, not rendered."""
+"""The template's own files, without rendering them."""
 
 import keyword
 import re
@@ -21,19 +21,19 @@ from tests.helpers.template import (
 
 FILES = [path for path in tracked_files() if path.parts[0] == "template"]
 RESERVED_NAMES = set(ALL_QUESTIONS["reserved_names"]["default"].split())
-# The variables of Copier that this template uses.
+# Copier's own variables, those that this template uses.
 COPIER_VARIABLES = {"_copier_answers", "_copier_conf", "_copier_operation"}
 
 
 def variables(source: str) -> set[str]:
-    """The variables that a Jinja source uses."""
+    """The variables a Jinja source uses."""
     environment = jinja2.Environment(autoescape=False)
     environment.filters |= dict.fromkeys(("regex_search", "to_nice_yaml"), str)
     return meta.find_undeclared_variables(environment.parse(source))
 
 
 def sources() -> dict[str, str]:
-    """Every Jinja source by name: paths, templates and `copier.yml`."""
+    """Every Jinja source: paths, templates, and texts in `copier.yml`."""
     found = {f"path {path}": str(path) for path in FILES}
     found |= {
         str(path): (ROOT / path).read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def test_there_are_at_most_eight_questions_and_all_but_the_name_have_a_default()
     ]
 
 
-def test_copier_yml_starts_with_settings_and_ends_with_computed_values() -> None:
+def test_settings_come_first_and_computed_values_last() -> None:
     names = [name for name in COPIER_YML if name != "reserved_names"]
     settings = [name for name in names if name.startswith("_")]
     computed = [name for name in names if name in COMPUTED]
@@ -71,15 +71,15 @@ def test_copier_yml_starts_with_settings_and_ends_with_computed_values() -> None
 
 
 @pytest.mark.parametrize("setting", ["_tasks", "_jinja_extensions"])
-def test_no_setting_requires_trust(setting: str) -> None:
+def test_nothing_needs_trust(setting: str) -> None:
     assert setting not in COPIER_YML
 
 
-def test_every_migration_has_a_version() -> None:
+def test_migrations_name_their_version() -> None:
     assert all("version" in migration for migration in COPIER_YML.get("_migrations", []))
 
 
-def test_computed_values_are_never_asked() -> None:
+def test_the_computed_values_of_copier_yml_have_no_condition_but_their_own() -> None:
     assert all(question["when"] is False for question in COMPUTED.values())
 
 
@@ -91,7 +91,7 @@ def test_no_dotfile_of_the_template_acts_on_this_repository() -> None:
     assert not {".gitignore", ".gitattributes"} & {path.name for path in FILES}
 
 
-def test_python_files_contain_only_names_as_jinja() -> None:
+def test_python_files_hold_no_jinja_but_names() -> None:
     for path in FILES:
         if path.name.endswith(".py.jinja"):
             source = (ROOT / path).read_text(encoding="utf-8")
@@ -101,26 +101,26 @@ def test_python_files_contain_only_names_as_jinja() -> None:
             assert "{{ package_name" not in (ROOT / path).read_text(encoding="utf-8"), path
 
 
-def test_jinja_conditions_are_on_their_own_lines() -> None:
+def test_conditions_stand_on_lines_of_their_own() -> None:
     for path in FILES:
         if path.suffix == ".jinja":
             for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
                 assert "{%" not in line or re.fullmatch(r"{% .* %}", line), f"{path}: {line}"
 
 
-def test_reserved_names_include_python_modules_and_keywords() -> None:
+def test_reserved_names_hold_those_of_python() -> None:
     names = sys.stdlib_module_names | set(keyword.kwlist)
     possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
-    # New in Python 3.14: existing agents may already have these names.
+    # Python 3.14 brought these when agents could have been named so already.
     newer = {"annotationlib", "compression"}
     assert possible - newer <= RESERVED_NAMES
 
 
-def test_reserved_names_include_the_dependencies(default_project: Path) -> None:
+def test_reserved_names_hold_those_of_the_dependencies(default_project: Path) -> None:
     project = tomllib.loads((default_project / "pyproject.toml").read_text(encoding="utf-8"))
     packages = {re.split(r"[<>=\[]", name)[0] for name in project["project"]["dependencies"]}
     modules = {"python-dotenv": "dotenv"}
-    # Dependencies added after a release: existing agents may already have these names.
+    # These came when agents could have been named so already.
     newer = {"anyio", "packaging", "pydantic_settings", "starlette", "uvicorn"}
     names = {modules.get(name, name.replace("-", "_")) for name in packages}
     assert names - newer <= RESERVED_NAMES
