@@ -136,15 +136,15 @@ def check_code(agent: Agent) -> None:
     agent.check("ty", "check", "--error-on-warning")
 
 
-def check_contract(agent: Agent) -> None:
-    """Run all tests of an agent; every rule must be checked, and pass without a warning."""
+def check_contract(agent: Agent) -> str:
+    """Run all tests of an agent, which must check every rule, and return what they printed."""
     findings = agent.folder.parent / "findings.jsonl"
     # pytest knows the option only if the folder that defines it is an argument.
     printed = agent.check("pytest", "tests", "tests/contract", f"--findings={findings}")
-    assert "warning" not in printed
     events = map(json.loads, findings.read_text(encoding="utf-8").splitlines())
     results = {(event["name"], event["result"]) for event in events if "result" in event}
     assert results == {(name, "holds") for name in rules_of(agent.folder)}
+    return printed
 
 
 def check_logged_model(agent: Agent) -> None:
@@ -189,7 +189,9 @@ def test_every_check_passes(
     else:
         assert installed(agent)["mlflow"] == newest(dependencies(agent.folder)["mlflow"], python)
     check_code(agent)
-    check_contract(agent)
+    printed = check_contract(agent)
+    # Old dependencies warn about each other.
+    assert oldest or "warning" not in printed
     check_databricks(agent, server)
 
 
