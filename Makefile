@@ -1,37 +1,45 @@
-# `make demo` shows an agent made from this template, `make test` proves the template.
-# Both need Python >= 3.11 with pip, git and make; uv is fetched into .uv/ where it is missing.
+# `make demo` makes an agent and shows it; `make test` tests the template.
+# Both need Python >= 3.11 with pip, git and make. Everything else is installed by the targets:
+# uv into .uv/ unless it is on PATH, and Chromium for the tests of the chat page.
 
 PYTHON ?= python3
+# The uv that is installed; CI and the image of an agent use the same version.
+UV_VERSION := 0.13.9
 # Where `make demo` puts the agent.
 FOLDER ?= demo/weather-agent
-# How many random updates `make trials` tries; `make test` tries 40.
+# The number of random updates that `make trials` tries; `make test` tries 12.
 TRIALS ?= 300
 
-# Everything that is fetched stays in this checkout, unless the caller says otherwise.
+# Downloads stay in this checkout unless these variables are set already.
 export UV_CACHE_DIR ?= $(CURDIR)/.uv/cache
 export UV_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 export UV_PYTHON_DOWNLOADS ?= never
+export PLAYWRIGHT_BROWSERS_PATH ?= $(CURDIR)/.uv/browsers
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
+PYTEST = $(UV) run --frozen pytest -n auto --dist worksteal
 
-.PHONY: help demo test trials lint format picture contract benchmark release
+.PHONY: help demo test proof trials lint format picture contract benchmark release browser uv
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: python $(UV)  ## Make an agent into FOLDER, ask it, log it, verify it
+demo: python $(UV)  ## Make an agent in FOLDER, ask it a question, log it and verify it
 	@UV="$(UV)" scripts/demo.sh "$(FOLDER)"
 
-test: python $(UV) lint  ## Run all tests of the template
-	$(UV) run --frozen pytest -n auto
+test: python lint browser  ## Run all tests of the template
+	$(PYTEST)
 
-trials: $(UV)  ## Let random edits of owners meet random releases, TRIALS times
-	UPDATE_TRIALS=$(TRIALS) $(UV) run --frozen pytest -n auto -q tests/updates/test_random.py
+proof: test  ## Run all tests, and those of every supported Python and MLflow
+	$(PYTEST) -m proof
 
-lint: $(UV)  ## Check format, style and types of the template's own code
+trials: $(UV)  ## Run TRIALS random updates: random edits by owners, random releases
+	UPDATE_TRIALS=$(TRIALS) $(PYTEST) -q tests/updates/test_random.py
+
+lint: $(UV)  ## Check formatting, style and types of the template's own code
 	$(UV) run --frozen ruff format --check
 	$(UV) run --frozen ruff check
 	$(UV) run --frozen ty check
@@ -40,26 +48,32 @@ format: $(UV)  ## Format the template's own code
 	$(UV) run --frozen ruff check --fix
 	$(UV) run --frozen ruff format
 
-picture: $(UV)  ## Draw the README's pictures anew, from real sessions and measurements
+picture: browser  ## Redraw the README's pictures from real sessions and measurements
 	$(UV) run --frozen python docs/draw_demo.py
 	$(UV) run --frozen python -m docs.draw_chat_page
 	$(UV) run --frozen python -m docs.draw_serve
 
-contract: $(UV)  ## Write docs/contract.md anew, with what MLflow alone notices
+contract: $(UV)  ## Rewrite docs/contract.md, and measure what MLflow alone notices
 	$(UV) run --frozen python -m docs.write_contract
 
 benchmark: $(UV)  ## Measure a newcomer's first minute, an update, and the server under load
-	$(UV) run --frozen python benchmarks/first_minute.py
-	$(UV) run --frozen python benchmarks/update.py
+	$(UV) run --frozen python -m benchmarks.first_minute
+	$(UV) run --frozen python -m benchmarks.update
 	$(UV) run --frozen python -m benchmarks.serve
 
-release:  ## Prove this commit and tag it: make release VERSION=1.2.3
+release:  ## Test this commit and tag it: make release VERSION=1.2.3
 	@MAKE="$(MAKE)" scripts/release.sh "$(VERSION)"
+
+browser: $(UV)  ## Install Chromium for the chat page's tests, unless there is one
+	@UV="$(UV)" scripts/browser.sh
+
+uv: $(UV)  ## Install uv into .uv/, unless it is on PATH
 
 .PHONY: python
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 …' >&2; exit 1; }
+		{ echo 'error: Python 3.11 or newer is needed' >&2; \
+		  echo 'hint: name one, such as make PYTHON=/path/to/python3.12 test' >&2; exit 1; }
 
 .uv/bin/uv: | python
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --target .uv uv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --target .uv uv==$(UV_VERSION)

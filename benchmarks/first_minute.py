@@ -1,19 +1,18 @@
 """Measures a newcomer's first minute: from `copier copy` to a verified agent.
 
-Each round starts from an empty folder, with the package caches that the machine has; the first
-round is not counted, since it fills them. Prints the median and the range of each step as the
-table that stands in the README. Whole processes are timed, from the outside.
+Each round starts in an empty folder and uses the machine's package caches. The first round fills
+them and is not counted. Prints the median and the range of each step, as the table in the README.
+Each time is the wall-clock time of a whole process.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.environment import ROOT, environment
 
 COPY = f"copier copy --quiet --defaults --vcs-ref=HEAD --data=project_name=weather-agent {ROOT} ."
 STEPS = {
@@ -26,22 +25,16 @@ STEPS = {
 }
 
 
-# As in a new user's terminal: no environment of ours, and Python keeps its bytecode.
-NOT_A_USERS = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in NOT_A_USERS}
-
-
 def seconds(command: str, folder: Path) -> float:
-    """How long a shell command takes; it must succeed."""
-    begun = time.perf_counter()
-    subprocess.run(
-        command, shell=True, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True
-    )
-    return time.perf_counter() - begun
+    """Run a shell command, which must succeed, and return its duration."""
+    variables = environment()
+    started = time.perf_counter()
+    subprocess.run(command, shell=True, cwd=folder, env=variables, check=True, capture_output=True)
+    return time.perf_counter() - started
 
 
 def one_round() -> dict[str, float]:
-    """The seconds of each step, and of `make demo`, which is all of them in one command."""
+    """The seconds of each step, and of `make demo`, which runs them all."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "weather-agent"
         folder.mkdir()
@@ -52,7 +45,7 @@ def one_round() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds that count (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default: 3)")
     rounds = parser.parse_args().rounds
     one_round()
     results = [one_round() for _ in range(rounds)]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serve.agents import ROOT, make_agent
+from benchmarks.environment import ROOT
+from benchmarks.serve.agents import make_agent
 from benchmarks.serve.load import Load, generate
 from benchmarks.serve.servers import Running, Server, running
 

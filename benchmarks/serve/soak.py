@@ -15,7 +15,8 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.serve.agents import ROOT, make_agent
+from benchmarks.environment import ROOT
+from benchmarks.serve.agents import make_agent
 from benchmarks.serve.load import QUESTION
 from benchmarks.serve.servers import Running, Server, running
 

@@ -1,4 +1,8 @@
-"""Agents hold their contract with the oldest and the newest MLflow, on every supported Python."""
+"""Agents pass their checks with the oldest and the newest dependencies, on every Python.
+
+`make test` runs two corners: the oldest Python with the oldest dependencies, and the newest Python
+with the newest dependencies. `make proof` runs the other combinations.
+"""
 
 import json
 import os
@@ -23,13 +27,22 @@ from tests.helpers.template import ROOT
 SUPPORTED = ("3.11", "3.12", "3.13")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-# Installs a rendered project for a Python, with its dependencies resolved one way or the other.
+# Other answers than the defaults: the longest names, a Databricks endpoint, no CI, a license.
+OTHER_ANSWERS = {
+    "project_name": "the-longest-name-there-can-be1",
+    "package_name": "another_package_name_of_30_chr",
+    "llm": "databricks:/databricks-claude-sonnet-4",
+    "ci": "none",
+    "license": "MIT",
+}
+
+# Installs a rendered project with a version of Python and a resolution strategy of uv.
 InstallFor = Callable[[Path, str, str], Agent]
 
 
 def find_python(version: str) -> str | None:
-    """The interpreter of a version on this machine, outside virtual environments."""
-    # pyenv puts stubs on the path that fail for all versions but the one it is set to.
+    """The path of the machine's interpreter of a version; None if there is none."""
+    # pyenv's stubs on PATH fail for all versions except the selected one.
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     folders = [os.environ["PATH"], *map(str, sorted(pyenv.glob("versions/*/bin")))]
     done = subprocess.run(
@@ -42,14 +55,28 @@ def find_python(version: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-# The interpreters, by version, of the supported Pythons that this machine has.
+# The interpreter of each supported version that is installed on this machine.
 PYTHONS = {version: path for version in SUPPORTED if (path := find_python(version))}
+
+
+def corner(python: str, resolution: str) -> bool:
+    """Whether `make test` runs a combination."""
+    return python == (min if resolution == "lowest-direct" else max)(PYTHONS, key=SUPPORTED.index)
+
+
+COMBINATIONS = [
+    pytest.param(
+        python, resolution, marks=[] if corner(python, resolution) else [pytest.mark.proof]
+    )
+    for python in PYTHONS
+    for resolution in ("lowest-direct", "highest")
+]
 
 
 @pytest.fixture
 def install_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[InstallFor]:
-    """Installs a copy of a project, and removes its environment after the test: it is large."""
-    folder = tmp_path / "weather-agent"
+    """Installs a copy of a project; its environment is large and removed after the test."""
+    folder = tmp_path / "agent"
 
     def install_for(project: Path, python: str, resolution: str) -> Agent:
         monkeypatch.setenv("UV_PYTHON", PYTHONS[python])
@@ -62,9 +89,9 @@ def install_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ins
 
 
 def dependencies(project: Path) -> dict[str, Requirement]:
-    """What a project depends on, by name, extras with it, as its `pyproject.toml` has it."""
+    """The dependencies in a project's `pyproject.toml` by name, optional ones included."""
     settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lists = [settings["dependencies"], *settings["optional-dependencies"].values()]
+    lists = [settings["dependencies"], *settings.get("optional-dependencies", {}).values()]
     requirements = [Requirement(line) for lines in lists for line in lines]
     return {requirement.name: requirement for requirement in requirements}
 
@@ -76,7 +103,7 @@ def floor(requirement: Requirement) -> str:
 
 
 def newest(requirement: Requirement, python: str) -> str:
-    """The newest version that can be installed when nothing else is asked for."""
+    """The newest version that can be installed alone."""
     done = subprocess.run(
         ["uv", "pip", "compile", "-", "--quiet", "--no-header", "--refresh-package=mlflow"],
         input=str(requirement),
@@ -90,85 +117,85 @@ def newest(requirement: Requirement, python: str) -> str:
 
 
 def installed(agent: Agent) -> dict[str, str]:
-    """The version of each package in an agent's environment."""
+    """The version of each installed package."""
     printed = agent.check("uv", "pip", "list", "--format=json", f"--python={agent.folder}/.venv")
     return {package["name"]: package["version"] for package in json.loads(printed)}
 
 
 def above_their_floors(agent: Agent) -> list[str]:
-    """The dependencies of an agent that are newer than the oldest version allowed."""
+    """The dependencies that are installed in a newer version than the oldest allowed one."""
     wanted, versions = dependencies(agent.folder), installed(agent)
     floors = {name: SpecifierSet(f"=={floor(wanted[name])}") for name in wanted}
     return [name for name in wanted if versions[name] not in floors[name]]
 
 
 def check_code(agent: Agent) -> None:
-    """Lint an agent with its own tools, which are the oldest or the newest as well."""
+    """Lint an agent with the tools of its environment."""
     agent.check("ruff", "check")
     agent.check("ruff", "format", "--check")
     agent.check("ty", "check", "--error-on-warning")
 
 
-def check_contract(agent: Agent) -> dict[str, set[str]]:
-    """Run all tests of an agent, and say how each rule of its contract came out."""
+def check_contract(agent: Agent) -> str:
+    """Run all tests of an agent, which must check every rule, and return what they printed."""
     findings = agent.folder.parent / "findings.jsonl"
-    # pytest knows the option only when it is told of the folder that defines it.
-    agent.check("pytest", "tests", "tests/contract", f"--findings={findings}")
-    outcomes: dict[str, set[str]] = {}
-    for event in map(json.loads, findings.read_text(encoding="utf-8").splitlines()):
-        if "result" in event:
-            outcomes.setdefault(event["name"], set()).add(event["result"])
-    return outcomes
+    # pytest knows the option only if the folder that defines it is an argument.
+    printed = agent.check("pytest", "tests", "tests/contract", f"--findings={findings}")
+    events = map(json.loads, findings.read_text(encoding="utf-8").splitlines())
+    results = {(event["name"], event["result"]) for event in events if "result" in event}
+    assert results == {(name, "holds") for name in rules_of(agent.folder)}
+    return printed
+
+
+def check_logged_model(agent: Agent) -> None:
+    """Log an agent for Databricks, which compares the signature with that of its own MLflow.
+
+    The MLflow of this process is the newest, and may be newer than the agent's.
+    """
+    printed = agent.run(agent.command, "log")
+    assert "offline:/demo answers the input example" in printed.stderr
+    (folder,) = agent.folder.glob("mlartifacts/models/*/artifacts")
+    model = mlflow.models.Model.load(str(folder))
+    assert model.signature.inputs == RESPONSES_AGENT_INPUT_SCHEMA
+    assert model.signature.outputs == RESPONSES_AGENT_OUTPUT_SCHEMA
+    endpoints = [{"name": "databricks-claude-sonnet-4"}]
+    assert model.resources["databricks"] == {"serving_endpoint": endpoints}
 
 
 def check_databricks(agent: Agent, server: ChatServer) -> None:
-    """Ask an agent whose LLM is an endpoint of a Databricks workspace, over HTTP."""
+    """Ask an agent a question, with an endpoint of a Databricks workspace as its LLM."""
     server.say(text("Hello!"))
     login = {"DATABRICKS_HOST": server.url, "DATABRICKS_TOKEN": "dapi-1"}
-    answer = agent.check("weather-agent", "ask", "Hi", AGENT_LLM="databricks:/endpoint", **login)
+    answer = agent.check(agent.command, "ask", "Hi", AGENT_LLM="databricks:/endpoint", **login)
     assert answer.strip() == "Hello!"
     assert server.paths == ["/serving-endpoints/chat/completions"]
     assert server.headers[0]["authorization"] == "Bearer dapi-1"
 
 
-def test_a_supported_python_is_at_hand() -> None:
-    assert PYTHONS, f"None of Python {', '.join(SUPPORTED)} is here: nothing below is run."
+def test_a_supported_python_is_installed() -> None:
+    assert PYTHONS, f"None of Python {', '.join(SUPPORTED)} is installed."
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
-def test_every_check_passes_and_every_rule_holds(
-    python: str,
-    resolution: str,
-    default_project: Path,
-    install_for: InstallFor,
-    server: ChatServer,
+@pytest.mark.parametrize(("python", "resolution"), COMBINATIONS)
+def test_every_check_passes(
+    python: str, resolution: str, render: Render, install_for: InstallFor, server: ChatServer
 ) -> None:
-    agent = install_for(default_project, python, resolution)
+    oldest = resolution == "lowest-direct"
+    agent = install_for(render(**OTHER_ANSWERS if oldest else {}), python, resolution)
     assert agent.check("python", "--version").startswith(f"Python {python}.")
-    if resolution == "highest":
-        assert installed(agent)["mlflow"] == newest(dependencies(agent.folder)["mlflow"], python)
-    else:
+    if oldest:
         assert above_their_floors(agent) == []
+        check_logged_model(agent)
+    else:
+        assert installed(agent)["mlflow"] == newest(dependencies(agent.folder)["mlflow"], python)
     check_code(agent)
-    assert check_contract(agent) == {name: {"holds"} for name in rules_of(agent.folder)}
+    printed = check_contract(agent)
+    # Old dependencies warn about each other.
+    assert oldest or "warning" not in printed
     check_databricks(agent, server)
 
 
-def test_the_oldest_mlflow_logs_what_the_newest_logs(
-    render: Render, install_for: InstallFor
-) -> None:
-    """Databricks compares the signature with that of its own MLflow, which may be newer."""
-    agent = install_for(render(llm="databricks:/an-endpoint"), min(PYTHONS), "lowest-direct")
-    agent.check("weather-agent", "log")
-    (folder,) = agent.folder.glob("mlartifacts/models/*/artifacts")
-    model = mlflow.models.Model.load(str(folder))
-    assert model.signature.inputs == RESPONSES_AGENT_INPUT_SCHEMA
-    assert model.signature.outputs == RESPONSES_AGENT_OUTPUT_SCHEMA
-    assert model.resources["databricks"] == {"serving_endpoint": [{"name": "an-endpoint"}]}
-
-
-def test_the_readme_says_what_is_run(default_project: Path) -> None:
+def test_the_readme_names_the_supported_versions(default_project: Path) -> None:
     section = README.partition("\n## Versions\n")[2].partition("\n## ")[0]
     *others, last = SUPPORTED
     assert f"Python {', '.join(others)} and {last}" in section

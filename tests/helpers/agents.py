@@ -1,8 +1,9 @@
-"""Agents made from the template, and running commands in them."""
+"""Agents made from the template: installing them, changing their files, running commands."""
 
 import os
 import re
 import subprocess
+import tomllib
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tests.contract.breakages.changes import Patch
 
 @dataclass(frozen=True)
 class Agent:
-    """A generated repository with its environment installed."""
+    """A generated repository with an installed environment."""
 
     folder: Path
 
@@ -23,8 +24,15 @@ class Agent:
         (package,) = (path.parent for path in self.folder.glob("src/*/agent.py"))
         return package
 
+    @property
+    def command(self) -> str:
+        """The name of the agent's command."""
+        settings = tomllib.loads((self.folder / "pyproject.toml").read_text(encoding="utf-8"))
+        (name,) = settings["project"]["scripts"]
+        return name
+
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the agent's environment; what it returns is for the test to judge."""
+        """Run a command in the agent's environment; it may fail."""
         return subprocess.run(
             ["uv", "run", "--no-sync", *command],
             cwd=self.folder,
@@ -36,27 +44,29 @@ class Agent:
         )
 
     def check(self, *command: str, **environment: str) -> str:
-        """Run a command that must succeed, and return what it printed."""
+        """Run a command that must succeed, and return its standard output."""
         done = self.run(*command, **environment)
         assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     @contextmanager
     def patched(self, file: str, old: str | None, new: str) -> Generator[None]:
-        """Replace a piece of a file, or add a file, for the length of a block.
+        """Replace text in a file, or add a file, until the block ends.
 
         Args:
-            file: The file, relative to the package when it is there, else to the repository.
-            old: What stands there now, exactly once; None for a file that is not there.
-            new: What stands there instead.
+            file: The path of the file, relative to the package or else to the repository.
+            old: The text to replace, which must occur once; None to add a file.
+            new: The text that replaces it.
         """
         path = self.package / file if (self.package / file).exists() else self.folder / file
         original = None if old is None else path.read_text(encoding="utf-8")
         if original is None or old is None:
-            assert not path.exists(), f"{path} is there already."
+            assert not path.exists(), f"{path} exists already."
             path.write_text(new, encoding="utf-8")
         else:
-            assert original.count(old) == 1, f"{old!r} stands {original.count(old)}x in {path}."
+            assert original.count(old) == 1, (
+                f"{old!r} occurs {original.count(old)} times in {path}."
+            )
             path.write_text(original.replace(old, new), encoding="utf-8")
         try:
             yield
@@ -68,7 +78,7 @@ class Agent:
 
     @contextmanager
     def changed(self, patches: Iterable[Patch]) -> Generator[None]:
-        """Apply several patches, one after the other, for the length of a block."""
+        """Apply patches in order, until the block ends."""
         with ExitStack() as stack:
             for patch in patches:
                 stack.enter_context(self.patched(patch.file, patch.old, patch.new))
@@ -76,7 +86,7 @@ class Agent:
 
 
 def clean_environment() -> dict[str, str]:
-    """The variables of this process without those of MLflow that its own tests have set."""
+    """The environment variables without those of MLflow that the tests set for themselves."""
     kept = "MLFLOW_DISABLE_TELEMETRY"
     return {
         name: value
@@ -86,14 +96,14 @@ def clean_environment() -> dict[str, str]:
 
 
 def install(folder: Path) -> Agent:
-    """Make a rendered project a repository, and install its environment."""
+    """Make a git repository of a rendered project, and install its environment."""
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["uv", "sync", "--quiet"], cwd=folder, check=True)
     return Agent(folder)
 
 
 def parts_of_rules(project: Path) -> dict[str, str]:
-    """The part of a project's contract that each rule belongs to, such as `answers` or `source`."""
+    """The part of the contract of each rule, such as `answers` or `source`, by the rule's name."""
     contract = project / "tests" / "contract"
     parts = {
         name: path.stem.removeprefix("test_")

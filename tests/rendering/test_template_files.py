@@ -121,6 +121,6 @@ def test_reserved_names_hold_those_of_the_dependencies(default_project: Path) ->
     packages = {re.split(r"[<>=\[]", name)[0] for name in project["project"]["dependencies"]}
     modules = {"python-dotenv": "dotenv"}
     # These came when agents could have been named so already.
-    newer = {"uvicorn"}
+    newer = {"anyio", "packaging", "pydantic_settings", "starlette", "uvicorn"}
     names = {modules.get(name, name.replace("-", "_")) for name in packages}
     assert names - newer <= RESERVED_NAMES

@@ -1,5 +1,6 @@
-"""The generated workflows are valid for their services, and what they check first works."""
+"""The generated CI workflows: valid for their service, the same checks, the first check works."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render
-from tests.rendering.workflows import WORKFLOWS, commands, first_check
+from tests.helpers.template import ROOT
+from tests.rendering.workflows import (
+    WORKFLOWS,
+    caches_packages,
+    commands,
+    first_check,
+    versions,
+)
 from tests.updates.projects import ANSWERS, Repository
 
 MARKED = "<<<<<<< {mine}\none\n=======\nanother\n>>>>>>> {theirs}\n"
@@ -15,13 +23,13 @@ MARKED = "<<<<<<< {mine}\none\n=======\nanother\n>>>>>>> {theirs}\n"
 
 @pytest.fixture(params=WORKFLOWS)
 def ci(request: pytest.FixtureRequest) -> str:
-    """One of the services."""
+    """The name of a service."""
     return request.param
 
 
 @pytest.fixture
 def repository(ci: str, render: Render, tmp_path: Path) -> Repository:
-    """A project with the checks of that service, to be changed at will."""
+    """A project with the workflow of that service, which the test may change."""
     repository = Repository(tmp_path / "weather-agent")
     shutil.copytree(render(ci=ci), repository.folder)
     repository.git("init", "--quiet")
@@ -33,33 +41,54 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_the_schema_of_the_service_accepts_it(ci: str, render: Render) -> None:
+def test_workflow_matches_the_schema_of_its_service(ci: str, render: Render) -> None:
     name, schema = WORKFLOWS[ci]
     options = ["--builtin-schema", schema]
     if ci == "azure":
-        # Its schema is written in Python's dialect of regular expressions, and knows only strings.
+        # Its schema uses Python's regular expressions, and allows only strings as values.
         options += ["--regex-variant", "python", "--data-transform", "azure-pipelines"]
     done = run("check-jsonschema", *options, render(ci=ci) / name)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_schema_notices_a_slip(render: Render, tmp_path: Path) -> None:
+def test_schema_rejects_a_misspelled_key(render: Render, tmp_path: Path) -> None:
     workflow = (render(ci="github") / WORKFLOWS["github"][0]).read_text(encoding="utf-8")
-    slip = tmp_path / "ci.yml"
-    slip.write_text(workflow.replace("runs-on:", "run-on:"), encoding="utf-8")
-    assert run("check-jsonschema", "--builtin-schema", WORKFLOWS["github"][1], slip).returncode
+    misspelled = tmp_path / "ci.yml"
+    misspelled.write_text(workflow.replace("runs-on:", "run-on:"), encoding="utf-8")
+    schema = WORKFLOWS["github"][1]
+    assert run("check-jsonschema", "--builtin-schema", schema, misspelled).returncode != 0
 
 
-def test_the_github_workflow_is_safe(render: Render) -> None:
-    done = run("zizmor", "--offline", "--persona", "pedantic", render(ci="github") / ".github")
+def test_github_workflows_pass_the_security_audit(render: Render) -> None:
+    folders = (render(ci="github") / ".github", ROOT / ".github")
+    done = run("zizmor", "--offline", "--persona", "pedantic", *folders)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_image_and_ci_use_one_uv_and_one_python(ci: str, render: Render) -> None:
+    dockerfile = (render(ci=ci) / "Dockerfile").read_text(encoding="utf-8")
+    (python,) = re.findall(r"^FROM python:([\d.]+)-slim ", dockerfile, re.MULTILINE)
+    (uv,) = re.findall(r"^RUN pip install .*uv==([\d.]+)$", dockerfile, re.MULTILINE)
+    assert versions(ci, render(ci=ci)) == (uv, python)
+
+
+def test_this_repository_uses_the_uv_and_the_python_of_its_agents(render: Render) -> None:
+    uv, python = versions("github", render(ci="github"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"UV_VERSION := {uv}\n" in makefile
+    workflow = (ROOT / WORKFLOWS["github"][0]).read_text(encoding="utf-8")
+    assert f'version: "{uv}"\n' in workflow
+    assert f'python-version: "{python}"\n' in workflow
+
+
+def test_packages_are_cached(ci: str, render: Render) -> None:
+    assert caches_packages(ci, render(ci=ci))
 
 
 def test_every_service_runs_the_same_checks(ci: str, render: Render) -> None:
     found = commands(ci, render(ci=ci))
     assert found[0] == commands("github", render(ci="github"))[0]
-    assert found[1].endswith("install uv")
-    assert found[2:] == [
+    assert found[1:] == [
         "uv sync --locked",
         "uv run ruff check" + " --output-format=github" * (ci == "github"),
         "uv run ruff format --check",
@@ -71,14 +100,14 @@ def test_every_service_runs_the_same_checks(ci: str, render: Render) -> None:
     ]
 
 
-def test_the_first_check_passes_where_nothing_is_left(ci: str, repository: Repository) -> None:
+def test_first_check_ignores_a_line_of_equal_signs(ci: str, repository: Repository) -> None:
     repository.append("README.md", "\nWeather\n=======\n")
     done = first_check(ci, repository.folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("file", ["pyproject.toml", "src/weather_agent/tools.py", "README.md"])
-def test_it_shows_conflict_markers_and_the_way_out(
+def test_first_check_reports_conflict_markers_and_a_fix(
     file: str, ci: str, repository: Repository
 ) -> None:
     line = len(repository.read(file).splitlines()) + 1
@@ -89,18 +118,18 @@ def test_it_shows_conflict_markers_and_the_way_out(
         f"{file}:{line}:<<<<<<< before updating",
         f"{file}:{line + 4}:>>>>>>> after updating",
     ]
-    assert "keep what is right" in done.stdout
+    assert "resolve the conflicts" in done.stdout
 
 
-def test_it_shows_the_markers_of_a_merge_as_well(ci: str, repository: Repository) -> None:
+def test_first_check_reports_the_markers_of_a_merge(ci: str, repository: Repository) -> None:
     repository.append("README.md", MARKED.format(mine="HEAD", theirs="feature"))
     done = first_check(ci, repository.folder)
     assert done.returncode != 0
     assert "<<<<<<< HEAD" in done.stdout
 
 
-def test_it_shows_an_update_that_did_not_run(ci: str, repository: Repository) -> None:
-    """Renovate writes this line, and commits it even when Copier failed."""
+def test_first_check_reports_a_failed_update(ci: str, repository: Repository) -> None:
+    """Renovate writes and commits this line even if Copier failed."""
     repository.append(ANSWERS, "\n#copier updated")
     done = first_check(ci, repository.folder)
     assert done.returncode != 0
@@ -108,7 +137,7 @@ def test_it_shows_an_update_that_did_not_run(ci: str, repository: Repository) ->
     assert "uvx copier update" in done.stdout
 
 
-def test_it_looks_at_the_agents_folder_of_a_larger_repository(
+def test_first_check_covers_only_the_agent_in_a_larger_repository(
     ci: str, repository: Repository
 ) -> None:
     repository.write("agents/notes.md", MARKED.format(mine="HEAD", theirs="feature"))
@@ -124,7 +153,7 @@ def test_it_looks_at_the_agents_folder_of_a_larger_repository(
     assert done.stdout.startswith("README.md:")
 
 
-def test_it_fails_where_git_cannot_look(ci: str, repository: Repository) -> None:
+def test_first_check_fails_outside_a_repository(ci: str, repository: Repository) -> None:
     shutil.rmtree(repository.folder / ".git")
     done = first_check(ci, repository.folder)
     assert done.returncode != 0

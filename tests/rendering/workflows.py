@@ -1,11 +1,13 @@
-"""The generated workflows: where they are, and their steps, run as the services run them."""
+"""The generated CI workflows: their files, their tools, and their steps run as in the service."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+# The file of each service, and its JSON schema in check-jsonschema.
 WORKFLOWS = {
     "github": (".github/workflows/ci.yml", "vendor.github-workflows"),
     "gitlab": (".gitlab-ci.yml", "vendor.gitlab-ci"),
@@ -16,17 +18,51 @@ _SHELLS = {
     "gitlab": ("bash", "-e", "-o", "pipefail"),
     "azure": ("bash",),
 }
+_INSTALL_UV = re.compile(r"pip install uv==(\S+)")
+
+
+def workflow(ci: str, project: Path) -> dict[str, Any]:
+    """The workflow of a service, parsed."""
+    return yaml.safe_load((project / WORKFLOWS[ci][0]).read_text(encoding="utf-8"))
 
 
 def commands(ci: str, project: Path) -> list[str]:
-    """What a service runs, in this order; a command may have several lines."""
-    text = (project / WORKFLOWS[ci][0]).read_text(encoding="utf-8")
-    workflow: dict[str, Any] = yaml.safe_load(text)
+    """The commands of a workflow, in order, without the one that installs uv."""
+    found = workflow(ci, project)
     if ci == "gitlab":
-        return workflow["check"]["before_script"] + workflow["check"]["script"]
+        every = found["check"]["before_script"] + found["check"]["script"]
+    else:
+        steps = found["jobs"]["check" if ci == "github" else 0]["steps"]
+        every = [step.get("run", step.get("script")) for step in steps]
+    return [command for command in every if command and not _INSTALL_UV.match(command)]
+
+
+def versions(ci: str, project: Path) -> tuple[str, str]:
+    """The versions of uv and Python that a workflow installs."""
+    found = workflow(ci, project)
     if ci == "github":
-        return [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
-    return [step["script"] for step in workflow["jobs"][0]["steps"] if "script" in step]
+        (setup,) = (step for step in found["jobs"]["check"]["steps"] if "setup-uv" in str(step))
+        return setup["with"]["version"], setup["with"]["python-version"]
+    (uv,) = _INSTALL_UV.findall(str(found).replace("'", " "))
+    if ci == "gitlab":
+        return uv, found["check"]["image"].removeprefix("python:")
+    (python,) = (step for step in found["jobs"][0]["steps"] if "UsePythonVersion" in str(step))
+    return uv, python["inputs"]["versionSpec"]
+
+
+def caches_packages(ci: str, project: Path) -> bool:
+    """Whether a workflow keeps uv's cache between runs, by the content of `uv.lock`."""
+    found = workflow(ci, project)
+    if ci == "github":
+        (setup,) = (step for step in found["jobs"]["check"]["steps"] if "setup-uv" in str(step))
+        return setup["with"]["enable-cache"]
+    if ci == "gitlab":
+        check = found["check"]
+        same = check["cache"]["paths"] == [check["variables"]["UV_CACHE_DIR"]]
+        return same and check["cache"]["key"]["files"] == ["uv.lock"]
+    (cache,) = (step for step in found["jobs"][0]["steps"] if "Cache@" in str(step))
+    inputs = cache["inputs"]
+    return inputs["path"] == "$(UV_CACHE_DIR)" and inputs["key"].endswith("uv.lock")
 
 
 def run_as(ci: str, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -36,5 +72,5 @@ def run_as(ci: str, command: str, folder: Path) -> subprocess.CompletedProcess[s
 
 
 def first_check(ci: str, project: Path) -> subprocess.CompletedProcess[str]:
-    """Run the first command; it needs no environment."""
+    """Run the first command of a workflow, which needs no environment."""
     return run_as(ci, commands(ci, project)[0], project)

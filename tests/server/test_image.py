@@ -107,7 +107,7 @@ def test_the_linter_has_nothing_to_say(default_project: Path) -> None:
     ("old", "new", "rule"),
     [
         ("python:3.12-slim", "python:latest", "DL3007"),
-        ('"uv>=0.9,<1"', "uv", "DL3013"),
+        ("uv==0.13.9", "uv", "DL3013"),
         ('CMD ["weather-agent", "serve", "--host", "0.0.0.0"]', "CMD weather-agent", "DL3025"),
     ],
 )

@@ -128,7 +128,7 @@ def test_a_conflict_in_an_update_of_renovates_fails_it(project: Project) -> None
     done = first_check("github", project.folder)
     assert done.returncode != 0
     assert re.match(rf"{AGENT}:\d+:<<<<<<< before updating\n", done.stdout)
-    assert "keep what is right" in done.stdout
+    assert "resolve the conflicts" in done.stdout
 
 
 def test_a_configuration_of_the_owners_own_can_be_kept(older: Project) -> None:

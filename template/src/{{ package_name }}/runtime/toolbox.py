@@ -11,9 +11,10 @@ from docstring_parser import parse
 from mlflow.entities import SpanType
 from openai.types.chat import ChatCompletionFunctionToolParam
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
 
 from .validation import describe_validation_error
+
+_ANY = TypeAdapter[Any](Any)
 
 
 class Toolbox:
@@ -68,7 +69,9 @@ class Toolbox:
             return f"Error: invalid arguments for {name}: {describe_validation_error(error)}."
         except Exception as error:
             return f"Error: {name} failed: {str(error) or type(error).__name__}"
-        return output if isinstance(output, str) else to_json(output, fallback=str).decode()
+        if isinstance(output, str):
+            return output
+        return _ANY.dump_json(output, fallback=str).decode()
 
 
 def _adapter(function: Any) -> TypeAdapter[Any]:

@@ -1,0 +1,132 @@
+"""Invalid input to an agent's commands: one error message with a hint, and no partial result."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.helpers.agents import Agent
+from tests.helpers.forked_commands import ForkedCommands, forked_commands
+
+ASK = ("ask", "What time is it in Tokyo?")
+
+
+@pytest.fixture(scope="module")
+def commands(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedCommands]:
+    """The commands of the agent."""
+    with forked_commands(agent, tmp_path_factory.mktemp("commands")) as running:
+        yield running
+
+
+def error_of(commands: ForkedCommands, *arguments: str, **environment: str) -> str:
+    """Run a command that must fail, and return its only error message."""
+    done = commands.run(*arguments, **environment)
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+    errors = [line for line in done.stderr.splitlines() if line.lower().startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    return errors[0]
+
+
+@pytest.mark.parametrize(
+    ("llm", "words"),
+    [
+        ("openai:/gpt-5-mini", "OPENAI_API_KEY is not set. Set it"),
+        ("databricks:/an-endpoint", "Set DATABRICKS_HOST and DATABRICKS_TOKEN"),
+        ("gpt-5-mini", "offline:/demo, openai:/MODEL or databricks:/ENDPOINT"),
+        ("offline:/no-such-model", "its models: demo, tools"),
+        ("offline:/fail", "status 500"),
+        ("offline:/cut", "stopped in the middle of its answer. Try again."),
+    ],
+)
+def test_llm_that_cannot_answer(commands: ForkedCommands, llm: str, words: str) -> None:
+    assert words in error_of(commands, *ASK, AGENT_LLM=llm)
+
+
+def test_empty_question(commands: ForkedCommands) -> None:
+    assert "QUESTION is empty" in error_of(commands, "ask", " ")
+
+
+def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
+    done = commands.run("--debug", *ASK, AGENT_LLM="offline:/fail")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "LLMError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("max_rounds: 8", "max_round: 8", "max_rounds: Field required; max_round: Extra inputs"),
+        ("max_rounds: 8", "max_rounds: none", "max_rounds: Input should be a valid integer"),
+        ("max_rounds: 8", "max_rounds: 0", "greater than or equal to 1"),
+        ("max_rounds: 8", "max_rounds: [", "YAML"),
+        ("resources: {}", "resources: {endpoint: [a]}", "'serving_endpoint'"),
+        ("resources: {}", "resources: {table: a}", "resources.table: Input should be a valid list"),
+    ],
+)
+def test_invalid_setting(
+    agent: Agent, commands: ForkedCommands, old: str, new: str, words: str
+) -> None:
+    with agent.patched("config.yml", old, new):
+        assert words in error_of(commands, *ASK)
+
+
+def test_input_example_that_is_not_json(agent: Agent, commands: ForkedCommands) -> None:
+    with agent.patched("input_example.json", '"input": [', '"input": '):
+        assert "input_example.json is not valid JSON" in error_of(commands, "log")
+
+
+def test_outdated_lock_file(agent: Agent, commands: ForkedCommands) -> None:
+    with agent.patched("pyproject.toml", '"tzdata>=2024.1",', '"tzdata>=2024.2",'):
+        assert "Run `uv lock` and commit it" in error_of(commands, "log")
+
+
+def test_missing_lock_file(agent: Agent, commands: ForkedCommands, tmp_path: Path) -> None:
+    lock = agent.folder / "uv.lock"
+    lock.rename(tmp_path / "uv.lock")
+    try:
+        assert "uv.lock is missing. Run `uv lock`" in error_of(commands, "log")
+    finally:
+        (tmp_path / "uv.lock").rename(lock)
+
+
+def test_missing_uv(agent: Agent) -> None:
+    command = str(agent.folder / ".venv" / "bin" / "weather-agent")
+    done = agent.run("env", "-u", "UV", "PATH=/usr/bin:/bin", command, "log")
+    assert done.returncode == 1
+    assert "uv was not found. Install it" in done.stderr
+
+
+def test_store_that_is_down(commands: ForkedCommands) -> None:
+    words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert "MLflow's store http://127.0.0.1:9 is not usable" in words
+    assert "Check MLFLOW_TRACKING_URI" in words
+
+
+def test_failed_log_leaves_no_model(agent: Agent, commands: ForkedCommands) -> None:
+    store = f"sqlite:///{agent.folder / 'failed.db'}"
+    assert error_of(commands, "log", MLFLOW_TRACKING_URI=store, AGENT_LLM="offline:/fail")
+    mlflow.set_tracking_uri(store)
+    models = mlflow.search_logged_models(experiment_ids=["1"], output_format="list")
+    assert [model for model in models if model.status == "READY"] == []
+
+
+def test_env_file_is_read(agent: Agent, commands: ForkedCommands) -> None:
+    env = agent.folder / ".env"
+    env.write_text("AGENT_LLM=offline:/fail\n", encoding="utf-8")
+    try:
+        assert "offline:/fail" in error_of(commands, *ASK)
+        assert "Tokyo" in commands.run(*ASK, AGENT_LLM="offline:/demo").stdout
+    finally:
+        env.unlink()
+
+
+def test_installed_copy_requires_the_repository(agent: Agent, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    agent.check("uv", "pip", "install", "--quiet", "--no-deps", "--target", str(site), ".")
+    script = "from weather_agent.commands.cli import main; main(['verify'])"
+    done = agent.run("python", "-P", "-c", script, PYTHONPATH=str(site))
+    assert done.returncode == 1
+    assert "runs from an installed copy" in done.stderr
