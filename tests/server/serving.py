@@ -1,4 +1,4 @@
-"""Runs `serve` in a process of its own, and sends requests to it."""
+"""Runs the server as a process or in a thread, and sends requests to it."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import openai
 import psutil
+import uvicorn
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
@@ -28,12 +30,10 @@ HELLO: dict[str, Any] = {"input": [{"role": "user", "content": "Hello"}]}
 
 
 @dataclass
-class Served:
-    """A running server: its URL, its process and its log file."""
+class Endpoint:
+    """A server at a URL, and ways to send requests to it."""
 
     url: str
-    process: subprocess.Popen[bytes]
-    log: Path
 
     def post(self, body: Any, route: str = "responses", **options: Any) -> httpx.Response:
         """Send a request; bytes are sent unencoded."""
@@ -61,13 +61,21 @@ class Served:
         connection.sendall(head.encode() + body)
         return connection
 
-    def read_log(self) -> str:
-        """Return everything that was logged so far."""
-        return self.log.read_text(encoding="utf-8")
-
     def client(self) -> openai.OpenAI:
         """Return an OpenAI client for this server."""
         return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
+
+
+@dataclass
+class Served(Endpoint):
+    """A running server: its URL, its process and its log file."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def read_log(self) -> str:
+        """Return everything that was logged so far."""
+        return self.log.read_text(encoding="utf-8")
 
     def child_processes(self) -> list[psutil.Process]:
         """Return its child processes."""
@@ -81,6 +89,28 @@ class Served:
 
 
 Serve = Callable[..., Served]
+
+
+@contextmanager
+def serving_app(app: Any, **options: Any) -> Generator[Endpoint]:
+    """Run an ASGI application in a thread of this process until the block ends.
+
+    Args:
+        app: The application.
+        options: Options of uvicorn.
+    """
+    options = {"log_config": None, "access_log": False} | options
+    server = uvicorn.Server(uvicorn.Config(app, **options))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started or not thread.is_alive())
+            yield Endpoint(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive(), "The server did not stop within 30 seconds."
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -162,7 +192,7 @@ def wait_until(condition: Callable[[], object]) -> None:
     raise AssertionError("The condition did not become true within 30 seconds.")
 
 
-def status_of_request(served: Served) -> int | None:
+def status_of_request(served: Endpoint) -> int | None:
     """Send a request and return the status; None if the connection was closed."""
     with suppress(httpx.TransportError):
         return served.post(HELLO).status_code

@@ -1,11 +1,11 @@
-"""Lets a process with this folder on its PYTHONPATH say upon SIGUSR1 how many tasks it has."""
+"""Makes a process with this folder on its PYTHONPATH print its number of tasks on SIGUSR1."""
 
 import asyncio
 import signal
 
 
-def say(_signal, _frame):
+def print_task_count(_signal, _frame):
     print("asyncio tasks:", len(asyncio.all_tasks()), flush=True)
 
 
-signal.signal(signal.SIGUSR1, say)
+signal.signal(signal.SIGUSR1, print_task_count)
