@@ -114,14 +114,14 @@ def package(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
-    """A model server that speaks HTTP."""
+    """A fake LLM that is reached over HTTP."""
     with chat_server() as running:
         yield running
 
 
 @pytest.fixture
 def serve(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Serve]:
-    """Runs `serve` with options, in front of a model server that says what the test tells it."""
+    """A function that runs `serve`, given options and variables, with the fake LLM of the test."""
     llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
     with ExitStack() as stack:
         yield lambda *options, **variables: stack.enter_context(
@@ -131,6 +131,6 @@ def serve(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def served(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The default agent behind `serve`, answered for by the offline LLM; not to be stopped."""
+    """The default agent behind `serve`, with the offline LLM; tests must not stop it."""
     with serving(agent, tmp_path_factory.mktemp("serve")) as running:
         yield running

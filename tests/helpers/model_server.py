@@ -1,4 +1,4 @@
-"""A model server that speaks chat completions over HTTP, and says what a test tells it to."""
+"""A fake LLM: an HTTP server with the chat-completions API and the replies that a test sets."""
 
 import json
 import threading
@@ -11,20 +11,20 @@ from typing import Any
 
 Chunk = dict[str, Any]
 
-# One id for all answers, as some servers have it.
+# The same id in all responses, as some servers send it.
 _ENVELOPE: Chunk = {"id": "chatcmpl-1", "created": 1, "model": "fake"}
 
 
 def text(words: str) -> list[Chunk]:
-    """The deltas of a turn that says something, word by word."""
+    """Return the deltas of a reply with text, one per word."""
     return [{"role": "assistant", "content": ""}] + [{"content": word} for word in words.split()]
 
 
 def calls(*named: tuple[str, dict[str, Any]], call_id: str = "call") -> list[Chunk]:
-    """The deltas of a turn that calls tools, each call in two pieces, as real servers send it."""
+    """Return the deltas of a reply that calls tools; like real servers, two deltas per call."""
     deltas: list[Chunk] = []
     for index, (name, arguments) in enumerate(named):
-        head, tail = (whole := json.dumps(arguments))[:3], whole[3:]
+        head, tail = (encoded := json.dumps(arguments))[:3], encoded[3:]
         function = {"name": name, "arguments": head}
         call = {
             "index": index,
@@ -39,46 +39,62 @@ def calls(*named: tuple[str, dict[str, Any]], call_id: str = "call") -> list[Chu
 
 @dataclass
 class Turn:
-    """What the server answers to one request.
+    """One reply of the server.
 
     Attributes:
-        deltas: What it says, piece by piece.
-        usage: The tokens it counts, told to whom asks for them.
-        noise: What it sends before all else, as it is.
+        deltas: The deltas of the message, one per chunk.
+        usage: The token counts, sent if the request asks for them.
+        raw_start: Bytes to send before the first chunk, unencoded.
+        finish_reason: Why the message ends; None to end the stream without a reason.
+        status: The HTTP status.
+        error: The error message of a status other than 200.
+        delay: Seconds before the response.
+        seconds_between: Seconds after each delta.
+        hold_last: If given, the last delta is sent when this event is set.
+        cut: Whether to close the connection after the last delta.
     """
 
     deltas: list[Chunk] = field(default_factory=list)
     usage: Chunk | None = None
-    noise: bytes = b""
+    raw_start: bytes = b""
     finish_reason: str | None = "stop"
     status: int = 200
     error: str = ""
+    delay: float = 0.0
     seconds_between: float = 0.0
-    silent_for: float = 0.0
-    # What the last delta waits for.
-    held: threading.Event | None = None
+    hold_last: threading.Event | None = None
     cut: bool = False
 
 
 @dataclass
 class ChatServer:
-    """The server's address, its next turns (the last one is repeated), and what it was asked."""
+    """The server's URL, its replies and the requests that it received.
+
+    Attributes:
+        url: The URL, without a path.
+        turns: The next replies; the last one is repeated.
+        paths: The path of each request.
+        headers: The headers of each request, with names in lower case.
+        bodies: The body of each request.
+        disconnected: Set when a client closes the connection before the end of a response.
+        disconnects: The path of each request that ended this way.
+    """
 
     url: str
     turns: list[Turn] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
-    gone: threading.Event = field(default_factory=threading.Event)
-    left: list[str] = field(default_factory=list)
+    disconnected: threading.Event = field(default_factory=threading.Event)
+    disconnects: list[str] = field(default_factory=list)
 
-    def say(self, *turns: Turn | list[Chunk]) -> None:
-        """Set the turns to come; a list of deltas is a turn that goes well."""
+    def reply(self, *turns: Turn | list[Chunk]) -> None:
+        """Set the next replies; a list of deltas stands for a reply without other settings."""
         self.turns = [turn if isinstance(turn, Turn) else Turn(turn) for turn in turns]
 
 
 def completion(turn: Turn) -> Chunk:
-    """What a turn that only speaks is in one piece."""
+    """Return a reply with text as one chat completion."""
     content = " ".join(filter(None, (delta.get("content") for delta in turn.deltas)))
     message = {"role": "assistant", "content": content}
     choice = {"index": 0, "message": message, "finish_reason": turn.finish_reason}
@@ -103,29 +119,29 @@ class _Handler(BaseHTTPRequestHandler):
         state.headers.append({name.lower(): value for name, value in self.headers.items()})
         turn = state.turns.pop(0) if len(state.turns) > 1 else state.turns[0]
         try:
-            time.sleep(turn.silent_for)
+            time.sleep(turn.delay)
             self._answer(turn, state.bodies[-1])
         except (BrokenPipeError, ConnectionResetError):
-            state.gone.set()
-            state.left.append(self.path)
+            state.disconnected.set()
+            state.disconnects.append(self.path)
         self.close_connection = True
 
-    def _answer(self, turn: Turn, asked: Chunk) -> None:
+    def _answer(self, turn: Turn, body: Chunk) -> None:
         if turn.status != 200:
-            self._send_whole({"error": {"message": turn.error}}, turn.status)
+            self._send_json({"error": {"message": turn.error}}, turn.status)
             return
-        if not asked.get("stream"):
-            self._send_whole(_ENVELOPE | completion(turn))
+        if not body.get("stream"):
+            self._send_json(_ENVELOPE | completion(turn))
             return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        if turn.noise:
-            self._write(turn.noise)
+        if turn.raw_start:
+            self._write(turn.raw_start)
         for delta in turn.deltas:
-            if turn.held and delta is turn.deltas[-1]:
-                turn.held.wait(timeout=120)
+            if turn.hold_last and delta is turn.deltas[-1]:
+                turn.hold_last.wait(timeout=120)
             self._send({"choices": [{"index": 0, "delta": delta}]})
             time.sleep(turn.seconds_between)
         if turn.cut:
@@ -133,13 +149,13 @@ class _Handler(BaseHTTPRequestHandler):
         if turn.finish_reason:
             choice = {"index": 0, "delta": {}, "finish_reason": turn.finish_reason}
             self._send({"choices": [choice]})
-        if turn.usage and (asked.get("stream_options") or {}).get("include_usage"):
+        if turn.usage and (body.get("stream_options") or {}).get("include_usage"):
             self._send({"choices": [], "usage": turn.usage})
         self._write(b"data: [DONE]\n\n")
         self._write(b"")
 
-    def _send_whole(self, answer: dict[str, Any], status: int = 200) -> None:
-        body = json.dumps(answer).encode()
+    def _send_json(self, fields: dict[str, Any], status: int = 200) -> None:
+        body = json.dumps(fields).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
@@ -147,8 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _send(self, chunk: Chunk) -> None:
-        whole = {**_ENVELOPE, "object": "chat.completion.chunk", **chunk}
-        self._write(f"data: {json.dumps(whole)}\n\n".encode())
+        event = {**_ENVELOPE, "object": "chat.completion.chunk", **chunk}
+        self._write(f"data: {json.dumps(event)}\n\n".encode())
 
     def _write(self, data: bytes) -> None:
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
@@ -157,13 +173,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def chat_server() -> Generator[ChatServer]:
-    """A running server, on a free port of this machine's loopback."""
+    """Run the server on a free port of the loopback interface."""
     handler = type("Handler", (_Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     state = ChatServer(f"http://127.0.0.1:{server.server_address[1]}")
     handler.server_state = state
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # `shutdown` waits for one interval.
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield state
     finally:

@@ -1,7 +1,9 @@
-"""Connecting to a language model: credentials, errors, and what goes over the wire."""
+"""The LLM client: credentials, errors, retries and connections."""
 
 import asyncio
+import gc
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -12,152 +14,172 @@ from tests.helpers.model_server import ChatServer, Turn, text
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
-def ask(package: Package, uri: str, timeout: float = 5, max_retries: int = 0) -> str:
-    """What an LLM says to hello."""
+def complete(package: Package, uri: str, timeout: float = 5, max_retries: int = 0) -> str:
+    """Return the text of one completion."""
 
-    async def said() -> str:
-        llm = package("llm").connect(uri, timeout=timeout, max_retries=max_retries)
+    async def stream() -> str:
+        llm = package("runtime.llm").connect(uri, timeout=timeout, max_retries=max_retries)
         deltas = [chunk["choices"][0]["delta"] async for chunk in llm.stream(HELLO)]
         return " ".join(delta["content"] for delta in deltas if delta.get("content"))
 
-    return asyncio.run(said())
+    return asyncio.run(stream())
 
 
 @pytest.fixture
-def own_server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> ChatServer:
-    """A server that OPENAI_BASE_URL names, as for Ollama or vLLM."""
+def openai_server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> ChatServer:
+    """The fake LLM at the URL in OPENAI_BASE_URL, like Ollama or vLLM."""
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
-    server.say(text("Good day"))
+    server.reply(text("Good day"))
     return server
 
 
-def test_a_server_of_ones_own_needs_no_key(package: Package, own_server: ChatServer) -> None:
-    assert ask(package, "openai:/llama3:8b") == "Good day"
-    assert own_server.paths == ["/v1/chat/completions"]
-    assert own_server.bodies[0]["model"] == "llama3:8b"
-    assert own_server.bodies[0]["stream"] is True
+def test_custom_base_url_needs_no_key(package: Package, openai_server: ChatServer) -> None:
+    assert complete(package, "openai:/llama3:8b") == "Good day"
+    assert openai_server.paths == ["/v1/chat/completions"]
+    assert openai_server.bodies[0]["model"] == "llama3:8b"
+    assert openai_server.bodies[0]["stream"] is True
 
 
-def test_the_key_is_sent(
-    package: Package, own_server: ChatServer, monkeypatch: pytest.MonkeyPatch
+def test_api_key_is_read_for_each_request(
+    package: Package, openai_server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "key-1")
-    ask(package, "openai:/a-model")
-    monkeypatch.setenv("OPENAI_API_KEY", "key-2")
-    ask(package, "openai:/a-model")
-    sent = [headers["authorization"] for headers in own_server.headers]
+    for key in ("key-1", "key-2"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        complete(package, "openai:/a-model")
+    sent = [headers["authorization"] for headers in openai_server.headers]
     assert sent == ["Bearer key-1", "Bearer key-2"]
 
 
-def test_databricks_is_asked_with_its_token(
+def test_databricks_endpoint_gets_the_token(
     package: Package, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABRICKS_HOST", server.url)
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-1")
-    server.say(text("Good day"))
-    assert ask(package, "databricks:/an-endpoint") == "Good day"
+    server.reply(text("Good day"))
+    assert complete(package, "databricks:/an-endpoint") == "Good day"
     assert server.paths == ["/serving-endpoints/chat/completions"]
     assert server.bodies[0]["model"] == "an-endpoint"
     assert server.headers[0]["authorization"] == "Bearer dapi-1"
 
 
 @pytest.mark.parametrize(
-    ("uri", "way_out"),
+    ("uri", "hint"),
     [
         ("openai:/gpt-5-mini", "OPENAI_API_KEY is not set"),
         ("databricks:/an-endpoint", "Set DATABRICKS_HOST and DATABRICKS_TOKEN"),
         ("gpt-5-mini", "offline:/demo, openai:/MODEL or databricks:/ENDPOINT"),
         ("bedrock:/claude", "offline:/demo, openai:/MODEL or databricks:/ENDPOINT"),
         ("openai:/", "offline:/demo, openai:/MODEL or databricks:/ENDPOINT"),
-        ("offline:/no-such-model", "it has demo, tools"),
+        ("offline:/no-such-model", "demo, tools"),
     ],
 )
-def test_what_is_missing_or_wrong_is_said(package: Package, uri: str, way_out: str) -> None:
-    with pytest.raises(package("llm").LLMError, match=way_out):
-        ask(package, uri)
+def test_invalid_uri_or_missing_credentials(package: Package, uri: str, hint: str) -> None:
+    with pytest.raises(package("runtime.llm").LLMError, match=hint):
+        complete(package, uri)
 
 
 @pytest.mark.parametrize(
-    ("turn", "words"),
+    ("turn", "message"),
     [
         (Turn(status=401, error="No such key."), "401: No such key. Check the credentials"),
         (Turn(status=404, error="No such model."), "404: No such model. Check the name"),
-        (Turn(status=429, error="Too much."), "429: Too much. Wait"),
-        (Turn(status=503, error="Busy."), "503: Busy. Ask again later"),
-        (Turn(text("Well"), cut=True), "broke off"),
-        (Turn(noise=b"data: [1]\n\n"), r"something else than a chat completion: \[1\]. Check"),
-        (Turn(noise=b"data: {}\n\n"), "something else than a chat completion"),
-        (Turn(noise=b"data: <html>\n\n"), "something else than a chat completion"),
-        (Turn(text("Well"), silent_for=2), "stayed silent for longer than llm_timeout_seconds"),
-        (Turn(text("Well then"), seconds_between=2), "stayed silent"),
+        (Turn(status=429, error="Too much."), "429: Too much. Try again later, or ask"),
+        (Turn(status=503, error="Busy."), "503: Busy. Try again later"),
+        (Turn(text("Well"), cut=True), "closed the connection"),
+        (Turn(raw_start=b"data: [1]\n\n"), r"did not return a chat completion: \[1\]. Check"),
+        (Turn(raw_start=b"data: {}\n\n"), "did not return a chat completion"),
+        (Turn(raw_start=b"data: <html>\n\n"), "did not return a chat completion"),
+        (Turn(text("Well"), delay=1), "sent nothing for longer than llm_timeout_seconds"),
+        (Turn(text("Well then"), seconds_between=1), "sent nothing for longer"),
     ],
 )
-def test_a_failing_server_is_an_error_in_words(
-    package: Package, own_server: ChatServer, turn: Turn, words: str
+def test_failing_server_raises_llm_error(
+    package: Package, openai_server: ChatServer, turn: Turn, message: str
 ) -> None:
-    own_server.say(turn)
-    with pytest.raises(package("llm").LLMError, match=words):
-        ask(package, "openai:/a-model", timeout=0.5)
+    openai_server.reply(turn)
+    with pytest.raises(package("runtime.llm").LLMError, match=message):
+        complete(package, "openai:/a-model", timeout=0.5)
 
 
-def test_a_dead_server_is_an_error_in_words(
+def test_unreachable_server_raises_llm_error(
     package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    with pytest.raises(package("llm").LLMError, match="cannot be reached"):
-        ask(package, "openai:/a-model")
+    with pytest.raises(package("runtime.llm").LLMError, match="is unreachable"):
+        complete(package, "openai:/a-model")
 
 
-def test_a_failure_is_tried_again_as_often_as_configured(
-    package: Package, own_server: ChatServer
-) -> None:
-    own_server.say(Turn(status=503, error="Busy."), text("Good day"))
-    assert ask(package, "openai:/a-model", max_retries=1) == "Good day"
-    assert len(own_server.bodies) == 2
+def test_failed_request_is_retried(package: Package, openai_server: ChatServer) -> None:
+    openai_server.reply(Turn(status=503, error="Busy."), text("Good day"))
+    assert complete(package, "openai:/a-model", max_retries=1) == "Good day"
+    assert len(openai_server.bodies) == 2
 
 
-def test_connections_are_kept_by_the_event_loop_that_opened_them(package: Package) -> None:
-    llm = package("llm").connect("offline:/demo", timeout=1, max_retries=0)
+async def get_client(package: Package) -> Any:
+    """Return the HTTP client that an LLM uses in the running event loop."""
+    llm = package("runtime.llm").connect("offline:/demo", timeout=1, max_retries=0)
+    return await package("runtime.llm.client")._client(llm.access, llm.timeout, llm.max_retries)
 
-    async def connections() -> tuple[Any, Any]:
-        return llm.client._client, llm.client._client
 
-    first, second = asyncio.run(connections())
+def test_each_event_loop_has_one_client(package: Package) -> None:
+    async def get_two_clients() -> list[Any]:
+        return [await get_client(package), await get_client(package)]
+
+    first, second = asyncio.run(get_two_clients())
     assert first is second
-    assert first is not asyncio.run(connections())[0]
+    assert asyncio.run(get_client(package)) is not first
 
 
-def test_the_offline_llm_hangs_no_longer_than_the_client_waits(package: Package) -> None:
-    begun = time.monotonic()
-    with pytest.raises(package("llm").LLMError, match="stayed silent"):
-        ask(package, "offline:/hang", timeout=0.2)
-    assert time.monotonic() - begun < 5
+def test_clients_are_closed_when_their_event_loop_shuts_down(package: Package) -> None:
+    async def get_open_client() -> Any:
+        client = await get_client(package)
+        assert not client.is_closed()
+        return client
+
+    assert asyncio.run(get_open_client()).is_closed()
 
 
-def test_the_offline_llm_answers_in_one_piece_too(package: Package) -> None:
+def test_clients_of_a_closed_event_loop_are_released(package: Package) -> None:
+    """Not every program shuts its event loop down as `asyncio.run` does."""
+    loop = asyncio.new_event_loop()
+    client = weakref.ref(loop.run_until_complete(get_client(package)))
+    loop.close()
+    asyncio.run(get_client(package))
+    gc.collect()
+    assert client() is None
+
+
+def test_offline_llm_hangs_until_the_timeout(package: Package) -> None:
+    started_at = time.monotonic()
+    with pytest.raises(package("runtime.llm").LLMError, match="sent nothing"):
+        complete(package, "offline:/hang", timeout=0.2)
+    assert time.monotonic() - started_at < 5
+
+
+def test_offline_llm_returns_complete_responses(package: Package) -> None:
     tool = {"name": "add", "parameters": {"type": "object", "properties": {}, "required": []}}
     tools = [{"type": "function", "function": tool}]
     add = [{"role": "user", "content": "add"}]
 
-    async def complete(model: str, messages: list[Any], **options: Any) -> Any:
-        llm = package("llm").connect(f"offline:/{model}", timeout=1, max_retries=0)
-        completions = llm.client.chat.completions
+    async def create(model: str, messages: list[Any], **options: Any) -> Any:
+        client = await get_client(package)
+        completions = client.chat.completions
         done = await completions.create(model=model, messages=messages, tools=tools, **options)
         return done.choices[0]
 
-    assert "offline" in asyncio.run(complete("demo", HELLO)).message.content
-    called = asyncio.run(complete("demo", add))
+    assert "offline" in asyncio.run(create("demo", HELLO)).message.content
+    called = asyncio.run(create("demo", add))
     assert called.finish_reason == "tool_calls"
     assert called.message.tool_calls[0].function.name == "add"
-    forbidden = asyncio.run(complete("tools", HELLO, tool_choice="none"))
-    assert forbidden.message.tool_calls is None
+    without_tools = asyncio.run(create("tools", HELLO, tool_choice="none"))
+    assert without_tools.message.tool_calls is None
 
 
-def test_the_offline_llm_counts_nothing_but_says_so(package: Package) -> None:
-    async def chunks() -> list[dict[str, Any]]:
-        llm = package("llm").connect("offline:/demo", timeout=1, max_retries=0)
+def test_offline_llm_reports_zero_tokens(package: Package) -> None:
+    async def stream() -> list[dict[str, Any]]:
+        llm = package("runtime.llm").connect("offline:/demo", timeout=1, max_retries=0)
         return [chunk async for chunk in llm.stream(HELLO, stream_options={"include_usage": True})]
 
-    *_, last = asyncio.run(chunks())
+    *_, last = asyncio.run(stream())
     assert last["usage"]["total_tokens"] == 0
     assert last["choices"] == []

@@ -1,4 +1,4 @@
-"""The agent's loop, against a model server that speaks HTTP."""
+"""The agent's loop of LLM and tools, with a fake LLM over HTTP."""
 
 import asyncio
 import json
@@ -29,32 +29,37 @@ DAYS = ("days_between", {"start": "2026-01-31", "end": "2026-03-01"})
 
 @pytest.fixture
 def server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> ChatServer:
-    """The server that answers the agent."""
+    """The fake LLM, configured as the LLM of the agent."""
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
     monkeypatch.setenv("AGENT_LLM", "openai:/fake")
     return server
 
 
 def agent(package: Package, **settings: Any) -> Any:
-    """The agent, with other settings than those of `config.yml`."""
+    """Return an agent with changed settings."""
     module = package("agent")
     config = module.AGENT.config.model_copy(update={"llm_max_retries": 0} | settings)
     return module.Agent(config, module.AGENT.instructions, module.AGENT.toolbox)
 
 
-def answer(package: Package, *items: Item, **request: Any) -> list[Item]:
-    """The items with which the agent answers."""
-    return [item.model_dump() for item in response(package, *items, **request).output]
+def request(*items: Item, **fields: Any) -> ResponsesAgentRequest:
+    """Return a request with these items, by default with one question."""
+    return ResponsesAgentRequest.model_validate({"input": list(items or [QUESTION])} | fields)
 
 
-def response(package: Package, *items: Item, **request: Any) -> Any:
-    whole = {"input": list(items or [QUESTION])} | request
-    return agent(package).predict(ResponsesAgentRequest.model_validate(whole))
+def predict(package: Package, *items: Item, **fields: Any) -> Any:
+    """Return the response of the agent."""
+    return agent(package).predict(request(*items, **fields))
 
 
-def test_several_tools_are_called_in_one_turn(package: Package, server: ChatServer) -> None:
-    server.say(calls(TOKYO, DAYS), text("Late ."))
-    items = answer(package)
+def output(package: Package, *items: Item, **fields: Any) -> list[Item]:
+    """Return the items of the agent's response."""
+    return [item.model_dump() for item in predict(package, *items, **fields).output]
+
+
+def test_tools_called_in_one_turn_run_in_order(package: Package, server: ChatServer) -> None:
+    server.reply(calls(TOKYO, DAYS), text("Late ."))
+    items = output(package)
     assert [item["type"] for item in items] == [
         "function_call",
         "function_call_output",
@@ -67,97 +72,95 @@ def test_several_tools_are_called_in_one_turn(package: Package, server: ChatServ
     assert items[4]["content"][0]["text"] == "Late."
 
 
-def test_each_item_has_an_id_of_its_own(package: Package, server: ChatServer) -> None:
-    server.say([*text("Let me see"), *calls(TOKYO, DAYS)], text("Late"))
-    ids = [item["id"] for item in answer(package)]
+def test_item_ids_are_unique(package: Package, server: ChatServer) -> None:
+    server.reply([*text("Let me see"), *calls(TOKYO, DAYS)], text("Late"))
+    ids = [item["id"] for item in output(package)]
     assert len(ids) == len(set(ids)) == 6
-    assert all(0 < len(one) <= 64 for one in ids)
+    assert all(0 < len(item_id) <= 64 for item_id in ids)
 
 
-def test_a_tool_output_follows_its_call_as_apis_want_it(
-    package: Package, server: ChatServer
-) -> None:
-    server.say([*text("Well"), *calls(TOKYO, DAYS)], text("Late"))
-    answer(package)
+def test_tool_outputs_follow_their_calls(package: Package, server: ChatServer) -> None:
+    server.reply([*text("Well"), *calls(TOKYO, DAYS)], text("Late"))
+    output(package)
     check_order(server.bodies[1]["messages"])
     assert server.bodies[1]["messages"][2]["content"] == "Well"
 
 
-def test_parallel_calls_sent_back_become_one_turn(package: Package, server: ChatServer) -> None:
-    server.say(text("Late"))
-    sent_back = [
+def test_parallel_calls_become_one_message(package: Package, server: ChatServer) -> None:
+    server.reply(text("Late"))
+    items = [
         {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}", "id": "fc_1"},
         {"type": "function_call", "call_id": "b", "name": "f", "arguments": "{}", "id": "fc_2"},
         {"type": "function_call_output", "call_id": "a", "output": "1"},
         {"type": "function_call_output", "call_id": "b", "output": "2"},
     ]
-    answer(package, QUESTION, *sent_back)
+    output(package, QUESTION, *items)
     messages = server.bodies[0]["messages"]
     check_order(messages)
     assert [len(message.get("tool_calls", [])) for message in messages] == [0, 0, 2, 0, 0]
 
 
 def check_order(messages: list[Item]) -> None:
-    """Every turn that calls tools is followed at once by the output of each call."""
-    waiting: set[str] = set()
+    """Assert that the outputs of tool calls directly follow the message with the calls."""
+    pending: set[str] = set()
     for message in messages:
         if message["role"] == "tool":
-            waiting.remove(message["tool_call_id"])
+            pending.remove(message["tool_call_id"])
         else:
-            assert not waiting
-            waiting = {call["id"] for call in message.get("tool_calls", [])}
-    assert not waiting
+            assert not pending
+            pending = {call["id"] for call in message.get("tool_calls", [])}
+    assert not pending
 
 
-def test_the_answer_can_be_sent_back_as_the_next_turn(package: Package, server: ChatServer) -> None:
-    server.say(calls(TOKYO), text("Late"), text("Later"))
-    first = answer(package)
-    second = answer(package, QUESTION, *first, {"role": "user", "content": "And now?"})
+def test_output_is_valid_input_for_the_next_turn(package: Package, server: ChatServer) -> None:
+    server.reply(calls(TOKYO), text("Late"), text("Later"))
+    first = output(package)
+    second = output(package, QUESTION, *first, {"role": "user", "content": "And now?"})
     assert second[0]["content"][0]["text"] == "Later"
     check_order(server.bodies[2]["messages"])
     roles = [message["role"] for message in server.bodies[2]["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
-def test_content_parts_reach_the_model(package: Package, server: ChatServer) -> None:
-    server.say(text("A cat"))
+def test_content_parts_reach_the_llm(package: Package, server: ChatServer) -> None:
+    server.reply(text("A cat"))
     parts = [
         {"type": "input_text", "text": "What is this?"},
         {"type": "input_image", "image_url": "data:image/png;base64,AA"},
     ]
-    answer(package, {"role": "user", "content": parts})
+    output(package, {"role": "user", "content": parts})
     text_part, image_part = server.bodies[0]["messages"][1]["content"]
     assert text_part == {"type": "text", "text": "What is this?"}
     assert image_part["image_url"]["url"] == "data:image/png;base64,AA"
 
 
-def test_messages_that_are_none_but_for_mlflow_reach_the_model(
-    package: Package, server: ChatServer
-) -> None:
-    server.say(text("Late"))
-    said = {"id": "msg_1", "content": [{"type": "output_text", "text": "Noon", "annotations": []}]}
-    answer(package, {"type": "message"} | said, QUESTION | {"type": "function_call"})
+def test_messages_with_unusual_types_reach_the_llm(package: Package, server: ChatServer) -> None:
+    server.reply(text("Late"))
+    message = {
+        "id": "msg_1",
+        "content": [{"type": "output_text", "text": "Noon", "annotations": []}],
+    }
+    output(package, {"type": "message"} | message, QUESTION | {"type": "function_call"})
     assert server.bodies[0]["messages"][1:] == [{"role": "assistant", "content": "Noon"}, QUESTION]
 
 
-def test_content_without_anything_to_read_is_refused(package: Package) -> None:
-    conversation = package("conversation")
-    nothing = {"role": "assistant", "content": [{"type": "refusal"}]}
-    with pytest.raises(conversation.RequestError, match="Send input_text"):
-        conversation.to_messages([nothing])
+def test_content_part_without_text_is_a_request_error(package: Package) -> None:
+    empty = {"role": "assistant", "content": [{"type": "refusal"}]}
+    with pytest.raises(package("runtime.items").RequestError, match="Send input_text"):
+        package("runtime.messages").to_messages([empty])
 
 
-def test_thoughts_and_searches_are_not_told_to_the_model(
+def test_reasoning_and_searches_are_not_sent_to_the_llm(
     package: Package, server: ChatServer
 ) -> None:
-    server.say(text("Late"))
-    thought = {
+    server.reply(text("Late"))
+    reasoning = {
         "type": "reasoning",
         "id": "rs_1",
         "summary": [{"type": "summary_text", "text": "?"}],
     }
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "content": "x"}
-    answer(package, QUESTION, thought, search, {"role": "user", "content": "So?"})
+    output(package, QUESTION, reasoning, search, {"role": "user", "content": "So?"})
     assert [message["role"] for message in server.bodies[0]["messages"]] == [
         "system",
         "user",
@@ -165,35 +168,35 @@ def test_thoughts_and_searches_are_not_told_to_the_model(
     ]
 
 
-def test_custom_inputs_are_told_to_the_model(package: Package, server: ChatServer) -> None:
-    server.say(text("Late"))
-    answer(package, custom_inputs={"city": "Zürich"})
-    answer(package)
-    with_them, without = (body["messages"][0]["content"] for body in server.bodies)
-    assert '{"city": "Zürich"}' in with_them
-    assert without == package("agent").AGENT.instructions
+def test_custom_inputs_are_part_of_the_system_message(package: Package, server: ChatServer) -> None:
+    server.reply(text("Late"))
+    output(package, custom_inputs={"city": "Zürich"})
+    output(package)
+    with_inputs, without_inputs = (body["messages"][0]["content"] for body in server.bodies)
+    assert '{"city": "Zürich"}' in with_inputs
+    assert without_inputs == package("agent").AGENT.instructions
 
 
-def test_custom_outputs_say_who_answered_and_how(package: Package, server: ChatServer) -> None:
-    server.say(calls(TOKYO), text("Late"))
-    assert response(package).custom_outputs == {"llm": "openai:/fake", "rounds": 2}
+def test_custom_outputs_contain_llm_and_rounds(package: Package, server: ChatServer) -> None:
+    server.reply(calls(TOKYO), text("Late"))
+    assert predict(package).custom_outputs == {"llm": "openai:/fake", "rounds": 2}
 
 
-def test_tokens_are_counted_where_the_llm_counts_them(package: Package, server: ChatServer) -> None:
-    server.say(Turn(calls(TOKYO), usage=USAGE), Turn(text("Late"), usage=USAGE))
-    assert response(package).usage.model_dump() == {
+def test_usage_is_the_sum_of_all_completions(package: Package, server: ChatServer) -> None:
+    server.reply(Turn(calls(TOKYO), usage=USAGE), Turn(text("Late"), usage=USAGE))
+    assert predict(package).usage.model_dump() == {
         "input_tokens": 20,
         "input_tokens_details": {"cached_tokens": 8},
         "output_tokens": 6,
         "output_tokens_details": {"reasoning_tokens": 2},
         "total_tokens": 26,
     }
-    server.say(text("Late"))
-    assert response(package).usage is None
+    server.reply(text("Late"))
+    assert predict(package).usage is None
 
 
 def last_trace() -> Trace:
-    """The trace of the last request."""
+    """Return the trace of the last request."""
     trace_id = mlflow.get_last_active_trace_id()
     assert trace_id
     mlflow.flush_trace_async_logging()
@@ -203,73 +206,70 @@ def last_trace() -> Trace:
 
 
 def completions(trace: Trace) -> list[Span]:
-    """What the LLM was asked, in its order."""
+    """Return the spans of the chat completions, in order."""
     return [span for span in trace.data.spans if span.span_type == SpanType.CHAT_MODEL]
 
 
-def heard(span: Span) -> str:
-    """The text that an LLM has said, as a trace tells it."""
+def traced_text(span: Span) -> str:
+    """Return the text of a chat completion."""
     (message,) = span.outputs["output"]
     return message["content"][0]["text"]
 
 
-def test_the_trace_says_what_was_asked_and_answered(package: Package, server: ChatServer) -> None:
-    server.say(Turn(calls(TOKYO), usage=USAGE), Turn(text("Late ."), usage=USAGE))
-    answer(package)
+def test_trace_contains_the_chat_completions(package: Package, server: ChatServer) -> None:
+    server.reply(Turn(calls(TOKYO), usage=USAGE), Turn(text("Late ."), usage=USAGE))
+    output(package)
     trace = last_trace()
-    call, words = completions(trace)
+    call, answer = completions(trace)
     assert call.inputs == server.bodies[0]
-    assert words.inputs == server.bodies[1]
+    assert answer.inputs == server.bodies[1]
     (called,) = call.outputs["output"]
     assert (called["name"], json.loads(called["arguments"])) == TOKYO
-    assert heard(words) == "Late."
+    assert traced_text(answer) == "Late."
     assert trace.info.token_usage == {"input_tokens": 20, "output_tokens": 6, "total_tokens": 26}
 
 
-def test_the_trace_says_how_an_llm_failed(package: Package, server: ChatServer) -> None:
-    server.say(Turn(text("Well"), cut=True))
-    with pytest.raises(package("llm").LLMError):
-        answer(package)
+def test_trace_contains_the_error_of_the_llm(package: Package, server: ChatServer) -> None:
+    server.reply(Turn(text("Well"), cut=True))
+    with pytest.raises(package("runtime.llm").LLMError):
+        output(package)
     trace = last_trace()
     (failed,) = completions(trace)
     assert {span.status.status_code for span in trace.data.spans} == {"ERROR"}
-    assert "broke off" in str(failed.events[0].attributes)
-    assert heard(failed) == "Well"
+    assert "closed the connection" in str(failed.events[0].attributes)
+    assert traced_text(failed) == "Well"
 
 
-def test_what_a_leaving_caller_had_heard_is_in_the_trace(
+def test_trace_of_an_abandoned_stream_contains_the_partial_text(
     package: Package, server: ChatServer
 ) -> None:
-    server.say(Turn(text("word " * 100), seconds_between=0.05))
-    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
+    server.reply(Turn(text("word " * 100), seconds_between=0.05))
 
-    async def leave() -> None:
-        stream = agent(package).predict_stream_async(request)
+    async def read_one_event() -> None:
+        stream = agent(package).predict_stream_async(request())
         await anext(stream)
         await stream.aclose()
 
     with mlflow.start_span("conversation"):
-        asyncio.run(leave())
-    (left,) = completions(last_trace())
-    assert heard(left).startswith("word")
+        asyncio.run(read_one_event())
+    (span,) = completions(last_trace())
+    assert traced_text(span).startswith("word")
 
 
-def test_what_an_llm_thinks_is_an_item_and_no_part_of_its_answer(
-    package: Package, server: ChatServer
-) -> None:
-    """Databricks sends the text of LLMs that reason in parts, and fields that say nothing."""
-    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Tokyo?"}]}
-    nothing = {"role": "assistant", "content": None, "tool_calls": None, "refusal": None}
-    words = {"content": [{"type": "text", "text": "Late."}]}
-    server.say([nothing, {"content": [thought]}, words])
-    items = answer(package)
+def test_reasoning_is_not_part_of_the_text(package: Package, server: ChatServer) -> None:
+    """Databricks sends the text of reasoning models in parts, and null fields."""
+    reasoning = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Tokyo?"}]}
+    nulls = {"role": "assistant", "content": None, "tool_calls": None, "refusal": None}
+    answer = {"content": [{"type": "text", "text": "Late."}]}
+    server.reply([nulls, {"content": [reasoning]}, answer])
+    items = output(package)
     assert [item["type"] for item in items] == ["message"]
     assert items[0]["content"][0]["text"] == "Late."
 
 
-def test_the_context_is_in_the_trace(package: Package, server: ChatServer) -> None:
-    server.say(text("Late"))
-    answer(package, context={"conversation_id": "c-1", "user_id": "u-1"})
+def test_trace_contains_the_context(package: Package, server: ChatServer) -> None:
+    server.reply(text("Late"))
+    output(package, context={"conversation_id": "c-1", "user_id": "u-1"})
     trace = last_trace()
     metadata = trace.info.trace_metadata
     assert metadata["mlflow.trace.session"] == "c-1"
@@ -277,130 +277,126 @@ def test_the_context_is_in_the_trace(package: Package, server: ChatServer) -> No
     assert trace.data.spans[0].name == "predict"
 
 
-def test_the_last_round_must_do_without_tools(package: Package, server: ChatServer) -> None:
-    server.say(calls(TOKYO), calls(TOKYO), text("Late"))
-    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
-    output = agent(package, max_rounds=3).predict(request).output
-    assert output[-1].type == "message"
+def test_last_round_allows_no_tools(package: Package, server: ChatServer) -> None:
+    server.reply(calls(TOKYO), calls(TOKYO), text("Late"))
+    response = agent(package, max_rounds=3).predict(request())
+    assert response.output[-1].type == "message"
     assert [body["tool_choice"] for body in server.bodies] == ["auto", "auto", "none"]
 
 
-def test_a_model_that_never_stops_calling_is_an_error(package: Package, server: ChatServer) -> None:
-    server.say(calls(TOKYO))
-    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
-    with pytest.raises(package("llm").LLMError, match="max_rounds"):
-        agent(package, max_rounds=2).predict(request)
+def test_endless_tool_calls_raise_llm_error(package: Package, server: ChatServer) -> None:
+    server.reply(calls(TOKYO))
+    with pytest.raises(package("runtime.llm").LLMError, match="max_rounds"):
+        agent(package, max_rounds=2).predict(request())
     assert len(server.bodies) == 2
 
 
 @pytest.mark.parametrize(
-    ("turn", "words"),
+    ("turn", "message"),
     [
         (Turn(status=500, error="Down."), "Down"),
-        (Turn(text("Well"), finish_reason=None), "broke off in the middle"),
-        (Turn([], finish_reason="length"), "ended its turn without an answer"),
-        (Turn(text(""), finish_reason="content_filter"), "ended its turn without an answer"),
+        (Turn(text("Well"), finish_reason=None), "stopped in the middle"),
+        (Turn([], finish_reason="length"), "returned an empty answer"),
+        (Turn(text(""), finish_reason="content_filter"), "returned an empty answer"),
     ],
 )
-def test_a_failing_model_is_an_error_and_no_answer(
-    package: Package, server: ChatServer, turn: Turn, words: str
+def test_failing_llm_raises_llm_error(
+    package: Package, server: ChatServer, turn: Turn, message: str
 ) -> None:
-    server.say(turn)
-    with pytest.raises(package("llm").LLMError, match=words):
-        answer(package)
+    server.reply(turn)
+    with pytest.raises(package("runtime.llm").LLMError, match=message):
+        output(package)
 
 
-def test_an_answer_that_takes_too_long_is_an_error(package: Package, server: ChatServer) -> None:
-    server.say(Turn(text("one two three four five"), seconds_between=0.2))
-    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
+def test_answer_past_the_deadline_raises_timeout_error(
+    package: Package, server: ChatServer
+) -> None:
+    server.reply(Turn(text("one two three four five"), seconds_between=0.2))
     with pytest.raises(TimeoutError, match="answer_timeout_seconds"):
-        agent(package, answer_timeout_seconds=0.3).predict(request)
+        agent(package, answer_timeout_seconds=0.3).predict(request())
 
 
-def test_a_caller_who_leaves_frees_the_model(package: Package, server: ChatServer) -> None:
-    server.say(Turn(text("word " * 100), seconds_between=0.05))
-    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
-    stream = agent(package).predict_stream(request)
+def test_closing_the_stream_cancels_the_llm_request(package: Package, server: ChatServer) -> None:
+    server.reply(Turn(text("word " * 100), seconds_between=0.05))
+    stream = agent(package).predict_stream(request())
     assert next(stream).type == "response.output_text.delta"
     stream.close()
-    assert server.gone.wait(timeout=5)
+    assert server.disconnected.wait(timeout=5)
 
 
-def test_no_delta_belongs_to_no_message(package: Package, server: ChatServer) -> None:
-    """Some servers begin a turn of calls with an empty text."""
-    server.say([{"role": "assistant", "content": ""}, *calls(TOKYO)], text("Late"))
-    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
-    events = [event.model_dump() for event in agent(package).predict_stream(request)]
+def test_every_delta_belongs_to_a_done_item(package: Package, server: ChatServer) -> None:
+    """Some servers send an empty text before tool calls."""
+    server.reply([{"role": "assistant", "content": ""}, *calls(TOKYO)], text("Late"))
+    events = [event.model_dump() for event in agent(package).predict_stream(request())]
     deltas = {event["item_id"] for event in events if "delta" in event}
     done = {event["item"]["id"] for event in events if event["type"].endswith("item.done")}
     assert deltas <= done
 
 
-def test_a_call_without_an_id_gets_one(package: Package, server: ChatServer) -> None:
+def test_call_without_an_id_gets_one(package: Package, server: ChatServer) -> None:
     deltas = calls(TOKYO)
     deltas[0]["tool_calls"][0]["id"] = ""
-    server.say(deltas, text("Late"))
-    call, output, _ = answer(package)
+    server.reply(deltas, text("Late"))
+    call, result, _ = output(package)
     assert call["call_id"]
-    assert call["call_id"] == output["call_id"]
+    assert call["call_id"] == result["call_id"]
 
 
-def test_requests_at_once_do_not_mix(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_requests_do_not_mix(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_LLM", "offline:/demo")
-    together = threading.Barrier(16)
+    barrier = threading.Barrier(16)
 
-    def one(number: int) -> str:
-        together.wait()
+    def predict_numbered(number: int) -> str:
+        barrier.wait()
         content = f"I am caller-{number}."
-        (item,) = answer(package, {"role": "user", "content": content})
+        (item,) = output(package, {"role": "user", "content": content})
         return item["content"][0]["text"]
 
     with ThreadPoolExecutor(16) as pool:
-        for number, said in enumerate(pool.map(one, range(16))):
-            assert said.endswith(f"I am caller-{number}.")
+        for number, answer in enumerate(pool.map(predict_numbered, range(16))):
+            assert answer.endswith(f"I am caller-{number}.")
 
 
-def test_nothing_is_said_of_traces_when_tracing_is_off(
+def test_disabled_tracing_logs_no_warnings(
     package: Package, server: ChatServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.say(text("Late"))
+    server.reply(text("Late"))
     mlflow.tracing.disable()
     try:
-        answer(package, context={"conversation_id": "c-1"})
+        output(package, context={"conversation_id": "c-1"})
     finally:
         mlflow.tracing.enable()
     assert [record for record in caplog.records if record.name.startswith("mlflow")] == []
 
 
-def test_what_breaks_off_is_never_done(package: Package, server: ChatServer) -> None:
-    server.say(Turn(text("Well"), finish_reason=None))
-    request = ResponsesAgentRequest.model_validate({"input": [QUESTION]})
+def test_interrupted_message_has_no_done_event(package: Package, server: ChatServer) -> None:
+    server.reply(Turn(text("Well"), finish_reason=None))
     events = []
-    with pytest.raises(package("llm").LLMError):
-        events += agent(package).predict_stream(request)
+    with pytest.raises(package("runtime.llm").LLMError):
+        events += agent(package).predict_stream(request())
     assert [event.type for event in events] == ["response.output_text.delta"]
 
 
-def test_arguments_that_are_no_json_are_told_to_the_model(
+def test_invalid_json_arguments_become_an_error_for_the_llm(
     package: Package, server: ChatServer
 ) -> None:
     deltas = calls(TOKYO)
     deltas[1]["tool_calls"][0]["function"]["arguments"] = "lace: Tokyo"
-    server.say(deltas, text("Late"))
-    call, output, _ = answer(package)
+    server.reply(deltas, text("Late"))
+    call, result, _ = output(package)
     assert json.loads(call["arguments"]) == {"not_a_json_object": '{"place: Tokyo'}
-    assert "Error: current_time was called with wrong arguments" in output["output"]
+    assert "Error: invalid arguments for current_time" in result["output"]
 
 
-def test_a_call_without_arguments_has_an_empty_object(package: Package, server: ChatServer) -> None:
+def test_call_without_arguments_gets_an_empty_object(package: Package, server: ChatServer) -> None:
     function = {"name": "days_between", "arguments": ""}
-    server.say([{"tool_calls": [{"index": 0, "id": "c", "function": function}]}], text("Late"))
-    call, _, _ = answer(package)
+    server.reply([{"tool_calls": [{"index": 0, "id": "c", "function": function}]}], text("Late"))
+    call, _, _ = output(package)
     assert call["arguments"] == "{}"
 
 
-def test_a_developer_speaks_as_the_system(package: Package, server: ChatServer) -> None:
-    server.say(text("Late"))
-    answer(package, {"role": "developer", "content": "Be brief."}, QUESTION)
+def test_developer_messages_become_system_messages(package: Package, server: ChatServer) -> None:
+    server.reply(text("Late"))
+    output(package, {"role": "developer", "content": "Be brief."}, QUESTION)
     roles = [message["role"] for message in server.bodies[0]["messages"]]
     assert roles == ["system", "system", "user"]

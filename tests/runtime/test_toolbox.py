@@ -1,4 +1,4 @@
-"""Plain functions as tools: their schemas, and what becomes of a call."""
+"""Functions as tools: schemas, calls and the arguments of the offline LLM."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from tests.conftest import Package
 
 
-class Colour(StrEnum):
+class Color(StrEnum):
     RED = "red"
     BLUE = "blue"
 
@@ -23,19 +23,19 @@ class Room(BaseModel):
 
 
 def paint(
-    room: Room, colour: Colour, coats: int = 2, finish: Literal["matt", "gloss"] = "matt"
+    room: Room, color: Color, coats: int = 2, finish: Literal["matt", "gloss"] = "matt"
 ) -> str:
-    """Work out how much paint a room needs.
+    """Calculate how much paint a room needs.
 
-    It knows nothing of windows.
+    Windows are ignored.
 
     Args:
-        room: The room's size, in metres.
-        colour: What it will look like.
-        coats: How many layers.
+        room: The room's size, in meters.
+        color: The color of the walls.
+        coats: The number of layers.
     """
-    litres = room.length * room.width * coats / 10
-    return f"{litres:g} l of {finish} {colour.value}"
+    liters = room.length * room.width * coats / 10
+    return f"{liters:g} l of {finish} {color.value}"
 
 
 def undocumented(number: int) -> int:
@@ -53,7 +53,7 @@ def fail_silently() -> str:
 
 
 def today() -> date:
-    """Say what day it is."""
+    """Return the date."""
     return date(2026, 1, 31)
 
 
@@ -68,84 +68,97 @@ async def wait(seconds: float) -> str:
     return f"{seconds:g} s later"
 
 
-THREE = threading.Barrier(3)
+THREE_CALLS = threading.Barrier(3)
 
 
 def block() -> str:
-    """Wait until three are here, and let nobody else do anything meanwhile."""
-    THREE.wait(timeout=20)
-    return "All are here."
+    """Block the thread until three calls are running."""
+    THREE_CALLS.wait(timeout=20)
+    return "Three calls are running."
 
 
 @pytest.fixture
 def toolbox(package: Package) -> Any:
     functions = [paint, undocumented, fail, fail_silently, today, measure, wait, block]
-    return package("toolbox").Toolbox(functions)
+    return package("runtime.toolbox").Toolbox(functions)
 
 
 def specification(package: Package, function: object) -> dict[str, Any]:
-    return package("toolbox").specification(function)["function"]
+    return package("runtime.toolbox").specification(function)["function"]
 
 
-def test_name_and_description_come_from_the_function(package: Package) -> None:
+def test_specification_has_name_and_docstring(package: Package) -> None:
     tool = specification(package, paint)
     assert tool["name"] == "paint"
-    assert tool["description"].startswith("Work out how much paint a room needs.")
-    assert "windows" in tool["description"]
+    assert tool["description"].startswith("Calculate how much paint a room needs.")
+    assert "Windows" in tool["description"]
     assert "Args" not in tool["description"]
 
 
-def test_arguments_come_from_type_hints_and_docstring(package: Package) -> None:
+def test_parameters_come_from_type_hints_and_docstring(package: Package) -> None:
     parameters = specification(package, paint)["parameters"]
-    assert parameters["required"] == ["room", "colour"]
+    assert parameters["required"] == ["room", "color"]
     assert parameters["additionalProperties"] is False
     properties = parameters["properties"]
-    assert properties["room"]["description"] == "The room's size, in metres."
+    assert properties["room"]["description"] == "The room's size, in meters."
     assert properties["coats"]["type"] == "integer"
-    assert properties["coats"]["description"] == "How many layers."
+    assert properties["coats"]["description"] == "The number of layers."
     assert properties["finish"]["enum"] == ["matt", "gloss"]
-    assert parameters["$defs"]["Colour"]["enum"] == ["red", "blue"]
+    assert parameters["$defs"]["Color"]["enum"] == ["red", "blue"]
 
 
-def test_a_function_without_a_docstring_is_described_by_its_name(package: Package) -> None:
+def test_description_without_a_docstring_is_the_name(package: Package) -> None:
     assert specification(package, undocumented)["description"] == "undocumented"
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "output"),
     [
-        ("paint", '{"room": {"length": 4, "width": 5}, "colour": "red"}', "4 l of matt red"),
+        ("paint", '{"room": {"length": 4, "width": 5}, "color": "red"}', "4 l of matt red"),
         ("undocumented", '{"number": 3}', "3"),
         ("today", "{}", '"2026-01-31"'),
         ("today", "", '"2026-01-31"'),
         ("measure", "{}", '{"width":1.5}'),
         ("wait", '{"seconds": 0.01}', "0.01 s later"),
-        ("wait", '{"seconds": "long"}', "Error: wait was called with wrong arguments: seconds: "),
-        ("undocumented", "{}", "Error: undocumented was called with wrong arguments: number: "),
-        ("undocumented", '{"number": "x"}', "Error: undocumented was called with wrong arguments"),
+        ("wait", '{"seconds": "long"}', "Error: invalid arguments for wait: seconds: "),
+        ("undocumented", "{}", "Error: invalid arguments for undocumented: number: "),
+        ("undocumented", '{"number": "x"}', "Error: invalid arguments for undocumented"),
         ("undocumented", '{"number": 1, "more": 2}', "more: Unexpected keyword argument"),
-        ("undocumented", "{'number': 1}", "Error: undocumented was called with wrong arguments"),
+        ("undocumented", "{'number': 1}", "Error: invalid arguments for undocumented"),
         ("fail", '{"reason": "It rains."}', "Error: fail failed: It rains."),
         ("fail_silently", "{}", "Error: fail_silently failed: KeyError"),
-        ("no_such_tool", "{}", "Error: there is no tool 'no_such_tool'; there are paint, "),
+        ("no_such_tool", "{}", "Error: unknown tool 'no_such_tool'; known tools: paint, "),
     ],
 )
-def test_what_becomes_of_a_call(toolbox: Any, name: str, arguments: str, output: str) -> None:
-    assert output in asyncio.run(toolbox.run(name, arguments))
+def test_output_of_a_call(toolbox: Any, name: str, arguments: str, output: str) -> None:
+    assert output in asyncio.run(toolbox.run(name, arguments, max_length=1000))
 
 
-def test_a_function_that_blocks_holds_nobody_up(toolbox: Any) -> None:
-    async def three_at_once() -> list[str]:
-        return await asyncio.gather(*(toolbox.run("block", "{}") for _ in range(3)))
+@pytest.mark.parametrize(
+    ("max_length", "output"),
+    [(8, "It rains"), (6, "It rai\n[Truncated to 6 of 8 characters.]")],
+)
+def test_long_output_is_truncated(package: Package, max_length: int, output: str) -> None:
+    def report() -> str:
+        return "It rains"
 
-    assert asyncio.run(three_at_once()) == ["All are here."] * 3
+    toolbox = package("runtime.toolbox").Toolbox([report])
+    assert asyncio.run(toolbox.run("report", "{}", max_length=max_length)) == output
 
 
-def test_without_tools_the_model_is_told_of_none(package: Package) -> None:
-    assert package("toolbox").Toolbox([]).options(may_call=True) == {}
+def test_blocking_functions_run_in_parallel(toolbox: Any) -> None:
+    async def run_three() -> list[str]:
+        runs = (toolbox.run("block", "{}", max_length=1000) for _ in range(3))
+        return await asyncio.gather(*runs)
+
+    assert asyncio.run(run_three()) == ["Three calls are running."] * 3
 
 
-def test_the_example_tools(package: Package) -> None:
+def test_empty_toolbox_sends_no_options(package: Package) -> None:
+    assert package("runtime.toolbox").Toolbox([]).options(may_call=True) == {}
+
+
+def test_example_tools(package: Package) -> None:
     tools = package("tools")
     assert "Asia/Tokyo" in tools.current_time("tokyo")
     assert "America/New_York" in tools.current_time("New York")
@@ -163,31 +176,31 @@ def test_the_example_tools(package: Package) -> None:
         ("what time is it?", None),
     ],
 )
-def test_the_offline_llm_finds_names(
+def test_offline_llm_finds_names(
     package: Package, text: str, arguments: dict[str, str] | None
 ) -> None:
     schema = {"properties": {"place": {"type": "string"}}, "required": ["place"]}
-    assert package("offline_llm.arguments").arguments_from_text(schema, text) == arguments
+    assert package("runtime.llm.offline.arguments").arguments_from_text(schema, text) == arguments
 
 
-def test_the_offline_llm_finds_figures_dates_and_choices(package: Package) -> None:
+def test_offline_llm_finds_numbers_dates_and_choices(package: Package) -> None:
     schema = {
-        "$defs": {"Colour": {"type": "string", "enum": ["red", "blue"]}},
+        "$defs": {"Color": {"type": "string", "enum": ["red", "blue"]}},
         "properties": {
-            "colour": {"$ref": "#/$defs/Colour"},
+            "color": {"$ref": "#/$defs/Color"},
             "start": {"type": "string", "format": "date"},
             "count": {"type": "integer"},
             "weight": {"type": "number"},
             "wet": {"type": "boolean"},
             "note": {"type": "string"},
         },
-        "required": ["colour", "start", "count", "weight", "wet"],
+        "required": ["color", "start", "count", "weight", "wet"],
     }
-    found = package("offline_llm.arguments").arguments_from_text(
+    arguments = package("runtime.llm.offline.arguments").arguments_from_text(
         schema, "Paint 3 Blue walls with 2.5 kg from 2026-01-31 on"
     )
-    assert found == {
-        "colour": "blue",
+    assert arguments == {
+        "color": "blue",
         "start": "2026-01-31",
         "count": 3,
         "weight": 2.5,
@@ -195,10 +208,8 @@ def test_the_offline_llm_finds_figures_dates_and_choices(package: Package) -> No
     }
 
 
-def test_the_offline_llm_makes_up_arguments_that_a_schema_accepts(
-    package: Package, toolbox: Any
-) -> None:
+def test_offline_llm_generates_valid_arguments(package: Package, toolbox: Any) -> None:
     parameters = specification(package, paint)["parameters"]
-    made_up = package("offline_llm.arguments").arguments_from_schema(parameters)
-    assert made_up["colour"] == "red"
-    assert paint(Room(**made_up["room"]), Colour(made_up["colour"])).endswith("l of matt red")
+    arguments = package("runtime.llm.offline.arguments").arguments_from_schema(parameters)
+    assert arguments["color"] == "red"
+    assert paint(Room(**arguments["room"]), Color(arguments["color"])).endswith("l of matt red")

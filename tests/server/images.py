@@ -1,7 +1,7 @@
-"""Does what a Dockerfile says without a container engine, so that tests can run what it makes.
+"""Builds and runs images without a container engine.
 
-The Python of the tests stands for the base image, and a folder for `/`: what the Dockerfile says
-of /app and /tmp is done to the folders of these names in there.
+The Python of the tests replaces the base image, and a folder replaces `/`: the paths /app and /tmp
+in the Dockerfile become folders in it.
 """
 
 import json
@@ -16,14 +16,14 @@ from string import Template
 
 from docker.utils import exclude_paths
 
-# Where uv and pip find packages and keep them; a network and a cache that an engine would give.
-_GIVEN = re.compile(r"(UV|PIP)_\w*(INDEX|CACHE|CONFIG|CERT|LINKS)\w*|SSL_CERT_\w+")
+# The package indexes and caches of uv and pip; a container engine has a network of its own.
+_INDEX_VARIABLES = re.compile(r"(UV|PIP)_\w*(INDEX|CACHE|CONFIG|CERT|LINKS)\w*|SSL_CERT_\w+")
 _OPTION = re.compile(r"--[\w-]+=(\S+) +")
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction of a Dockerfile; of `COPY --from=build /app /app` the option is `build`."""
+    """An instruction of a Dockerfile; in `COPY --from=build /app /app` the option is `build`."""
 
     name: str
     option: str
@@ -32,7 +32,7 @@ class Instruction:
 
 @dataclass
 class Image:
-    """Files, and how they are run."""
+    """The files of an image, and how to run it."""
 
     root: Path
     variables: dict[str, str]
@@ -41,16 +41,16 @@ class Image:
     command: list[str] = field(default_factory=list)
     health_command: list[str] = field(default_factory=list)
 
-    def inside(self, text: str) -> str:
-        """A text that names folders of the image, with the paths that they have here."""
+    def localized(self, text: str) -> str:
+        """Replace the paths of the image in a text by their paths on this machine."""
         return re.sub(r"(?<![\w.])/(app|tmp)\b", rf"{self.root}/\1", text)
 
     def path(self, name: str) -> Path:
-        """Where a file is that the image knows by this name."""
+        """Return the path on this machine of a path in the image."""
         return self.root / str(Path(self.folder, name)).lstrip("/")
 
     def start(self, command: list[str], stderr: int | None = None) -> subprocess.Popen[bytes]:
-        """Run a command as the image's user; whoever is not root runs it as who they are."""
+        """Run a command as the image's user; without root permissions, as the current user."""
         switch = switch_to(*self.user.split(":")) if os.geteuid() == 0 else []
         return subprocess.Popen(
             [*switch, *command], cwd=self.path("."), env=self.variables, stderr=stderr
@@ -58,10 +58,10 @@ class Image:
 
 
 class Build:
-    """The stages of a Dockerfile, one after the other in the same folder.
+    """Runs the stages of a Dockerfile, one after the other in the same folder.
 
-    An environment does not survive a move, so each stage is made where the image will be, and
-    set aside when the next one begins.
+    A virtual environment cannot be moved, so each stage is built at the path of the image, and
+    moved away when the next one starts.
     """
 
     def __init__(self, project: Path, folder: Path) -> None:
@@ -72,38 +72,38 @@ class Build:
         self.context = folder / "context"
         copy_context(project, self.context)
 
-    def do(self, one: Instruction) -> None:
-        """Do what one instruction says."""
+    def execute(self, instruction: Instruction) -> None:
+        """Execute one instruction."""
         image = self.image
-        match one.name:
+        match instruction.name:
             case "FROM":
-                self.begin_stage(*one.value.split(" AS "))
+                self.start_stage(*instruction.value.split(" AS "))
             case "WORKDIR":
-                image.folder = one.value
+                image.folder = instruction.value
                 image.path(".").mkdir(exist_ok=True)
             case "ENV":
-                for word in shlex.split(image.inside(one.value)):
+                for word in shlex.split(image.localized(instruction.value)):
                     name, _, value = word.partition("=")
                     image.variables[name] = Template(value).substitute(image.variables)
-            case "COPY" if one.option:
-                self.take_over(self.stages[one.option], *one.value.split())
+            case "COPY" if instruction.option:
+                self.copy_from_stage(self.stages[instruction.option], *instruction.value.split())
             case "COPY":
-                self.copy(*one.value.split())
+                self.copy(*instruction.value.split())
             case "RUN":
-                self.run(one.value)
+                self.run(instruction.value)
             case "USER":
-                image.user = one.value
+                image.user = instruction.value
             case "HEALTHCHECK":
-                image.health_command = json.loads(one.value.removeprefix("CMD "))
+                image.health_command = json.loads(instruction.value.removeprefix("CMD "))
             case "CMD":
-                image.command = json.loads(one.value)
+                image.command = json.loads(instruction.value)
             case "EXPOSE":
                 pass
             case _:
-                raise AssertionError(f"{one.name} is not known here.")
+                raise AssertionError(f"{instruction.name} is not supported.")
 
-    def begin_stage(self, parent: str, name: str = "") -> None:
-        """Set the last stage aside, and begin with nothing but the base image."""
+    def start_stage(self, parent: str, name: str = "") -> None:
+        """Move the last stage away, and start with the base image."""
         if self.image.root.exists():
             self.image.root = self.image.root.rename(self.folder / f"stage-{len(self.stages)}")
         variables = {"PATH": f"{self.folder}/python/bin"}
@@ -112,7 +112,7 @@ class Build:
         self.image.path("/tmp").chmod(0o1777)
 
     def copy(self, *names: str) -> None:
-        """Copy files of the project, or all of it; the last name says to where."""
+        """Copy files of the project; the last name is the target."""
         *sources, target = names
         for source in (self.context / name for name in sources):
             if source.is_dir():
@@ -120,21 +120,23 @@ class Build:
             else:
                 shutil.copy2(source, self.image.path(target))
 
-    def take_over(self, stage: Image, source: str, target: str) -> None:
-        """Take a folder from another stage; it is large, so it is moved and not copied."""
+    def copy_from_stage(self, stage: Image, source: str, target: str) -> None:
+        """Copy a folder from another stage; it is large, so it is moved."""
         self.image.path(target).parent.mkdir(parents=True, exist_ok=True)
         stage.path(source).rename(self.image.path(target))
 
     def run(self, command: str) -> None:
         """Run a command in a shell."""
-        given = {name: value for name, value in os.environ.items() if _GIVEN.fullmatch(name)}
-        given["HOME"] = os.environ["HOME"]
-        # uv bases no environment on that of another one.
-        given["UV_PYTHON"] = str((self.folder / "python/bin/python").resolve())
+        variables = {
+            name: value for name, value in os.environ.items() if _INDEX_VARIABLES.fullmatch(name)
+        }
+        variables["HOME"] = os.environ["HOME"]
+        # uv creates no environment from another environment.
+        variables["UV_PYTHON"] = str((self.folder / "python/bin/python").resolve())
         subprocess.run(
-            ["/bin/sh", "-c", self.image.inside(command)],
+            ["/bin/sh", "-c", self.image.localized(command)],
             cwd=self.image.path("."),
-            env=given | self.image.variables,
+            env=variables | self.image.variables,
             check=True,
             capture_output=True,
             text=True,
@@ -142,50 +144,54 @@ class Build:
 
 
 def build(project: Path, folder: Path) -> Image:
-    """Make what the Dockerfile of a project describes.
+    """Build the image of a project.
 
     Args:
         project: The folder with the Dockerfile.
-        folder: Where it is made; everybody may enter it.
+        folder: An empty folder that every user can enter.
 
     Raises:
-        CalledProcessError: a command of the Dockerfile failed; `stderr` says why.
+        CalledProcessError: A command of the Dockerfile failed; `stderr` has its output.
     """
-    making = Build(project, folder)
-    for one in instructions((project / "Dockerfile").read_text(encoding="utf-8")):
-        making.do(one)
-    return making.image
+    builder = Build(project, folder)
+    for instruction in instructions((project / "Dockerfile").read_text(encoding="utf-8")):
+        builder.execute(instruction)
+    return builder.image
 
 
 def switch_to(user: str, group: str) -> list[str]:
-    """A command that runs another one as a user who may write no more than any other.
+    """Return a command that runs another one as an ordinary user.
 
-    They may read everything, as the Python of the tests may be in the home of root.
+    The user may read all files, because the Python of the tests may be in the home of root.
     """
-    kept = "-all,+dac_read_search"
+    capabilities = "-all,+dac_read_search"
     return [
         *("/usr/bin/setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"),
-        *(f"--inh-caps={kept}", f"--ambient-caps={kept}", f"--bounding-set={kept}"),
+        *(
+            f"--inh-caps={capabilities}",
+            f"--ambient-caps={capabilities}",
+            f"--bounding-set={capabilities}",
+        ),
     ]
 
 
 def instructions(dockerfile: str) -> list[Instruction]:
-    """What a Dockerfile says, in order."""
+    """Return the instructions of a Dockerfile, in order."""
     lines = re.sub(r"^#.*\n", "", dockerfile, flags=re.MULTILINE).replace("\\\n", "").splitlines()
-    found = []
+    parsed = []
     for line in filter(None, lines):
         name, _, value = line.partition(" ")
         option = _OPTION.match(value)
         rest = re.sub(rf"^({_OPTION.pattern})*", "", value)
-        found.append(Instruction(name, option[1] if option else "", rest))
-    return found
+        parsed.append(Instruction(name, option[1] if option else "", rest))
+    return parsed
 
 
 def copy_context(project: Path, folder: Path) -> None:
-    """Copy what `.dockerignore` lets through, as Docker's own client would send it."""
+    """Copy the build context: the files that `.dockerignore` does not exclude."""
     patterns = (project / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    sent = exclude_paths(str(project), [line for line in patterns if not line.startswith("#")])
-    for name in sorted(sent):
+    names = exclude_paths(str(project), [line for line in patterns if not line.startswith("#")])
+    for name in sorted(names):
         if (project / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(project / name, folder / name)

@@ -1,4 +1,4 @@
-"""Running `serve` of an agent, and asking it over HTTP."""
+"""Runs the server as a process or in a thread, and sends requests to it."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import openai
 import psutil
+import uvicorn
 from mlflow import MlflowClient
 from mlflow.entities import Trace
 
@@ -28,100 +30,137 @@ HELLO: dict[str, Any] = {"input": [{"role": "user", "content": "Hello"}]}
 
 
 @dataclass
-class Served:
-    """A running `serve`, its process and what it has logged."""
+class Endpoint:
+    """A server at a URL, and ways to send requests to it."""
 
     url: str
-    process: subprocess.Popen[bytes]
-    log: Path
 
     def post(self, body: Any, route: str = "responses", **options: Any) -> httpx.Response:
-        """Send a request; bytes are sent as they are."""
+        """Send a request; bytes are sent unencoded."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return httpx.post(f"{self.url}/{route}", content=content, timeout=60, **options)
 
     def events(self, body: dict[str, Any], **headers: str) -> Iterator[dict[str, Any]]:
-        """The events of a streamed answer, as they come."""
-        sent, url = body | {"stream": True}, f"{self.url}/responses"
-        with httpx.stream("POST", url, json=sent, headers=headers, timeout=60) as response:
+        """Yield the events of a streamed response as they arrive."""
+        request, url = body | {"stream": True}, f"{self.url}/responses"
+        with httpx.stream("POST", url, json=request, headers=headers, timeout=60) as response:
             for line in response.iter_lines():
                 if line.startswith("data: {"):
                     yield json.loads(line.removeprefix("data: "))
 
-    def begin(self, body: bytes, *, length: int | None = None) -> socket.socket:
-        """Send a request, or less than its `length`, without waiting for the answer."""
-        caller = socket.create_connection(("127.0.0.1", port_of(self.url)), timeout=60)
+    def open_request(self, body: bytes, *, length: int | None = None) -> socket.socket:
+        """Send a request without reading the response.
+
+        Args:
+            body: The body, or the part of it that is sent.
+            length: The value of Content-Length; by default, the length of the body.
+        """
+        connection = socket.create_connection(("127.0.0.1", port_of(self.url)), timeout=60)
         length = len(body) if length is None else length
-        head = f"POST /responses HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n"
-        caller.sendall(head.encode() + body)
-        return caller
+        head = f"POST /responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        return connection
 
     def client(self) -> openai.OpenAI:
-        """The client of the API."""
+        """Return an OpenAI client for this server."""
         return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
 
-    def family(self) -> list[psutil.Process]:
-        """The processes that it has started."""
+
+@dataclass
+class Served(Endpoint):
+    """A running server: its URL, its process and its log file."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def read_log(self) -> str:
+        """Return everything that was logged so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def child_processes(self) -> list[psutil.Process]:
+        """Return its child processes."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def stop(self) -> bool:
-        """Ask it to stop; whether it did so in an orderly way."""
+        """Send SIGTERM, and return whether the server shut down in an orderly way."""
         self.process.send_signal(signal.SIGTERM)
-        # uvicorn tidies up, and then lets the signal have its way.
+        # After its shutdown, uvicorn raises the signal again.
         return self.process.wait(60) in (0, -signal.SIGTERM)
 
 
 Serve = Callable[..., Served]
 
 
-def runs(process: psutil.Process) -> bool:
-    """Whether a process is there, and not only its exit status."""
+@contextmanager
+def serving_app(app: Any, **options: Any) -> Generator[Endpoint]:
+    """Run an ASGI application in a thread of this process until the block ends.
+
+    Args:
+        app: The application.
+        options: Options of uvicorn.
+    """
+    options = {"log_config": None, "access_log": False} | options
+    server = uvicorn.Server(uvicorn.Config(app, **options))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started or not thread.is_alive())
+            yield Endpoint(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive(), "The server did not stop within 30 seconds."
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Return whether a process runs; a zombie does not."""
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
 def port_of(url: str) -> int:
-    """The port that a URL names."""
+    """Return the port of a URL."""
     return int(url.rpartition(":")[2])
 
 
 def free_port() -> int:
-    """A port of the loopback that nothing listens at."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
+    """Return an unused port of the loopback interface."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
 
 
 def store_in(folder: Path) -> str:
-    """Where an agent traces that is served from a folder."""
+    """Return the URI of the store of a server that runs in a folder."""
     return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 @cache
 def empty_store(agent: Agent) -> Path:
-    """A store without traces, to be copied: making one takes longer than starting `serve`."""
+    """Create a store to copy: creating one takes longer than starting the server."""
     store = agent.folder.parent / f"empty-{os.getpid()}.db"
-    connect = f"from {agent.package.name}.ops.store import connect_store; connect_store()"
-    agent.check("python", "-c", connect, MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+    program = f"from {agent.package.name}.ops.store import connect_store; connect_store()"
+    agent.check("python", "-c", program, MLFLOW_TRACKING_URI=f"sqlite:///{store}")
     return store
 
 
 @contextmanager
 def serving(agent: Agent, folder: Path, *options: str, **variables: str) -> Generator[Served]:
-    """Run `serve` on a free port until the block ends."""
+    """Run `serve` on a free port until the block ends, with the offline LLM by default."""
     port, log = free_port(), folder / "serve.log"
     if "MLFLOW_TRACKING_URI" not in variables:
         shutil.copy(empty_store(agent), folder / "mlflow.db")
         variables["MLFLOW_TRACKING_URI"] = store_in(folder)
     environment = {"AGENT_LLM": "offline:/demo"} | variables
     command = [agent.folder / ".venv/bin/weather-agent", "serve", f"--port={port}", *options]
-    with log.open("wb") as written:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=agent.folder,
             env=clean_environment() | environment,
-            stdout=written,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
     served = Served(f"http://127.0.0.1:{port}", process, log)
@@ -134,45 +173,45 @@ def serving(agent: Agent, folder: Path, *options: str, **variables: str) -> Gene
 
 
 def wait_until_healthy(served: Served) -> None:
-    """Wait for the first answer of /health."""
+    """Wait until /health responds with 200, for at most a minute."""
     for _ in range(600):
-        assert served.process.poll() is None, served.log.read_text(encoding="utf-8")
+        assert served.process.poll() is None, served.read_log()
         with suppress(httpx.TransportError):
             if httpx.get(f"{served.url}/health").status_code == httpx.codes.OK:
                 return
         time.sleep(0.1)
-    raise AssertionError("It does not get healthy.")
+    raise AssertionError("The server does not become healthy.")
 
 
-def wait_until(holds: Callable[[], object]) -> None:
-    """Wait for a condition, for half a minute at most."""
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until a condition is true, for at most 30 seconds."""
     for _ in range(600):
-        if holds():
+        if condition():
             return
         time.sleep(0.05)
-    raise AssertionError("It does not come about.")
+    raise AssertionError("The condition did not become true within 30 seconds.")
 
 
-def status(served: Served) -> int | None:
-    """Ask once; None if the connection broke."""
+def status_of_request(served: Endpoint) -> int | None:
+    """Send a request and return the status; None if the connection was closed."""
     with suppress(httpx.TransportError):
         return served.post(HELLO).status_code
     return None
 
 
-def spoken(answer: dict[str, Any]) -> str:
-    """The text of a whole answer."""
-    messages = [item for item in answer["output"] if item["type"] == "message"]
+def output_text(response: dict[str, Any]) -> str:
+    """Return the text of a complete response."""
+    messages = [item for item in response["output"] if item["type"] == "message"]
     return "".join(part["text"] for message in messages for part in message["content"])
 
 
-def tells_nothing(answer: str) -> bool:
-    """Whether an error keeps to itself what is inside the server."""
-    return not re.search(r"Traceback|File \"|site-packages|\.py\b|Error\b", answer)
+def hides_internals(body: str) -> bool:
+    """Return whether a response body contains no traceback, path or name of an exception."""
+    return not re.search(r"Traceback|File \"|site-packages|\.py\b|Error\b", body)
 
 
 def stored_traces(store: str) -> list[Trace]:
-    """The traces of the agent that a store holds."""
+    """Return the traces of the agent in a store, without spans."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("weather-agent")
     assert experiment is not None
@@ -183,7 +222,7 @@ def stored_traces(store: str) -> list[Trace]:
 
 @contextmanager
 def mlflow_server(agent: Agent, folder: Path, port: int) -> Generator[Served]:
-    """MLflow's own server, which is killed at the end; what it stores stays in the folder."""
+    """Run MLflow's tracking server until the block ends; its database stays in the folder."""
     database = f"sqlite:///{folder / 'store.db'}"
     command = [agent.folder / ".venv/bin/mlflow", "server", f"--backend-store-uri={database}"]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Several servers behind a balancer: callers cannot tell them from one."""
+"""Several servers behind a load balancer behave like one."""
 
 import re
 import signal
@@ -19,16 +19,16 @@ from tests.server.serving import (
     HELLO,
     Served,
     free_port,
+    output_text,
     serving,
-    spoken,
-    status,
+    status_of_request,
     wait_until,
     wait_until_healthy,
 )
 
 DATES = ({"start": "2026-01-01", "end": "2026-03-01"}, {"start": "2026-03-01", "end": "2026-03-08"})
-# A connection of its own for each request, so that their turns are strictly taken; none is sent
-# twice, as an agent's tools may have done something already.
+# Without keep-alive, requests strictly alternate between the servers. Requests are not retried:
+# the tools of an agent may have side effects.
 CADDYFILE = """
 {{
     admin off
@@ -51,26 +51,26 @@ http://127.0.0.1:{port} {{
 
 @dataclass
 class Balanced:
-    """A balancer, and the servers behind it."""
+    """A load balancer and the servers behind it."""
 
     front: Served
     servers: list[Served]
 
-    def answered(self) -> list[int]:
-        """How many requests each server has answered."""
-        logs = [server.log.read_text(encoding="utf-8") for server in self.servers]
-        return [len(re.findall(r"POST /responses 200", log)) for log in logs]
+    def completed(self) -> list[int]:
+        """Return how many requests each server has completed."""
+        logs = [server.read_log() for server in self.servers]
+        return [len(re.findall(r"POST /responses 200 in", log)) for log in logs]
 
 
 @contextmanager
 def balancing(servers: list[Served], folder: Path) -> Generator[Balanced]:
-    """Run Caddy in front of servers until the block ends."""
+    """Run Caddy in front of the servers until the block ends."""
     port, config, log = free_port(), folder / "Caddyfile", folder / "caddy.log"
     hosts = " ".join(server.url.removeprefix("http://") for server in servers)
     config.write_text(CADDYFILE.format(port=port, servers=hosts), encoding="utf-8")
     command = ["caddy", "run", "--adapter=caddyfile", f"--config={config}"]
-    with log.open("wb") as written:
-        process = subprocess.Popen(command, cwd=folder, stdout=written, stderr=written)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
     front = Served(f"http://127.0.0.1:{port}", process, log)
     try:
         wait_until_healthy(front)
@@ -82,7 +82,7 @@ def balancing(servers: list[Served], folder: Path) -> Generator[Balanced]:
 
 @pytest.fixture
 def balanced(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Balanced]:
-    """Two servers, each with a store of its own, that ask one LLM."""
+    """Two servers with the same LLM, each with its own store."""
     llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
     with ExitStack() as stack:
         folders = [tmp_path / "one", tmp_path / "two"]
@@ -93,9 +93,9 @@ def balanced(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Balan
 
 
 def conversation(served: Served, server: ChatServer) -> tuple[list[str], list[Any]]:
-    """Ask four times, each time with all that was said; what is answered, and what the LLM saw."""
+    """Hold a conversation of four turns; return the answers and the messages sent to the LLM."""
     server.bodies.clear()
-    server.say(
+    server.reply(
         calls(("days_between", DATES[0]), call_id="first"),
         text("59 days"),
         text("You are welcome"),
@@ -104,51 +104,49 @@ def conversation(served: Served, server: ChatServer) -> tuple[list[str], list[An
         text("Good bye"),
     )
     turns: list[Any] = []
-    said = []
-    for asked in ("How many days?", "Thank you.", "And to the eighth?", "Bye."):
-        turns.append({"role": "user", "content": asked})
-        answer = served.post({"input": turns}).json()
-        turns += answer["output"]
-        said.append(spoken(answer))
-    return said, [body["messages"] for body in server.bodies]
+    answers = []
+    for question in ("How many days?", "Thank you.", "And to the eighth?", "Bye."):
+        turns.append({"role": "user", "content": question})
+        response = served.post({"input": turns}).json()
+        turns += response["output"]
+        answers.append(output_text(response))
+    return answers, [body["messages"] for body in server.bodies]
 
 
-def test_a_conversation_goes_from_server_to_server_as_if_they_were_one(
-    balanced: Balanced, server: ChatServer
-) -> None:
-    together = conversation(balanced.front, server)
-    wait_until(lambda: balanced.answered() == [2, 2])
-    assert together == conversation(balanced.servers[0], server)
-    said, seen = together
-    assert said == ["59days", "Youarewelcome", "7days", "Goodbye"]
-    assert [message["role"] for message in seen[-1]].count("tool") == 2
+def test_conversation_spans_servers(balanced: Balanced, server: ChatServer) -> None:
+    through_balancer = conversation(balanced.front, server)
+    wait_until(lambda: balanced.completed() == [2, 2])
+    assert through_balancer == conversation(balanced.servers[0], server)
+    answers, messages = through_balancer
+    assert answers == ["59days", "Youarewelcome", "7days", "Goodbye"]
+    assert [message["role"] for message in messages[-1]].count("tool") == 2
 
 
-def test_a_stream_comes_through_as_it_is_said(balanced: Balanced, server: ChatServer) -> None:
-    server.say(Turn(text("one two three four"), held=(heard := threading.Event())))
+def test_balancer_does_not_buffer_streams(balanced: Balanced, server: ChatServer) -> None:
+    server.reply(Turn(text("one two three four"), hold_last=(release := threading.Event())))
     kinds = []
     for event in balanced.front.events(HELLO):
         kinds.append(event["type"])
         if kinds.count("response.output_text.delta") == 3:
-            heard.set()  # only now the model says the last word
+            release.set()  # only now the LLM sends the last word
     assert kinds.count("response.output_text.delta") == 4
     assert kinds[-1] == "response.completed"
 
 
-# One that stops answers what it has begun; a request may arrive in the very moment.
+# A stopping server completes its requests; one may arrive at the moment when it stops listening.
 @pytest.mark.parametrize(("stop", "most_lost"), [(signal.SIGTERM, 1), (signal.SIGKILL, 4)])
-def test_when_one_server_ends_the_others_serve_on(
+def test_other_server_takes_over(
     stop: signal.Signals, most_lost: int, balanced: Balanced, server: ChatServer
 ) -> None:
-    server.say(Turn(text("Good day"), seconds_between=0.1))
+    server.reply(Turn(text("Good day"), seconds_between=0.1))
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(status, balanced.front) for _ in range(40)]
-        asked[10].result()
+        requests = [pool.submit(status_of_request, balanced.front) for _ in range(40)]
+        requests[10].result()
         balanced.servers[0].process.send_signal(stop)
-        statuses = [one.result() for one in asked]
-    answered = statuses.count(200)
-    assert answered >= len(asked) - most_lost
+        statuses = [request.result() for request in requests]
+    completed = statuses.count(200)
+    assert completed >= len(requests) - most_lost
     assert statuses[-10:] == [200] * 10
     if stop is signal.SIGTERM:
-        assert answered == len(server.bodies)
+        assert completed == len(server.bodies)
     assert balanced.servers[0].process.wait(60) in (0, -stop)

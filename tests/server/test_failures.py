@@ -1,4 +1,4 @@
-"""`serve` when what is around it fails: processes that are killed, and callers who leave."""
+"""Failures around the server: killed workers, LLMs and stores, and clients that disconnect."""
 
 import json
 import os
@@ -26,14 +26,14 @@ from tests.server.serving import (
     Serve,
     Served,
     free_port,
+    hides_internals,
+    is_running,
     mlflow_server,
+    output_text,
     port_of,
-    runs,
-    spoken,
-    status,
+    status_of_request,
     store_in,
     stored_traces,
-    tells_nothing,
     wait_until,
     wait_until_healthy,
 )
@@ -42,74 +42,76 @@ STREAM = HELLO | {"stream": True}
 
 
 def connections(port: int) -> Counter[int | None]:
-    """The processes that are connected to a port, and how often each is."""
+    """Count the connections to a port by process."""
     return Counter(
-        one.pid
-        for one in psutil.net_connections("tcp4")
-        if one.raddr and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED
+        connection.pid
+        for connection in psutil.net_connections("tcp4")
+        if connection.raddr
+        and connection.raddr.port == port
+        and connection.status == psutil.CONN_ESTABLISHED
     )
 
 
-# Several processes
+# Workers
 
 
 @dataclass
-class UnderWay:
-    """Requests that wait for the model, and which process waits with how many."""
+class Pending:
+    """Requests that wait for the LLM, and how many of them each worker handles."""
 
-    asked: list[Future[int | None]]
-    at: Counter[int | None]
-    model: threading.Event
+    statuses: list[Future[int | None]]
+    workers: Counter[int | None]
+    release: threading.Event
 
     def finish(self) -> list[int | None]:
-        """Let the model speak; the statuses of all answers."""
-        self.model.set()
-        return [one.result() for one in self.asked]
+        """Let the LLM answer, and return the statuses of all responses."""
+        self.release.set()
+        return [status.result() for status in self.statuses]
 
 
-def ask_both_processes(served: Served, server: ChatServer, pool: ThreadPoolExecutor) -> UnderWay:
-    """Ask until each of two processes has a request under way."""
+def occupy_both_workers(served: Served, server: ChatServer, pool: ThreadPoolExecutor) -> Pending:
+    """Send requests until each of two workers handles at least one."""
     for _ in range(600):
         server.bodies.clear()
-        server.say(Turn(text("Good day"), held=(model := threading.Event())))
-        asked = [pool.submit(status, served) for _ in range(8)]
+        server.reply(Turn(text("Good day"), hold_last=(release := threading.Event())))
+        statuses = [pool.submit(status_of_request, served) for _ in range(8)]
         wait_until(lambda: len(server.bodies) == 8)
         wait_until(lambda: connections(port_of(server.url)).total() == 8)
-        under_way = UnderWay(asked, connections(port_of(server.url)), model)
-        if len(under_way.at) == 2:
-            return under_way
-        under_way.finish()
-    raise AssertionError("One process answers everything.")
+        pending = Pending(statuses, connections(port_of(server.url)), release)
+        if len(pending.workers) == 2:
+            return pending
+        pending.finish()
+    raise AssertionError("One worker handles all requests.")
 
 
-def test_a_killed_process_is_replaced_and_none_outlives_their_supervisor(
+def test_killed_worker_is_replaced_and_no_worker_outlives_its_supervisor(
     server: ChatServer, serve: Serve
 ) -> None:
     served = serve("--workers=2")
     with ThreadPoolExecutor(8) as pool:
-        under_way = ask_both_processes(served, server, pool)
-        killed, survivor = under_way.at
+        pending = occupy_both_workers(served, server, pool)
+        killed, survivor = pending.workers
         assert killed
         os.kill(killed, signal.SIGKILL)
-        server.say(text("Good day"))
-        assert [status(served) for _ in range(5)] == [200] * 5
-        statuses = under_way.finish()
-        assert Counter(statuses) == {None: under_way.at[killed], 200: under_way.at[survivor]}
-        again = ask_both_processes(served, server, pool)
-        assert killed not in again.at
-        assert survivor in again.at
-        assert again.finish() == [200] * 8
-    family = served.family()
+        server.reply(text("Good day"))
+        assert [status_of_request(served) for _ in range(5)] == [200] * 5
+        statuses = pending.finish()
+        assert Counter(statuses) == {None: pending.workers[killed], 200: pending.workers[survivor]}
+        pending = occupy_both_workers(served, server, pool)
+        assert killed not in pending.workers
+        assert survivor in pending.workers
+        assert pending.finish() == [200] * 8
+    workers = served.child_processes()
     served.process.kill()
-    wait_until(lambda: not any(map(runs, family)))
+    wait_until(lambda: not any(map(is_running, workers)))
 
 
-# The model
+# The LLM
 
 
 @contextmanager
-def model_at(port: int, *, seconds_between_tokens: float) -> Generator[None]:
-    """A model in a process of its own, which is killed at the end."""
+def fake_llm(port: int, *, seconds_between_tokens: float) -> Generator[None]:
+    """Run an LLM as a process, and kill it when the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.serve.fake_model", str(port)],
         cwd=ROOT,
@@ -123,175 +125,173 @@ def model_at(port: int, *, seconds_between_tokens: float) -> Generator[None]:
         process.wait()
 
 
-def test_a_model_that_is_killed_is_told_to_each_caller_until_it_is_back(serve: Serve) -> None:
+def test_killed_llm_is_an_error_until_it_is_back(serve: Serve) -> None:
     port = free_port()
     served = serve(OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1")
-    begun = threading.Semaphore(0)
+    deltas = threading.Semaphore(0)
 
-    def kinds() -> list[str]:
-        events = []
+    def event_types() -> list[str]:
+        types = []
         for event in served.events(HELLO):
             if event["type"] == "response.output_text.delta":
-                begun.release()
-            assert tells_nothing(json.dumps(event))
-            events.append(event["type"])
-        return events
+                deltas.release()
+            assert hides_internals(json.dumps(event))
+            types.append(event["type"])
+        return types
 
     with ThreadPoolExecutor(16) as pool:
-        with model_at(port, seconds_between_tokens=2):
-            whole = [pool.submit(served.post, HELLO) for _ in range(8)]
-            streamed = [pool.submit(kinds) for _ in range(8)]
+        with fake_llm(port, seconds_between_tokens=2):
+            complete = [pool.submit(served.post, HELLO) for _ in range(8)]
+            streamed = [pool.submit(event_types) for _ in range(8)]
             wait_until(lambda: connections(port).total() == 16)
-            assert all(begun.acquire(timeout=30) for _ in range(8))
+            assert all(deltas.acquire(timeout=30) for _ in range(8))
         assert httpx.get(f"{served.url}/health").status_code == httpx.codes.OK
-        for answer in (one.result() for one in whole):
-            assert answer.status_code == 502
-            assert "The agent could not answer" in answer.text
-            assert tells_nothing(answer.text)
-        for events in (one.result() for one in streamed):
-            assert events[-2:] == ["error", "response.failed"]
-    assert served.log.read_text(encoding="utf-8").count("broke off") >= 16
+        for response in (request.result() for request in complete):
+            assert response.status_code == httpx.codes.BAD_GATEWAY
+            assert "The agent could not answer" in response.text
+            assert hides_internals(response.text)
+        for types in (request.result() for request in streamed):
+            assert types[-2:] == ["error", "response.failed"]
+    assert served.read_log().count("is unreachable or closed the connection") >= 16
     assert served.post(HELLO).status_code == 502
-    assert kinds() == ["response.created", "error", "response.failed"]
-    with model_at(port, seconds_between_tokens=0):
-        assert "token19" in spoken(served.post(HELLO).json())
-        assert kinds()[-1] == "response.completed"
+    assert event_types() == ["response.created", "error", "response.failed"]
+    with fake_llm(port, seconds_between_tokens=0):
+        assert "token19" in output_text(served.post(HELLO).json())
+        assert event_types()[-1] == "response.completed"
 
 
 # The store
 
 
-def test_a_store_that_is_killed_fails_no_request_and_takes_traces_when_it_is_back(
+def test_store_outage_loses_traces_and_no_requests(
     agent: Agent, serve: Serve, server: ChatServer, tmp_path: Path
 ) -> None:
     port = free_port()
     with ThreadPoolExecutor(8) as pool:
         with mlflow_server(agent, tmp_path, port) as store:
             served = serve(MLFLOW_TRACKING_URI=store.url, AGENT_TRACES_PER_SECOND="1000")
-            server.say(text("Good day"))
+            server.reply(text("Good day"))
             assert served.post(HELLO).status_code == 200
             wait_until(lambda: len(stored_traces(store.url)) == 1)
-            server.say(Turn(text("Good day"), held=(model := threading.Event())))
-            asked = [pool.submit(served.post, body) for body in (HELLO, STREAM) * 4]
+            server.reply(Turn(text("Good day"), hold_last=(release := threading.Event())))
+            requests = [pool.submit(served.post, body) for body in (HELLO, STREAM) * 4]
             wait_until(lambda: len(server.bodies) == 1 + 8)
-        model.set()
-        for answer in (one.result() for one in asked):
-            assert answer.status_code == 200
-            assert "response.failed" not in answer.text
-    wait_until(lambda: "Traces are lost" in served.log.read_text(encoding="utf-8"))
+        release.set()
+        for response in (request.result() for request in requests):
+            assert response.status_code == httpx.codes.OK
+            assert "response.failed" not in response.text
+    wait_until(lambda: "Traces cannot be stored" in served.read_log())
     with mlflow_server(agent, tmp_path, port) as store:
-        trace_id = ask_for_a_trace(served)
-        wait_until(lambda: trace_id in {one.info.trace_id for one in stored_traces(store.url)})
+        trace_id = traced_request(served)
+        wait_until(lambda: trace_id in {trace.info.trace_id for trace in stored_traces(store.url)})
         os.killpg(store.process.pid, signal.SIGSTOP)
-        ask_for_a_trace(served)
-        assert served.stop(), "It waits for a store that is silent."
-    log = served.log.read_text(encoding="utf-8")
-    assert log.count("Traces are lost") == log.count("Failed to send trace") == 1
-    assert "The store took too long with the last traces" in log
+        traced_request(served)
+        assert served.stop(), "The server waits for a store that does not respond."
+    log = served.read_log()
+    assert log.count("Traces cannot be stored") == log.count("Failed to send trace") == 1
+    assert "The store did not accept the last traces in time" in log
     assert "Retrying" not in log
 
 
-def test_a_store_that_is_silent_at_the_start_keeps_no_request_waiting(
-    serve: Serve, server: ChatServer
-) -> None:
-    server.say(text("Good day"))
+def test_server_starts_with_a_store_that_does_not_respond(serve: Serve, server: ChatServer) -> None:
+    server.reply(text("Good day"))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         served = serve(MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
-        assert spoken(served.post(HELLO).json()) == "Goodday"
-    assert served.log.read_text(encoding="utf-8").count("nothing is traced") == 1
+        assert output_text(served.post(HELLO).json()) == "Goodday"
+    assert served.read_log().count("Tracing is off until the server restarts") == 1
 
 
-def ask_for_a_trace(served: Served) -> str:
-    """Ask once; the trace that the log names then."""
-    before = len(named_traces(served))
-    assert served.post(HELLO).status_code == 200
-    wait_until(lambda: len(named_traces(served)) > before)
-    return named_traces(served)[-1]
+def traced_request(served: Served) -> str:
+    """Send a request, and return its trace id from the access log."""
+    before = len(logged_traces(served))
+    assert served.post(HELLO).status_code == httpx.codes.OK
+    wait_until(lambda: len(logged_traces(served)) > before)
+    return logged_traces(served)[-1]
 
 
-def named_traces(served: Served) -> list[str]:
-    """The traces that the log names."""
-    return re.findall(r"trace (tr-\w+)", served.log.read_text(encoding="utf-8"))
+def logged_traces(served: Served) -> list[str]:
+    """Return the trace ids in the access log."""
+    return re.findall(r"trace (tr-\w+)", served.read_log())
 
 
-# Callers
+# Clients
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a server holds on to."""
+class Usage:
+    """The resources that a server uses."""
 
     tasks: int
     descriptors: int
     threads: int
 
 
-def held(served: Served) -> Held:
-    """What a server that says how many tasks it has (`tests/server/counting`) holds on to now."""
-    told = "asyncio tasks: "
-    before = served.log.read_text(encoding="utf-8").count(told)
+def usage_of(served: Served) -> Usage:
+    """Measure a server that prints its number of tasks (`tests/server/task_counter`)."""
+    label = "asyncio tasks: "
+    before = served.read_log().count(label)
     served.process.send_signal(signal.SIGUSR1)
-    wait_until(lambda: served.log.read_text(encoding="utf-8").count(told) > before)
-    tasks = re.findall(rf"{told}(\d+)", served.log.read_text(encoding="utf-8"))[-1]
+    wait_until(lambda: served.read_log().count(label) > before)
+    tasks = re.findall(rf"{label}(\d+)", served.read_log())[-1]
     process = psutil.Process(served.process.pid)
-    return Held(int(tasks), process.num_fds(), process.num_threads())
+    return Usage(int(tasks), process.num_fds(), process.num_threads())
 
 
-CALLERS = 50
-# One thread stores traces, so that their number does not depend on how fast requests come.
-COUNTING = {
-    "PYTHONPATH": str(ROOT / "tests/server/counting"),
+CLIENTS = 50
+# With one thread that stores traces, the number of threads does not depend on the speed of requests.
+VARIABLES = {
+    "PYTHONPATH": str(ROOT / "tests/server/task_counter"),
     "MLFLOW_ASYNC_TRACE_LOGGING_MAX_WORKERS": "1",
     "AGENT_TRACES_PER_SECOND": "1000",
 }
 
 
-def leave(served: Served, server: ChatServer) -> None:
-    """Begin requests, every second one a stream, and leave in the middle of the answers."""
+def disconnect_during_responses(served: Served, server: ChatServer) -> None:
+    """Send requests, every second one a stream, and disconnect during the responses."""
     server.bodies.clear()
-    server.left.clear()
-    server.say(Turn(text("word " * 1000), seconds_between=0.05))
-    bodies = [STREAM if number % 2 else HELLO for number in range(CALLERS)]
-    asked = [served.begin(json.dumps(body).encode()) for body in bodies]
-    wait_until(lambda: len(server.bodies) == CALLERS)
-    for caller in asked[1::2]:
-        assert caller.recv(1), "The stream has not begun."
-    for caller in asked:
-        caller.close()
-    wait_until(lambda: len(server.left) == CALLERS)
+    server.disconnects.clear()
+    server.reply(Turn(text("word " * 1000), seconds_between=0.05))
+    bodies = [STREAM if number % 2 else HELLO for number in range(CLIENTS)]
+    clients = [served.open_request(json.dumps(body).encode()) for body in bodies]
+    wait_until(lambda: len(server.bodies) == CLIENTS)
+    for client in clients[1::2]:
+        assert client.recv(1), "The stream has not started."
+    for client in clients:
+        client.close()
+    wait_until(lambda: len(server.disconnects) == CLIENTS)
     wait_until(lambda: not connections(port_of(server.url)))
 
 
-def send_what_is_no_request(served: Served) -> None:
-    """Be refused, or leave before the request is complete."""
-    for refused in (b"[", b"[]", json.dumps({"input": 42}).encode()):
-        assert served.post(refused).status_code == 400
-    served.begin(json.dumps(HELLO).encode(), length=1000).close()
-    served.begin(b"").close()
-    with served.begin(b"\x16\x03\x01" * 100, length=3) as garbled:
-        assert garbled.recv(1)
+def send_invalid_requests(served: Served) -> None:
+    """Send invalid requests, and disconnect before the end of others."""
+    for body in (b"[", b"[]", json.dumps({"input": 42}).encode()):
+        assert served.post(body).status_code == httpx.codes.BAD_REQUEST
+    served.open_request(json.dumps(HELLO).encode(), length=1000).close()
+    served.open_request(b"").close()
+    with served.open_request(b"\x16\x03\x01" * 100, length=3) as client:
+        assert client.recv(1)
 
 
-def test_callers_who_leave_or_are_refused_leave_nothing_behind(
+def test_disconnects_and_invalid_requests_leak_no_resources(
     server: ChatServer, serve: Serve, tmp_path: Path
 ) -> None:
-    served = serve(**COUNTING)
-    idle = held(served)
+    served = serve(**VARIABLES)
+    idle = usage_of(served)
 
-    def disturb() -> None:
-        leave(served, server)
+    def send_all() -> None:
+        disconnect_during_responses(served, server)
         for _ in range(10):
-            send_what_is_no_request(served)
+            send_invalid_requests(served)
 
-    disturb()
-    wait_until(lambda: held(served).tasks == idle.tasks)
-    once = held(served)
-    disturb()
-    wait_until(lambda: held(served).tasks == idle.tasks)
-    wait_until(lambda: held(served).descriptors <= once.descriptors)
-    assert held(served).threads < once.threads + CALLERS // 2, "Threads grow with the callers."
-    server.say(text("Good day"))
-    assert spoken(served.post(HELLO).json()) == "Goodday"
-    assert len(server.bodies) == CALLERS + 1, "The model was asked what is no request."
-    wait_until(lambda: len(stored_traces(store_in(tmp_path))) == 2 * CALLERS + 1)
+    send_all()
+    wait_until(lambda: usage_of(served).tasks == idle.tasks)
+    once = usage_of(served)
+    send_all()
+    wait_until(lambda: usage_of(served).tasks == idle.tasks)
+    wait_until(lambda: usage_of(served).descriptors <= once.descriptors)
+    assert usage_of(served).threads < once.threads + CLIENTS // 2
+    server.reply(text("Good day"))
+    assert output_text(served.post(HELLO).json()) == "Goodday"
+    assert len(server.bodies) == CLIENTS + 1, "Invalid requests reached the LLM."
+    wait_until(lambda: len(stored_traces(store_in(tmp_path))) == 2 * CLIENTS + 1)

@@ -1,4 +1,4 @@
-"""The Dockerfile: its lint, and what it makes, run as the image would be."""
+"""The Dockerfile: linting, the contents of the image, and the server in it."""
 
 import os
 import re
@@ -27,25 +27,25 @@ OWN = {
 
 @pytest.fixture(scope="module")
 def checkout(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default agent as its owner has it: with credentials and a store."""
+    """The default agent with credentials and a store in its working tree."""
     folder = tmp_path_factory.mktemp("checkout") / "weather-agent"
     shutil.copytree(agent.folder, folder, ignore=shutil.ignore_patterns(".venv"))
-    for place in (folder, folder / "src", folder / "src" / "weather_agent"):
+    for parent in (folder, folder / "src", folder / "src" / "weather_agent"):
         for name in (".env", ".env.local", "mlflow.db"):
-            (place / name).write_text(SECRET, encoding="utf-8")
+            (parent / name).write_text(SECRET, encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
 def image(checkout: Path) -> Iterator[Image]:
-    """What the Dockerfile makes of it; nothing but /tmp is to be changed."""
+    """The image of the Dockerfile; tests may change /tmp only."""
     with open_folder() as folder:
         yield build(checkout, folder)
 
 
 @contextmanager
 def open_folder() -> Generator[Path]:
-    """An empty folder that every user may enter, as those of pytest are not."""
+    """An empty folder that every user can enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -53,7 +53,7 @@ def open_folder() -> Generator[Path]:
 
 @contextmanager
 def running(image: Image, port: int) -> Generator[subprocess.Popen[bytes]]:
-    """Run the image's command until the block ends; at another port, as 8000 may be taken."""
+    """Run the image's command until the block ends; 8000 may be taken, so at another port."""
     process = image.start([*image.command, f"--port={port}"], stderr=subprocess.PIPE)
     try:
         yield process
@@ -63,21 +63,21 @@ def running(image: Image, port: int) -> Generator[subprocess.Popen[bytes]]:
 
 
 def is_healthy(image: Image, port: int) -> bool:
-    """Whether the image's own health check succeeds."""
+    """Return whether the image's health check succeeds."""
     command = [word.replace("8000", str(port)) for word in image.health_command]
     return image.start(command, stderr=subprocess.DEVNULL).wait(60) == 0
 
 
 def contents(image: Image) -> dict[str, float]:
-    """The files of an image outside /tmp, and when they were written."""
+    """Return the files of an image outside /tmp, with their modification times."""
     paths = (path for path in image.path("/").rglob("*") if path.is_file())
-    below = {path.relative_to(image.root): path.lstat().st_mtime for path in paths}
-    return {str(path): written for path, written in below.items() if path.parts[0] != "tmp"}
+    times = {path.relative_to(image.root): path.lstat().st_mtime for path in paths}
+    return {str(path): time for path, time in times.items() if path.parts[0] != "tmp"}
 
 
 @pytest.fixture
 def older(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project of the last release without a `Dockerfile`, whose owner has one."""
+    """A project of the last release without a Dockerfile, whose owner added one."""
     template = all_releases(tmp_path_factory.getbasetemp())
     project = Project.made(template, tmp_path / "older", "v0.3.0")
     for file, text in OWN.items():
@@ -87,18 +87,18 @@ def older(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def files_below(package: Path) -> set[Path]:
-    """The files of a package without what Python makes of them."""
+    """Return the files of a package, without bytecode."""
     paths = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
     return {path.relative_to(package) for path in paths}
 
 
 def lint(dockerfile: Path) -> subprocess.CompletedProcess[str]:
-    """Ask hadolint, with all its rules."""
+    """Run hadolint with all of its rules."""
     command = ["hadolint", "--no-color", "--failure-threshold=style", dockerfile]
     return subprocess.run(command, cwd=dockerfile.parent, capture_output=True, text=True)
 
 
-def test_the_linter_has_nothing_to_say(default_project: Path) -> None:
+def test_linter_passes(default_project: Path) -> None:
     done = lint(default_project / "Dockerfile")
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -111,7 +111,7 @@ def test_the_linter_has_nothing_to_say(default_project: Path) -> None:
         ('CMD ["weather-agent", "serve", "--host", "0.0.0.0"]', "CMD weather-agent", "DL3025"),
     ],
 )
-def test_the_linter_notices_a_slip(
+def test_linter_finds_mistakes(
     old: str, new: str, rule: str, default_project: Path, tmp_path: Path
 ) -> None:
     text = (default_project / "Dockerfile").read_text(encoding="utf-8")
@@ -122,9 +122,7 @@ def test_the_linter_notices_a_slip(
     assert rule in done.stdout
 
 
-def test_it_holds_the_environment_of_the_lock_and_nothing_else(
-    image: Image, checkout: Path
-) -> None:
+def test_image_contains_only_the_locked_environment(image: Image, checkout: Path) -> None:
     assert [path.name for path in sorted(image.root.iterdir())] == ["app", "tmp"]
     assert [path.name for path in image.path("/app").iterdir()] == [".venv"]
     assert [*image.path("/tmp").iterdir()] == []
@@ -134,17 +132,19 @@ def test_it_holds_the_environment_of_the_lock_and_nothing_else(
     assert re.findall(r"^ [-+~] ([\w-]+)", done.stderr, re.M) == ["weather-agent"], done.stderr
 
 
-def test_it_holds_the_package_compiled_and_no_credential(image: Image, checkout: Path) -> None:
+def test_image_contains_the_compiled_package_and_no_credentials(
+    image: Image, checkout: Path
+) -> None:
     (package,) = image.path("/app").glob(".venv/lib/*/site-packages/weather_agent")
     source = checkout / "src" / "weather_agent"
     secrets = {Path(".env"), Path(".env.local"), Path("mlflow.db")}
     assert secrets < files_below(source)
     assert files_below(package) == files_below(source) - secrets
-    compiled = {path.name.partition(".")[0] for path in package.glob("__pycache__/*.pyc")}
-    assert compiled == {path.stem for path in package.glob("*.py")}
+    compiled = {path.parents[1] / path.name.partition(".")[0] for path in package.rglob("*.pyc")}
+    assert compiled == {path.with_suffix("") for path in package.rglob("*.py")}
 
 
-def test_the_server_runs_from_it_as_an_ordinary_user(image: Image) -> None:
+def test_server_runs_as_an_ordinary_user(image: Image) -> None:
     before, port = contents(image), free_port()
     with running(image, port) as server:
         assert not is_healthy(image, port)
@@ -158,7 +158,7 @@ def test_the_server_runs_from_it_as_an_ordinary_user(image: Image) -> None:
     assert len(stored_traces(image.variables["MLFLOW_TRACKING_URI"])) == 1
 
 
-def test_nothing_is_built_from_a_lock_that_is_left_behind(checkout: Path, tmp_path: Path) -> None:
+def test_build_fails_with_an_outdated_lock(checkout: Path, tmp_path: Path) -> None:
     folder = tmp_path / "weather-agent"
     shutil.copytree(checkout, folder)
     project = folder / "pyproject.toml"
@@ -169,16 +169,16 @@ def test_nothing_is_built_from_a_lock_that_is_left_behind(checkout: Path, tmp_pa
     assert "The lockfile at `uv.lock` needs to be updated" in raised.value.stderr
 
 
-def test_a_dockerfile_of_the_owners_own_can_be_kept(older: Project) -> None:
+def test_update_can_keep_the_owners_dockerfile(older: Project) -> None:
     older.update(NOW)
     conflicts = older.conflicts()
-    assert {file: found.owners for file, (found,) in conflicts.items()} == OWN
+    assert {file: conflict.owners for file, (conflict,) in conflicts.items()} == OWN
     older.git("checkout", "HEAD", "--", *OWN)
     assert older.conflicts() == {}
     assert {file: older.read(file) for file in OWN} == OWN
 
 
-def test_a_dockerfile_of_the_owners_own_can_be_left_out(older: Project) -> None:
+def test_update_can_exclude_the_dockerfile(older: Project) -> None:
     older.update(NOW, exclude=[*OWN])
     assert older.conflicts() == {}
     older.commit()

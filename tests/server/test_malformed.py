@@ -1,4 +1,4 @@
-"""Thousands of malformed requests to `serve`: none fails inside, and none harms the next one."""
+"""Thousands of malformed requests: the server accepts or rejects each, and never fails."""
 
 import json
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server.serving import HELLO, TOKYO, Served, spoken, tells_nothing
+from tests.server.serving import HELLO, TOKYO, Served, hides_internals, output_text
 
-CALLED = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
 TURNS = [
     {"role": "user", "content": [{"type": "input_text", "text": TOKYO}]},
     {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "?"}]},
-    CALLED | {"status": "completed"},
+    CALL | {"status": "completed"},
     {"type": "function_call_output", "call_id": "c", "output": "12:00"},
     {
         "type": "message",
@@ -53,7 +53,7 @@ SETTINGS = {
     "instructions": "Be brief.",
     "previous_response_id": None,
 }
-SOUND: list[dict[str, Any]] = [
+VALID: list[dict[str, Any]] = [
     HELLO,
     HELLO | SETTINGS,
     {"input": "Hello", "stream": True},
@@ -68,61 +68,61 @@ VALUES: list[Any] = [
 KEYS = ["input", "type", "role", "content", "text", "call_id", "output", "summary", "stream", "x"]
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Each container in a value, with each of its keys or indices."""
+def positions(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each container in a value with each of its keys or indices."""
     keys = value if isinstance(value, dict) else range(len(value))
     for key in list(keys):
         yield value, key
         if isinstance(value[key], dict | list):
-            yield from places(value[key])
+            yield from positions(value[key])
 
 
-def malformed(chance: Random) -> bytes:
-    """A sound request with a few of its values replaced, added or taken away."""
-    request = deepcopy(chance.choice(SOUND))
-    for _ in range(chance.randint(1, 3)):
-        container, key = chance.choice([*places(request), (request, chance.choice(KEYS))])
-        value = deepcopy(chance.choice(VALUES))
-        kind = chance.choice(["replace", "replace", "add", "remove"])
+def malformed(random: Random) -> bytes:
+    """Return a valid request with a few values replaced, added or removed."""
+    request = deepcopy(random.choice(VALID))
+    for _ in range(random.randint(1, 3)):
+        container, key = random.choice([*positions(request), (request, random.choice(KEYS))])
+        value = deepcopy(random.choice(VALUES))
+        kind = random.choice(["replace", "replace", "add", "remove"])
         if kind == "remove":
             container.pop(key, None) if isinstance(container, dict) else container.pop(key)
         elif kind == "replace":
             container[key] = value
         elif isinstance(container, dict):
-            container[chance.choice(KEYS)] = value
+            container[random.choice(KEYS)] = value
         else:
             container.insert(key, value)
     return json.dumps(request).encode()
 
 
-def garbled(chance: Random) -> bytes:
-    """A sound request with a few of its bytes replaced."""
+def corrupted(random: Random) -> bytes:
+    """Return a valid request with a few bytes replaced."""
     body = bytearray(json.dumps(HELLO | SETTINGS).encode())
-    for _ in range(chance.randint(1, 6)):
-        body[chance.randrange(len(body))] = chance.randrange(256)
+    for _ in range(random.randint(1, 6)):
+        body[random.randrange(len(body))] = random.randrange(256)
     return bytes(body)
 
 
-@pytest.mark.parametrize("body_of", [malformed, garbled])
-def test_malformed_requests_do_no_harm(body_of: Any, served: Served) -> None:
-    chance = Random(7)
+@pytest.mark.parametrize("make_body", [malformed, corrupted])
+def test_malformed_requests_never_fail(make_body: Any, served: Served) -> None:
+    random = Random(7)
     with httpx.Client(timeout=30) as client:
         statuses = {
             check(client.post(f"{served.url}/{route}", content=body), body)
             for route in ("responses", "invocations")
-            for body in (body_of(chance) for _ in range(1500))
+            for body in (make_body(random) for _ in range(1500))
         }
     assert statuses == {200, 400}
-    assert "Failure" not in served.log.read_text(encoding="utf-8")
-    assert spoken(served.post(HELLO).json())
+    assert " ERROR " not in served.read_log()
+    assert output_text(served.post(HELLO).json())
 
 
 def check(response: httpx.Response, body: bytes) -> int:
-    """Assert that a request was answered or refused, and return the status."""
+    """Assert that a request was answered or rejected, and return the status."""
     assert response.status_code < 500, (body, response.text)
     if response.is_error:
         assert len(response.json()["error"]["message"]) < 1000
-        assert tells_nothing(response.text), response.text
+        assert hides_internals(response.text), response.text
     elif response.headers["content-type"].startswith("text/event-stream"):
         assert "response.completed" in response.text, (body, response.text)
     return response.status_code

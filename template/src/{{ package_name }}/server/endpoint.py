@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 
 import mlflow
 from mlflow.entities import LiveSpan, SpanType
@@ -11,7 +12,7 @@ from mlflow.genai.agent_server.utils import set_request_headers
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.tracing.constant import SpanAttributeKey
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
-from starlette.concurrency import iterate_in_threadpool
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -120,13 +121,27 @@ def agent_events(agent: ResponsesAgent, request: ResponsesAgentRequest) -> Agent
 
 
 async def events_in_threads(agent: ResponsesAgent, request: ResponsesAgentRequest) -> AgentEvents:
-    """Stream the events of `predict_stream` from threads."""
+    """Stream the events of `predict_stream` from threads.
+
+    A thread cannot be interrupted: when the request ends early, the generator is closed after the
+    event that it is working on.
+    """
     events = agent.predict_stream(request)
+    in_use = Lock()
+
+    def next_event() -> ResponsesAgentStreamEvent | None:
+        with in_use:
+            return next(events, None)
+
+    def close() -> None:
+        with in_use:
+            events.close()
+
     try:
-        async for event in iterate_in_threadpool(events):
+        while event := await run_in_threadpool(next_event):
             yield event
     finally:
-        await asyncio.shield(asyncio.to_thread(events.close))
+        asyncio.get_running_loop().run_in_executor(None, close)
 
 
 @contextmanager

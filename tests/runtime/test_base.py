@@ -1,0 +1,99 @@
+"""The base class of agents: the deadline, and asynchronous events for synchronous callers."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from contextvars import ContextVar
+
+import pytest
+
+from tests.conftest import Package
+
+
+async def count(*, seconds_between: float = 0, closed: list[bool]) -> AsyncGenerator[int]:
+    """Yield 0, 1, 2 and so on, and record when the generator is closed."""
+    number = 0
+    try:
+        while True:
+            yield number
+            number += 1
+            await asyncio.sleep(seconds_between)
+    finally:
+        closed.append(True)
+
+
+def test_deadline_ends_the_events(package: Package) -> None:
+    closed: list[bool] = []
+    received = []
+
+    async def read() -> None:
+        events = count(seconds_between=0.1, closed=closed)
+        async for number in package("runtime.base").with_deadline(events, 0.35):
+            received.append(number)
+
+    with pytest.raises(TimeoutError, match="answer_timeout_seconds"):
+        asyncio.run(read())
+    assert received[:2] == [0, 1]
+    assert closed == [True]
+
+
+def test_timeout_error_of_the_agent_is_not_reported_as_the_deadline(package: Package) -> None:
+    async def fail() -> AsyncGenerator[int]:
+        yield 0
+        raise TimeoutError("The database is slow.")
+
+    async def read() -> None:
+        async for _ in package("runtime.base").with_deadline(fail(), 60):
+            pass
+
+    with pytest.raises(TimeoutError, match=r"The database is slow\."):
+        asyncio.run(read())
+
+
+def test_iterate_closes_the_generator_when_the_caller_stops(package: Package) -> None:
+    is_closed = threading.Event()
+
+    async def events() -> AsyncGenerator[int]:
+        try:
+            yield 0
+            await asyncio.sleep(60)
+        finally:
+            is_closed.set()
+
+    iterator = package("runtime.base").iterate(events())
+    assert next(iterator) == 0
+    iterator.close()
+    assert is_closed.wait(5)
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong"), SystemExit(3)])
+def test_iterate_raises_the_exception_of_the_generator(
+    package: Package, error: BaseException
+) -> None:
+    async def events() -> AsyncGenerator[int]:
+        yield 0
+        raise error
+
+    iterate = package("runtime.base").iterate
+    received = []
+    with pytest.raises(type(error)) as raised:
+        received += iterate(events())
+    assert raised.value is error
+
+    async def healthy() -> AsyncGenerator[int]:
+        yield 1
+
+    assert list(iterate(healthy())) == [1], "The event loop did not survive the exception."
+
+
+def test_iterate_runs_in_the_context_of_the_caller(package: Package) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+
+    async def events() -> AsyncGenerator[str]:
+        yield variable.get()
+
+    token = variable.set("of the caller")
+    try:
+        assert list(package("runtime.base").iterate(events())) == ["of the caller"]
+    finally:
+        variable.reset(token)
