@@ -4,7 +4,7 @@
 PYTHON ?= python3
 # Where `make demo` puts the agent.
 FOLDER ?= demo/weather-agent
-# How many random updates `make trials` tries; `make test` tries 40.
+# How many random updates `make trials` runs; `make test` runs 12.
 TRIALS ?= 300
 
 # Everything that is fetched stays in this checkout, unless the caller says otherwise.
@@ -16,7 +16,7 @@ export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
 
-.PHONY: help demo test trials lint format picture contract benchmark release
+.PHONY: help demo test trials lint format picture contract benchmark tags release
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -28,7 +28,7 @@ demo: python $(UV)  ## Make an agent into FOLDER, ask it, log it, verify it
 test: python $(UV) lint  ## Run all tests of the template
 	$(UV) run --frozen pytest -n auto
 
-trials: $(UV)  ## Let random edits of owners meet random releases, TRIALS times
+trials: $(UV)  ## Update agents with random edits to random releases, TRIALS times
 	UPDATE_TRIALS=$(TRIALS) $(UV) run --frozen pytest -n auto -q tests/updates/test_random.py
 
 lint: $(UV)  ## Check format, style and types of the template's own code
@@ -48,12 +48,15 @@ picture: $(UV)  ## Draw the README's pictures anew, from real sessions and measu
 contract: $(UV)  ## Write docs/contract.md anew, with what MLflow alone notices
 	$(UV) run --frozen python -m docs.write_contract
 
-benchmark: $(UV)  ## Measure a newcomer's first minute, an update, and the server under load
+benchmark: $(UV)  ## Measure the first minute, an update, and the server under load
 	$(UV) run --frozen python benchmarks/first_minute.py
 	$(UV) run --frozen python benchmarks/update.py
 	$(UV) run --frozen python -m benchmarks.serve
 
-release:  ## Prove this commit and tag it: make release VERSION=1.2.3
+tags:  ## Create the tags of all releases, in a clone that lacks them
+	@scripts/tags.sh
+
+release:  ## Test the last commit, record and tag it: make release VERSION=1.2.3
 	@MAKE="$(MAKE)" scripts/release.sh "$(VERSION)"
 
 .PHONY: python
