@@ -40,7 +40,7 @@ hint: commit them (`git add --force`; for files that git was told to ignore chan
 NO_BASE = """\
 error: {version} of the template, which this agent was made from, cannot be rendered: {error}
 Your versions of the moved files are back at their old paths. Move your changes to the new paths
-that {list} names, or undo the update: git reset --hard && git clean -fd\
+that hooks/moved_files.yml names, or undo the update: git reset --hard && git clean -fd\
 """
 
 
@@ -120,9 +120,7 @@ def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[
         except Exception as error:
             for move in moves:
                 keep(move.old, committed)
-            raise SystemExit(
-                NO_BASE.format(version=answers["_commit"], error=error, list=MOVED_FILES.name)
-            ) from error
+            raise SystemExit(NO_BASE.format(version=answers["_commit"], error=error)) from error
         for move in moves:
             report(carry(move, base, committed))
     for module in hidden_modules(moves, committed):
@@ -201,7 +199,7 @@ def merge(owners: Committed, base: Path, target: Path) -> bool:
         return True  # An earlier run has written this conflict.
     if stages:
         raise KeptError(f"{target} already contains a conflict. {BY_HAND}")
-    if target.read_bytes() == base.read_bytes():
+    if target.read_bytes() in (base.read_bytes(), owners.content()):
         target.write_bytes(owners.content())
         return False
     current = base.with_name(f"{base.name}.owners")
