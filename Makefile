@@ -7,7 +7,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 # Where `make demo` puts the agent.
 FOLDER ?= demo/weather-agent
-# The number of random updates that `make trials` tries; `make test` tries 12.
+# How many random updates `make trials` runs; `make test` runs 12.
 TRIALS ?= 300
 
 # Downloads stay in this checkout unless these variables are set already.
@@ -21,7 +21,7 @@ export PATH := $(PATH):$(CURDIR)/.uv/bin
 UV := $(shell command -v uv || echo .uv/bin/uv)
 PYTEST = $(UV) run --frozen pytest -n auto --dist worksteal
 
-.PHONY: help demo test proof trials lint format picture contract benchmark release browser uv
+.PHONY: help demo test proof trials lint format picture contract benchmark tags release browser uv
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -56,12 +56,15 @@ picture: browser  ## Redraw the README's pictures from real sessions and measure
 contract: $(UV)  ## Rewrite docs/contract.md, and measure what MLflow alone notices
 	$(UV) run --frozen python -m docs.write_contract
 
-benchmark: $(UV)  ## Measure a newcomer's first minute, an update, and the server under load
+benchmark: $(UV)  ## Measure the first minute, an update, and the server under load
 	$(UV) run --frozen python -m benchmarks.first_minute
 	$(UV) run --frozen python -m benchmarks.update
 	$(UV) run --frozen python -m benchmarks.serve
 
-release:  ## Test this commit and tag it: make release VERSION=1.2.3
+tags:  ## Create the tags of all releases, in a clone that lacks them
+	@scripts/tags.sh
+
+release:  ## Test the last commit, record and tag it: make release VERSION=1.2.3
 	@MAKE="$(MAKE)" scripts/release.sh "$(VERSION)"
 
 browser: $(UV)  ## Install Chromium for the chat page's tests, unless there is one

@@ -1,83 +1,273 @@
-"""Carries an owner's edits across a file that the template has renamed.
+"""Carry an owner's changes along when a release of the template moves files.
 
-Copier removes the old file and writes the new one as the template has it; what the owner had
-changed in the old one would be lost. Called by a migration, after the files were updated, this
-merges three versions into the new file: the owner's (from the last commit), the one that the
-template rendered last time, and the new one. Where both sides changed the same lines, conflict
-markers keep both, as they do in an ordinary update.
+Copier does not follow renames: it deletes the old file and writes the new one, and changes in the
+old file are gone. A migration in `copier.yml` runs this program twice:
 
-    python carry_edits.py TEMPLATE OLD_PATH NEW_PATH
+    python carry_edits.py before VERSION ANSWERS_FILE
+    python carry_edits.py after VERSION ANSWERS_FILE
 
-TEMPLATE is the template's repository; the paths are relative to the project, which is the current
-folder. Calling it again changes nothing. When the owner had no such file, or nothing changed in
-it, nothing is to be carried.
+The current folder is the project. `moved_files.yml` lists the files that VERSION moves.
+
+`before` refuses the update while nothing has changed, if a file to be moved is not under version
+control: git could not restore it.
+
+`after` merges the owner's file (from the last commit) into the new file, with the file that the
+old version of the template rendered as the common base. If both sides changed the same lines, the
+new file contains conflict markers, as after any update. If the changes cannot be merged, the
+owner's file stays at its old path, and a printed line gives the reason.
 """
 
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import copier
 import yaml
 
-ANSWERS = ".copier-answers.yml"
-CONFLICT = b"<<<<<<< "
+TEMPLATE = Path(__file__).parents[1]
+MOVED_FILES = Path(__file__).with_name("moved_files.yml")
+EXECUTABLE = "100755"
+LABELS = ("before updating", "last update", "after updating")
+BY_HAND = "Move your changes by hand, then delete the old file"
+REFUSED = """\
+error: this release moves files that git does not track as they are now:
+{files}
+hint: commit them (`git add --force`; for files that git was told to ignore changes in,
+`git update-index --no-assume-unchanged --no-skip-worktree`), then update again.\
+"""
+NO_BASE = """\
+error: {version} of the template, which this agent was made from, cannot be rendered: {error}
+Your versions of the moved files are back at their old paths. Move your changes to the new paths
+that hooks/moved_files.yml names, or undo the update: git reset --hard && git clean -fd\
+"""
 
 
-def main(template: str, old_path: str, new_path: str) -> None:
-    """Carry the edits of one file."""
-    new = Path(new_path)
-    owners = committed(old_path)
-    if owners is None:
-        return
-    if not new.is_file():
-        # The new version has no such file for these answers: the owner's stays where it was.
-        Path(old_path).write_bytes(owners)
-        return
-    if CONFLICT in new.read_bytes():
-        return
+class Move(NamedTuple):
+    """A file that a release has moved; `new` is None if the release has removed it."""
+
+    old: str
+    new: str | None
+
+
+class Committed(NamedTuple):
+    """A file in the last commit: its mode, such as 100644, and the id of its content."""
+
+    mode: str
+    blob: str
+
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return git("cat-file", "blob", self.blob)
+
+
+class KeptError(Exception):
+    """The owner's changes cannot be merged; the message gives the reason."""
+
+
+def main(stage: str, version: str, answers_file: str) -> None:
+    """Run one stage of the migration."""
+    committed = committed_files()
+    answers = yaml.safe_load(committed[answers_file].content())
+    new_answers = yaml.safe_load(Path(answers_file).read_bytes())
+    moves = moves_of(version, answers["package_name"], new_answers["package_name"])
+    if stage == "before":
+        refuse_untracked(moves)
+    else:
+        carry_all(moves, committed, answers)
+
+
+def moves_of(version: str, old_package: str, new_package: str) -> list[Move]:
+    """The files that a version moves, as paths of this project."""
+    listed = yaml.safe_load(MOVED_FILES.read_text(encoding="utf-8"))[version]
+    moves = []
+    for old, new in listed.items():
+        # Of several new files, the first takes the changes.
+        first = new[0] if isinstance(new, list) else new
+        moves.append(
+            Move(
+                old.replace("PACKAGE", old_package),
+                first.replace("PACKAGE", new_package) if first else None,
+            )
+        )
+    return moves
+
+
+def refuse_untracked(moves: Iterable[Move]) -> None:
+    """Exit if git does not track a file to be moved, or does not look for changes in it.
+
+    Raises:
+        SystemExit: the message names the files and says what to do.
+    """
+    listed = git("ls-files", "-v", "-z").decode(errors="surrogateescape").split("\0")
+    # The first letter is the state: H is tracked; h and S are files that git does not look at.
+    tracked = {line[2:] for line in listed if line.startswith("H")}
+    unsafe = [move.old for move in moves if Path(move.old).exists() and move.old not in tracked]
+    if unsafe:
+        raise SystemExit(REFUSED.format(files="\n".join(f"  {path}" for path in unsafe)))
+
+
+def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[str, Any]) -> None:
+    """Carry the changes in all moved files, and print one line for each file with changes.
+
+    Raises:
+        SystemExit: the old version cannot be rendered; the owner's files are back.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        base = rendered(template, Path(folder) / "base") / old_path
-        if base.is_file() and base.read_bytes() != owners:
-            merge(owners, base, new)
+        try:
+            base = render((move.old for move in moves), answers, Path(folder) / "base")
+        except Exception as error:
+            for move in moves:
+                keep(move.old, committed)
+            raise SystemExit(NO_BASE.format(version=answers["_commit"], error=error)) from error
+        for move in moves:
+            report(carry(move, base, committed))
+    for module in hidden_modules(moves, committed):
+        report(f"hidden    {module}: the new folder has the same name. Rename your module.")
 
 
-def committed(path: str) -> bytes | None:
-    """A file of the project as it was committed last; None when there was none."""
-    shown = subprocess.run(["git", "show", f"HEAD:./{path}"], capture_output=True, check=False)
-    return shown.stdout if shown.returncode == 0 else None
+def render(files: Iterable[str], answers: dict[str, Any], folder: Path) -> Path:
+    """Render some files of the project as the template did at the last update."""
+    import copier  # Takes most of a second, which the first stage can do without.
 
-
-def rendered(template: str, folder: Path) -> Path:
-    """The project as the template rendered it last time, before its owner changed anything."""
-    answers: dict[str, Any] = yaml.safe_load(committed(ANSWERS) or b"{}")
+    wanted = {path for file in files for path in (Path(file), *Path(file).parents)}
     copier.run_copy(
-        template,
+        str(TEMPLATE),
         folder,
         data={key: value for key, value in answers.items() if not key.startswith("_")},
         vcs_ref=answers["_commit"],
+        exclude=["*", *(f"!/{path.as_posix()}" for path in wanted if path.name)],
         defaults=True,
         quiet=True,
+        skip_tasks=True,
     )
     return folder
 
 
-def merge(owners: bytes, base: Path, new: Path) -> None:
-    """Merge the owner's changes into the new file."""
-    current = base.with_name("owners")
-    current.write_bytes(owners)
-    labels = ("before updating", "last update", "after updating")
-    named = [option for label in labels for option in ("-L", label)]
-    merged = subprocess.run(
-        ["git", "merge-file", "--stdout", *named, current, base, new],
-        capture_output=True,
-        check=False,
-    )
-    if merged.returncode < 0 or merged.returncode > 127:
-        raise SystemExit(f"{new} could not be merged: {merged.stderr.decode().strip()}")
-    new.write_bytes(merged.stdout)
+def carry(move: Move, base_folder: Path, committed: dict[str, Committed]) -> str | None:
+    """Carry the changes in one file, and return a line that says what happened.
+
+    Returns:
+        None if the owner has changed nothing.
+    """
+    old, new = move
+    base = base_folder / old
+    if not base.is_file():
+        return None
+    if old not in committed:
+        return f"added     {new}: you had deleted {old}" if new and Path(new).exists() else None
+    owners = committed[old]
+    mode_changed = (owners.mode == EXECUTABLE) != bool(base.stat().st_mode & 0o100)
+    if owners.content() == base.read_bytes() and not mode_changed:
+        return None
+    try:
+        target = find_target(move, base_folder, committed)
+        conflict = merge(owners, base, target)
+    except KeptError as reason:
+        keep(old, committed)
+        return f"kept      {old}: {reason}"
+    if mode_changed:
+        target.chmod(0o755 if owners.mode == EXECUTABLE else 0o644)
+    return f"{'conflict' if conflict else 'carried':<9} {old} -> {new}"
+
+
+def find_target(move: Move, base_folder: Path, committed: dict[str, Committed]) -> Path:
+    """The new file, if the owner's changes can be merged into it.
+
+    Raises:
+        KeptError: there is no such file, or it is the owner's own.
+    """
+    if move.new is None:
+        raise KeptError("you changed it, and the template no longer contains it")
+    target = Path(move.new)
+    if not target.is_file():
+        raise KeptError(f"this update did not write {move.new}")
+    if move.new in committed and not (base_folder / move.new).exists():
+        raise KeptError(f"{move.new} is a file of your own. {BY_HAND}")
+    return target
+
+
+def merge(owners: Committed, base: Path, target: Path) -> bool:
+    """Merge the owner's changes into the new file; return whether both changed the same lines.
+
+    Raises:
+        KeptError: the files cannot be merged, such as binary files that both sides changed.
+    """
+    stages = conflict_stages(target)
+    if stages.get("2") == owners.blob:
+        return True  # An earlier run has written this conflict.
+    if stages:
+        raise KeptError(f"{target} already contains a conflict. {BY_HAND}")
+    if target.read_bytes() in (base.read_bytes(), owners.content()):
+        target.write_bytes(owners.content())
+        return False
+    current = base.with_name(f"{base.name}.owners")
+    current.write_bytes(owners.content())
+    labels = [option for label in LABELS for option in ("-L", label)]
+    command = ["git", "merge-file", "--stdout", *labels, "--", current, base, target]
+    merged = subprocess.run(command, capture_output=True, check=False)
+    # git returns the number of conflicts, at most 127.
+    if not 0 <= merged.returncode <= 127:
+        raise KeptError(f"git cannot merge it with {target}. {BY_HAND}")
+    if merged.returncode:
+        mark_unmerged(target, owners, base)
+    target.write_bytes(merged.stdout)
+    return bool(merged.returncode)
+
+
+def conflict_stages(path: Path) -> dict[str, str]:
+    """The content ids of an unmerged file by stage: 1 is the base, 2 the owner's, 3 the new."""
+    lines = git("ls-files", "--unmerged", "--", str(path)).decode().splitlines()
+    entries = [line.partition("\t")[0].split() for line in lines]
+    return {stage: blob for _, blob, stage in entries}
+
+
+def mark_unmerged(target: Path, owners: Committed, base: Path) -> None:
+    """List the new file as unmerged in git's index, so that `git status` shows the conflict."""
+    blobs = (stored(base), owners.blob, stored(target))
+    path = git("rev-parse", "--show-prefix").decode().strip() + target.as_posix()
+    entries = [f"100644 {blob} {stage}\t{path}\n" for stage, blob in enumerate(blobs, start=1)]
+    git("update-index", "--index-info", stdin="".join(entries).encode())
+
+
+def stored(path: Path) -> str:
+    """The id of a file's content, which is then in git's object database."""
+    return git("hash-object", "-w", "--no-filters", "--", str(path)).decode().strip()
+
+
+def keep(path: str, committed: dict[str, Committed]) -> None:
+    """Put the owner's version of a file back, if the update has deleted it."""
+    if path in committed and not Path(path).exists():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        git("checkout", "HEAD", "--", path)
+
+
+def hidden_modules(moves: Iterable[Move], committed: dict[str, Committed]) -> list[str]:
+    """The owner's modules that a new folder of the same name hides from Python."""
+    moved = {move.old for move in moves}
+    folders = {parent for move in moves if move.new for parent in Path(move.new).parents}
+    modules = {folder.with_suffix(".py").as_posix() for folder in folders if folder.name}
+    return sorted((modules & committed.keys()) - moved)
+
+
+def committed_files() -> dict[str, Committed]:
+    """The files of this project in the last commit, by their paths."""
+    listed = git("ls-tree", "-r", "-z", "HEAD").decode(errors="surrogateescape").split("\0")
+    entries = (line.split("\t", 1) for line in listed if line)
+    return {path: Committed(*information.split()[::2]) for information, path in entries}
+
+
+def git(*arguments: str, stdin: bytes | None = None) -> bytes:
+    """Run git in the project, and return what it printed."""
+    done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=True)
+    return done.stdout
+
+
+def report(line: str | None) -> None:
+    """Print a line beside Copier's own, which are on stderr."""
+    if line:
+        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

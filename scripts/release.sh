@@ -1,7 +1,9 @@
 #!/bin/sh
-# release.sh VERSION: prove this commit and tag it, so that `copier update` finds it.
-# Published tags are never moved: a release that went wrong is followed by the next one.
+# release.sh VERSION: test the last commit, record it in releases.yml and tag it.
+# A commit cannot contain its own hash: the commit that follows the released one records it.
+# Tags never move: fix a faulty release with the next one.
 set -eu
+cd "$(dirname "$0")/.."
 
 version=${1:-}
 make=${MAKE:-make}
@@ -12,21 +14,38 @@ refuse() {
 }
 
 echo "$version" | grep -Eq '^[0-9]+\.[0-9]+\.[0-9]+$' ||
-    refuse "give a version such as VERSION=1.2.3."
+    refuse "give a version, such as VERSION=1.2.3."
 [ -z "$(git status --porcelain)" ] ||
-    refuse "there are changes that are not committed."
+    refuse "there are uncommitted changes."
 grep -q "^## $version\$" CHANGELOG.md ||
-    refuse "CHANGELOG.md has no entry '## $version'; tell those who update what it brings."
-newest=$(git tag --list 'v*' | sed 's/^v//' | sort --version-sort | tail -n 1)
-[ "$newest" != "$version" ] ||
-    refuse "v$version is released already."
+    refuse "CHANGELOG.md has no entry '## $version'. Write what changes for those who update."
+scripts/tags.sh ||
+    refuse "the tags do not match releases.yml."
+released=$(
+    {
+        sed -n 's/^- version: v//p' releases.yml
+        git tag --list 'v*' | sed 's/^v//'
+    } | sort --version-sort --unique
+)
+newest=$(echo "$released" | tail -n 1)
+echo "$released" | grep -Fqx "$version" &&
+    refuse "v$version is already released."
 [ "$(printf '%s\n%s\n' "$newest" "$version" | sort --version-sort | tail -n 1)" = "$version" ] ||
     refuse "v$newest is newer."
-# Among them are the updates of agents of every version that was released.
+# The tests update agents of every released version to this one.
 "$make" test ||
-    refuse "the tests do not pass."
+    refuse "the tests fail."
+"$make" proof ||
+    refuse "the compatibility matrix fails."
 [ -z "$(git status --porcelain)" ] ||
-    refuse "the tests left something behind."
+    refuse "the tests left files behind, or changed some."
 
-git tag --annotate "v$version" --message "Release $version"
-echo "Tagged v$version. Publish it: git push origin main v$version"
+commit=$(git rev-parse HEAD)
+cat >> releases.yml << EOF
+- version: v$version
+  commit: $commit
+  date: $(git log -1 --format=%cs)
+EOF
+git commit --quiet --message "Record release $version" -- releases.yml
+scripts/tags.sh
+echo "Released v$version at $commit. Publish it: git push origin main v$version"

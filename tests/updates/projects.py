@@ -1,4 +1,4 @@
-"""Releases of the template, and projects that take them up with `copier update`."""
+"""Releases of the template, and projects that `copier update` brings to them."""
 
 import functools
 import json
@@ -11,20 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import copier
+import yaml
 
 from tests.helpers.template import COPIER_YML, ROOT, tracked_files
 
 NAME = "weather-agent"
 PACKAGE = "src/weather_agent"
 ANSWERS = ".copier-answers.yml"
-# Releases whose commits are known, for clones that have the history and not the tags.
-PUBLISHED = {
-    "v0.1.0": "42374a620dda5d321eb61e7424f34af1d72db8f6",
-    "v0.2.0": "b4d26f1a76034de27279ac9774c25db1bed413f7",
-    "v0.3.0": "8665d1d1c99c2515066dad6551befaf3cbd1d707",
-    "v0.4.0": "3282109375cc6fc8c6b8d422bd547b77b183976e",
-}
-# The working tree, as a release; the release after it; and the one after that.
+MOVED_FILES = "hooks/moved_files.yml"
+# The working tree as a release, and the two releases after it.
 NOW, NEXT, LATER = "v99.0.0", "v99.1.0", "v99.2.0"
 
 Files = dict[str, bytes]
@@ -34,13 +29,13 @@ _CONFLICT = re.compile(
 )
 _MARKER = re.compile(r"^(<<<<<<<|\|\|\|\|\|\|\||=======|>>>>>>>)( |$)", re.MULTILINE)
 _GUARD = re.compile(r"{% if _copier_operation == 'update' %}(.+){% endif %}")
-# What stands beside `template/`.
+# Copier reads these besides `template/`.
 _OUTSIDE = ("copier.yml", "reserved_names.yml", "hooks")
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """Lines that both sides changed, as they stand between the markers."""
+    """Lines that both sides changed, without the markers."""
 
     owners: str
     templates: str
@@ -48,12 +43,12 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Repository:
-    """A folder under git, and the ways to change it."""
+    """A folder under git."""
 
     folder: Path
 
     def git(self, *arguments: str) -> str:
-        """Run git, and return what it printed."""
+        """Run git, and return its output."""
         done = subprocess.run(
             ["git", *arguments], cwd=self.folder, check=False, capture_output=True, text=True
         )
@@ -61,7 +56,7 @@ class Repository:
         return done.stdout
 
     def path(self, file: str) -> Path:
-        """Where a file stands."""
+        """The absolute path of a file."""
         return self.folder / file
 
     def read(self, file: str) -> str:
@@ -69,55 +64,55 @@ class Repository:
         return self.path(file).read_text(encoding="utf-8")
 
     def write(self, file: str, text: str) -> None:
-        """Write a file, there already or not."""
+        """Write a file, and create it if necessary."""
         path = self.path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Replace a piece of a file that stands there exactly once."""
+        """Replace a piece of a file that occurs exactly once."""
         text = self.read(file)
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)}x in {file}."
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {file}."
         self.write(file, text.replace(old, new))
 
     def append(self, file: str, text: str) -> None:
-        """Add lines to the end of a file."""
+        """Append lines to a file."""
         self.write(file, self.read(file) + text)
 
     def delete(self, file: str) -> None:
-        """Delete a file that is there."""
+        """Delete an existing file."""
         self.path(file).unlink()
 
     def commit(self) -> None:
-        """Commit everything that changed, also where nothing did."""
+        """Commit all changes; the commit may be empty."""
         self.git("add", "--all", ":/")
         self.git("commit", "--quiet", "--allow-empty", "--message", "Changes")
 
 
 @dataclass(frozen=True)
 class Template(Repository):
-    """A throw-away copy of the template, in which releases can be made.
+    """A temporary copy of the template, in which tests create releases.
 
-    Files are named as they are called in a project: `src/weather_agent/agent.py` stands for
-    `template/src/{{ package_name }}/agent.py.jinja`, wherever the template keeps it.
+    Methods take the names that files have in a project: `src/weather_agent/agent.py` is
+    `template/src/{{ package_name }}/agent.py.jinja`, for example.
     """
 
     @classmethod
     def of_the_working_tree(cls, folder: Path, without: str) -> Self:
-        """What Copier reads of the working tree, as the only release, without one folder."""
+        """The working tree as the only release, without one folder."""
         template = cls(folder)
         for name in tracked_files():
             if name.parts[0] in ("template", *_OUTSIDE) and not name.is_relative_to(without):
                 copy_file(name, folder)
         template.git("init", "--quiet")
         template.release(NOW)
-        # Copier clones it several times an update, and a clone of few files is quick.
+        # Copier clones it several times per update. Packed, it is cloned faster.
         template.git("repack", "-a", "-d", "--quiet")
         return template
 
     @classmethod
     def with_history(cls, folder: Path) -> Self:
-        """All releases there ever were, and the working tree as the newest."""
+        """All releases, and the working tree as the newest."""
         template = cls(folder)
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True, capture_output=True)
         for tag, commit in released().items():
@@ -130,7 +125,7 @@ class Template(Repository):
         return template
 
     def path(self, file: str) -> Path:
-        """Where the source of a project's file stands, or would stand."""
+        """The path of the source of a project's file, which need not exist."""
         if file.startswith(_OUTSIDE):
             return self.folder / file
         root = self.folder / "template"
@@ -143,45 +138,54 @@ class Template(Repository):
         return sorted(path for path in (self.folder / "template").rglob("*") if path.is_file())
 
     def rename(self, old: str, new: str) -> None:
-        """Give a file another name, rendered with Jinja if it was before."""
+        """Rename a file, and keep the suffix `.jinja` if it has one."""
         source = self.path(old)
         target = self.path(new)
         target = target.with_name(target.name + ".jinja" * (source.suffix == ".jinja"))
+        target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
 
-    def add_migration(self, old: str, new: str, version: str = NEXT) -> None:
-        """Let a release carry the owner's edits from a file's old name to its new one."""
-        source = "{{ _copier_conf.src_path }}"
-        names = [name.replace(PACKAGE, "src/{{ package_name }}") for name in (old, new)]
-        command = ["{{ _copier_python }}", f"{source}/hooks/carry_edits.py", source, *names]
-        entry = f"  - version: {version}\n    command: {json.dumps(command)}\n"
-        self.add_setting("_migrations", entry)
+    def add_move(self, old: str, new: str | list[str] | None, version: str = NEXT) -> None:
+        """List a file that a release moves, and add the migration that carries its changes."""
+        moves = yaml.safe_load(self.read(MOVED_FILES))
+        if version not in moves:
+            self.add_migration(version)
+        moves.setdefault(version, {})[with_placeholder(old)] = (
+            [with_placeholder(path) for path in new]
+            if isinstance(new, list)
+            else new and with_placeholder(new)
+        )
+        self.write(MOVED_FILES, yaml.safe_dump(moves))
 
-    def rename_with_edits(self, old: str, new: str) -> None:
-        """Rename a file in the next release, with the migration that carries its edits."""
+    def add_migration(self, version: str) -> None:
+        """Run the hook for a release, as `copier.yml` does for v0.5.0."""
+        (migration,) = COPIER_YML["_migrations"]
+        command = [version if part == "v0.5.0" else part for part in migration["command"]]
+        entry = json.dumps(migration | {"version": version, "command": command})
+        self.add_setting("_migrations", f"  - {entry}\n")
+
+    def move(self, old: str, new: str) -> None:
+        """Move a file in the next release, with the migration that carries its changes."""
         self.rename(old, new)
-        self.add_migration(old, new)
+        self.add_move(old, new)
 
     def add_setting(self, key: str, entry: str) -> None:
-        """Add an entry to a list of settings in `copier.yml`, there already or not."""
-        text = self.read("copier.yml")
-        if f"\n{key}:\n" not in text:
-            text = f"\n{key}:\n{text}"
-        self.write("copier.yml", text.replace(f"\n{key}:\n", f"\n{key}:\n{entry}", 1))
+        """Add an entry to the start of a list of settings in `copier.yml`."""
+        self.edit("copier.yml", f"\n{key}:\n", f"\n{key}:\n{entry}")
 
     def release(self, tag: str) -> None:
-        """Commit everything that changed, and tag it."""
+        """Commit all changes, and tag the commit."""
         self.commit()
         self.git("tag", tag)
 
     def fresh(self, tag: str, folder: Path, **answers: Any) -> Files:
-        """What a release renders where nothing was before."""
+        """The files that a release renders into an empty folder."""
         return Project.made(self, folder, tag, **answers).files()
 
 
 @dataclass(frozen=True)
 class Project(Repository):
-    """A project made from a template; its folder may be a part of a larger repository."""
+    """A project made from a template; it may be a folder of a larger repository."""
 
     template: Template
 
@@ -189,14 +193,14 @@ class Project(Repository):
     def made(
         cls, template: Template, folder: Path, tag: str = NOW, *, alone: bool = True, **answers: Any
     ) -> Self:
-        """Make a project as a user does who has no trust, and commit it.
+        """Make a project without `--trust`, and commit it.
 
         Args:
-            template: What it is made from.
-            folder: Where it is made; nothing is there yet.
+            template: The template.
+            folder: The folder of the project, which does not exist yet.
             tag: The release.
-            alone: Whether it is a repository of its own, and not a folder of a larger one.
-            answers: Answers; the name and the defaults for the rest.
+            alone: False if the project is a folder of a larger repository.
+            answers: Answers other than the defaults.
         """
         copier.run_copy(
             str(template.folder),
@@ -215,14 +219,14 @@ class Project(Repository):
 
     @classmethod
     def in_a_larger_repository(cls, template: Template, root: Path, folder: str) -> Self:
-        """Make a project in a folder of a repository that holds other things as well."""
+        """Make a project in a folder of a repository that contains other files."""
         repository = Repository(root)
         repository.write("other/notes.md", "Not about the agent.\n")
         repository.git("init", "--quiet")
         return cls.made(template, root / folder, alone=False)
 
     def copied(self, folder: Path) -> Self:
-        """This project and its template once more, as its owner and its makers may change them."""
+        """A copy of this project and its template, which a test may change."""
         template = Template(folder / "template")
         shutil.copytree(self.template.folder, template.folder, symlinks=True)
         project = type(self)(folder / NAME, template)
@@ -239,7 +243,7 @@ class Project(Repository):
         exclude: Sequence[str] = (),
         **answers: Any,
     ) -> None:
-        """Take up a release, the newest if none is named; without trust unless told."""
+        """Update to a release (default: the newest), by default without `--trust`."""
         copier.run_update(
             self.folder,
             data=answers,
@@ -252,40 +256,40 @@ class Project(Repository):
         )
 
     def release_and_update(self, **options: Any) -> None:
-        """Commit what the owner changed, release what the template changed, and take it up."""
+        """Commit the owner's changes, release the template's changes, and update."""
         self.commit()
         self.template.release(NEXT)
         self.update(**options)
 
     def files(self) -> Files:
-        """Every file that git does not ignore, with its bytes."""
+        """The bytes of every file that git does not ignore."""
         return {name.as_posix(): self.path(str(name)).read_bytes() for name in self.names()}
 
     def names(self) -> list[Path]:
-        """Every file that git does not ignore."""
+        """The names of all files that git does not ignore."""
         return tracked_files(self.folder)
 
     def conflicts(self) -> dict[str, list[Conflict]]:
-        """The files that git calls unmerged, each with its conflicts."""
+        """The conflicts of each file that git lists as unmerged."""
         names = self.git("diff", "--name-only", "--relative", "--diff-filter=U").splitlines()
         return {name: split_conflicts(self.read(name))[1] for name in names}
 
     def conflict(self, file: str) -> Conflict:
-        """The only conflict there is, in the file where it must be."""
+        """The only conflict of the project, which must be in this file."""
         assert list(self.conflicts()) == [file]
         (conflict,) = self.conflicts()[file]
         return conflict
 
     def is_clean(self) -> bool:
-        """Whether nothing differs from the last commit."""
+        """Whether the working tree equals the last commit."""
         return self.git("status", "--porcelain") == ""
 
 
 @functools.cache
 def small_project(folder: Path) -> Project:
-    """A project made from the working tree; not to be changed, but copied.
+    """A project made from the working tree. Do not change it; copy it.
 
-    The contract's files are left out: they are many, and like any other file of the template.
+    The contract tests are left out. They are many, and updates treat them like other files.
     """
     folder = folder / "small"
     template = Template.of_the_working_tree(folder / "template", without="template/tests/contract")
@@ -294,42 +298,48 @@ def small_project(folder: Path) -> Project:
 
 @functools.cache
 def all_releases(folder: Path) -> Template:
-    """All releases and the working tree; not to be changed."""
+    """All releases and the working tree. Do not change the result."""
     return Template.with_history(folder / "releases")
 
 
 def copy_file(name: Path, folder: Path) -> None:
-    """Copy a file of the working tree to where it stands in another one."""
+    """Copy a file of the working tree to the same place below another folder."""
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(ROOT / name, folder / name)
 
 
 def name_in_project(source: Path) -> str:
-    """How a file below `template/` is called in a project where its condition holds."""
+    """The name in a project of a file below `template/`, if its condition is true."""
     name = re.sub(r"{%.*?%}", "", source.as_posix())
     return name.removesuffix(".jinja").replace("src/{{ package_name }}", PACKAGE)
 
 
+def with_placeholder(name: str) -> str:
+    """The name of a project's file as `moved_files.yml` lists it."""
+    return name.replace(PACKAGE, "src/PACKAGE")
+
+
 def split_conflicts(text: str) -> tuple[str, list[Conflict]]:
-    """The text outside conflicts, and the conflicts; markers that are not well-formed fail."""
+    """The text outside conflicts, and the conflicts.
+
+    Raises:
+        AssertionError: the markers are malformed.
+    """
     outside = _CONFLICT.sub("", text)
     conflicts = [Conflict(*match.groups()) for match in _CONFLICT.finditer(text)]
     sides = [side for conflict in conflicts for side in (conflict.owners, conflict.templates)]
     for piece in (outside, *sides):
-        assert not _MARKER.search(piece), f"A marker stands alone:\n{text}"
+        assert not _MARKER.search(piece), f"A marker without its counterpart:\n{text}"
     return outside, conflicts
 
 
 def released() -> dict[str, str]:
     """The commits of all releases of the template by their tags, oldest first."""
-    listed = ("git", "tag", "--list", "v*", "--format=%(refname:short) %(*objectname)%(objectname)")
-    done = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True)
-    tags = (line.split() for line in done.stdout.splitlines())
-    found = PUBLISHED | {tag: commit[:40] for tag, commit in tags}
-    return dict(sorted(found.items(), key=lambda item: [int(n) for n in item[0][1:].split(".")]))
+    entries = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
+    return {entry["version"]: entry["commit"] for entry in entries}
 
 
 def owners_files() -> set[str]:
-    """The files that updates never touch, as `copier.yml` names them, Jinja and all."""
+    """The files that updates never touch, as `copier.yml` names them, with Jinja."""
     guarded = (_GUARD.fullmatch(entry) for entry in COPIER_YML["_exclude"])
     return {match[1] for match in guarded if match}

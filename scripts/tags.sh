@@ -1,0 +1,29 @@
+#!/bin/sh
+# tags.sh: create the tags of the releases in releases.yml that this clone lacks.
+# Name and date come from the released commit, so that every clone creates the same tags.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "error: $1" >&2
+    echo "hint: $2" >&2
+    exit 1
+}
+
+awk '$2 == "version:" {version = $3} $1 == "commit:" {print version, $2}' releases.yml |
+    while read -r tag commit; do
+        git cat-file -e "$commit^{commit}" 2> /dev/null ||
+            fail "this clone does not contain $commit, the commit of $tag." \
+                "run \"git fetch --unshallow\" in a shallow clone, and \"git fetch\" in others."
+        tagged=$(git rev-parse --quiet --verify "refs/tags/$tag^{commit}" || true)
+        if [ -z "$tagged" ]; then
+            GIT_COMMITTER_NAME=$(git log -1 --format=%cn "$commit") \
+                GIT_COMMITTER_EMAIL=$(git log -1 --format=%ce "$commit") \
+                GIT_COMMITTER_DATE=$(git log -1 --format=%cI "$commit") \
+                git tag --annotate --no-sign --message "Release ${tag#v}" "$tag" "$commit"
+            echo "Created $tag"
+        elif [ "$tagged" != "$commit" ]; then
+            fail "the tag $tag points to $tagged, but releases.yml names $commit." \
+                "released tags never move; find out which one is right before you delete the other."
+        fi
+    done
