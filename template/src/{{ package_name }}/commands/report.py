@@ -96,8 +96,11 @@ class Report:
 
     def finish(self) -> None:
         """Print the failed rules, the causes of rules that were not checked, and the summary."""
-        for finding in self._with_result("failed"):
+        failed = self._with_result("failed")
+        for finding in failed:
             self._print_failure(finding)
+        if failed:
+            self._print("")
         for result in ("not checked", "skipped"):
             causes = Counter(finding.found for finding in self._with_result(result))
             for cause, count in causes.items():
@@ -126,12 +129,13 @@ class Report:
 
     def _add_interrupted(self, reason: str) -> None:
         """Add results for the tests that did not run because one of them ended the process."""
+        cause = f"{reason[0].lower()}{reason[1:].rstrip('.')}"
         for finding in self.findings:
             while self.tests_left[finding.name] > 0:
                 if finding.name == self.running:
                     self._add_result(finding.name, "failed", reason)
                 else:
-                    self._add_result(finding.name, "not checked", "the agent ended the process")
+                    self._add_result(finding.name, "not checked", cause)
 
     def _print_subject_if_complete(self, subject: str) -> None:
         findings = [finding for finding in self.findings if finding.subject == subject]
@@ -163,15 +167,13 @@ class Report:
     def _print_failure(self, finding: Finding) -> None:
         self._print("")
         self._print(click.style(f"✗ {finding.name}", fg="red", bold=True))
-        self._print_wrapped("", finding.requirement, indent=2)
+        self._print_wrapped("  ", finding.requirement, indent=2)
         for label in ("found", "why", "fix"):
             self._print_wrapped(f"  {label:<7}", getattr(finding, label), indent=9)
-        self._print("")
 
     def _print_wrapped(self, label: str, text: str, *, indent: int) -> None:
         lines = textwrap.wrap(text, max(self.width - indent, 20)) or [""]
-        first = label or " " * indent
-        self._print(first + f"\n{' ' * indent}".join(lines))
+        self._print(label + f"\n{' ' * indent}".join(lines))
 
     def _print_progress(self, name: str) -> None:
         if self.has_progress:
