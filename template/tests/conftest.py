@@ -1,4 +1,4 @@
-"""What all tests share: the offline LLM answers, and a throw-away MLflow store keeps the traces."""
+"""Fixtures of all tests: the offline LLM answers, and traces go to a temporary MLflow store."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test needs a credential, a network or the project's own MLflow store."""
+    """Run without credentials, without a network and without the project's own MLflow store."""
     folder = tmp_path_factory.mktemp("mlflow")
     store = f"sqlite:///{folder / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:

@@ -17,12 +17,12 @@ GROUPS = ("model", "loading", "answers", "streams", "llm", "traces", "server", "
 
 @dataclass(frozen=True)
 class Found:
-    """What the contract says of one rule; `result` as in `report.py` of a generated project."""
+    """The result of one rule, as in `commands/report.py` of a generated project."""
 
     result: str
-    seen: str
-    holds: str
-    mend: str
+    found: str
+    requirement: str
+    fix: str
 
 
 class Workbench:
@@ -55,16 +55,16 @@ class Workbench:
     def _findings(self, options: Sequence[str]) -> dict[str, Found]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            lines, findings = folder / "lines.jsonl", folder / "findings.json"
+            output, findings = folder / "output.txt", folder / "findings.json"
             settings = ("--override-ini=addopts=", "-p", "no:cacheprovider")
             folders = (f"--rootdir={self.agent.folder}", f"--basetemp={folder / 'pytest'}")
             files = [f"tests/contract/test_{group}.py" for group in GROUPS]
-            arguments = [*folders, *settings, f"--findings={lines}", *options, *files]
+            arguments = [*folders, *settings, "--json-events", *options, *files]
             status, printed = self._do("contract", arguments, folder)
-            assert lines.exists(), printed
+            output.write_text(printed, encoding="utf-8")
             how = ended(status)
             _, printed = self._do(
-                "report", [self.agent.package.name, str(lines), how, str(findings)], folder
+                "report", [self.agent.package.name, str(output), how, str(findings)], folder
             )
             assert findings.exists(), printed
             found = json.loads(findings.read_text(encoding="utf-8"))
@@ -85,8 +85,8 @@ class Workbench:
 def ended(status: int | None) -> str:
     """How a run ended, in the words of `verify`."""
     if status is None:
-        return f"The agent was still busy after {PATIENCE} s."
-    return f"The agent ended the process, with status {status}."
+        return f"The agent did not finish within {PATIENCE} s."
+    return f"The agent ended the process with status {status}."
 
 
 @contextmanager

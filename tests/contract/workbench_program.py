@@ -3,7 +3,7 @@
 `workbench.py` starts it in the agent's folder. Each line of its input is a job as JSON:
 
     {"do": "contract", "arguments": [ARGUMENT OF PYTEST, …], "printed": FILE, "seconds": NUMBER}
-    {"do": "report", "arguments": [PACKAGE, LINES, HOW IT ENDED, FINDINGS], "printed": FILE, …}
+    {"do": "report", "arguments": [PACKAGE, OUTPUT, HOW IT ENDED, FINDINGS], "printed": FILE, …}
     {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES], "printed": FILE, "seconds": NUMBER}
 
 Each is done in a child of its own, so that no job sees the modules, threads or settings of
@@ -89,14 +89,16 @@ def check(*arguments: str) -> int:
     return pytest.main([*arguments])
 
 
-def report(package: str, lines: str, how: str, findings: str) -> None:
-    """Write what the project's own report makes of the lines that a run of the contract wrote."""
-    printer = importlib.import_module(f"{package}.report").Report(quiet=True)
-    for line in Path(lines).read_text(encoding="utf-8").splitlines():
-        printer.take(json.loads(line))
-    printer.take({"ended": how})
-    keys = ("result", "seen", "holds", "mend")
-    found = {one.name: {key: getattr(one, key) for key in keys} for one in printer.findings}
+def report(package: str, output: str, how: str, findings: str) -> None:
+    """Write the findings of the project's own report on the output of a run of the contract."""
+    reader = importlib.import_module(f"{package}.commands.verify")
+    report = reader.Report(quiet=True)
+    with Path(output).open(encoding="utf-8") as lines:
+        for event in reader.read_events(lines, []):
+            report.add(event)
+    report.add({"ended": how})
+    keys = ("result", "found", "requirement", "fix")
+    found = {one.name: {key: getattr(one, key) for key in keys} for one in report.findings}
     Path(findings).write_text(json.dumps(found), encoding="utf-8")
 
 

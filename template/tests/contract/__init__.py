@@ -1,4 +1,4 @@
-"""The verification tests: what every caller of a Responses agent relies on.
+"""The contract tests: what callers of a Responses agent rely on.
 
-They come from the template and change with it; keep your own tests in `tests/`.
+They belong to the template, and `copier update` changes them. Put your own tests in `tests/`.
 """

@@ -1,4 +1,4 @@
-"""The agent under test: logged and loaded once, or given as a model's folder or as a URL."""
+"""The agent under test: logged and loaded once, or selected with an option."""
 
 import importlib
 import os
@@ -13,45 +13,44 @@ from mlflow.models.model import ModelInfo
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.tracing.provider import is_tracing_enabled
 
-from .harness.agents import LoadedAgent, Request, ServedAgent, Subject, example_in
+from .harness.agents import Agent, LoadedAgent, Request, ServedAgent, read_example
 from .harness.fresh_process import FreshProcess
-from .harness.offline import Asked
+from .harness.offline import OfflineLLM
 from .harness.project import PACKAGE, ROOT
 from .harness.reporting import RuleReporter
-from .harness.rules import NoModelError
+from .harness.rules import NotCheckedError
 
-NO_OTHER_LLM = "Behind a URL the LLM cannot be replaced."
+OTHER_LLM = "with --url, the LLM cannot be replaced"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("contract")
     group.addoption("--model-path", type=Path, help="Check the logged model in this folder.")
-    group.addoption("--url", help="Check the agent that answers at this URL.")
-    group.addoption("--rule", action="append", help="Check this rule; may be repeated.")
-    group.addoption("--findings", type=Path, help="Write the findings to this file, as JSON lines.")
+    group.addoption("--url", help="Check the agent at this URL.")
+    group.addoption("--rule", action="append", help="Check this rule; repeatable.")
+    group.addoption("--json-events", action="store_true", help="Print results as JSON records.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule(rule): the rule of the contract that a test checks")
-    only, findings = config.getoption("rule", None), config.getoption("findings", None)
-    config.pluginmanager.register(RuleReporter(only or (), findings))
+    config.pluginmanager.register(RuleReporter(config))
 
 
 @pytest.fixture(scope="session")
 def url(pytestconfig: pytest.Config) -> str | None:
-    """Where the agent answers that is to be checked; None for a model."""
+    """The URL of the agent to check, or None for a model."""
     return pytestconfig.getoption("url", None)
 
 
 @pytest.fixture(scope="session")
-def given_model(pytestconfig: pytest.Config) -> Path | None:
-    """The folder of the model that is to be checked; None to log the source tree."""
+def external_model(pytestconfig: pytest.Config) -> Path | None:
+    """The folder of the model to check, or None to log the source."""
     return pytestconfig.getoption("model_path", None)
 
 
 @pytest.fixture(scope="session")
 def logged() -> ModelInfo | BaseException:
-    """The source tree, logged as it is for deployment, or the error that this ended in."""
+    """The model logged from the source, or the error that logging raised."""
     try:
         return importlib.import_module(f"{PACKAGE}.ops.log_model").log_agent()
     except (Exception, SystemExit) as error:
@@ -59,21 +58,25 @@ def logged() -> ModelInfo | BaseException:
 
 
 @pytest.fixture(scope="session")
-def model_path(url: str | None, given_model: Path | None, request: pytest.FixtureRequest) -> Path:
+def model_path(
+    url: str | None, external_model: Path | None, request: pytest.FixtureRequest
+) -> Path:
     """The folder of the logged model."""
     if url:
-        pytest.skip("A URL shows no logged model.")
-    if given_model:
-        return given_model
+        pytest.skip("with --url, there is no logged model")
+    if external_model:
+        return external_model
     logged = request.getfixturevalue("logged")
     if isinstance(logged, BaseException):
-        raise NoModelError("There is no logged model; the rule `accepted` says why.")
+        is_project_error = type(logged).__name__ == "ProjectError"
+        cause = str(logged).partition(". ")[0] if is_project_error else "the agent is not logged"
+        raise NotCheckedError(f"{cause}, see `accepted`")
     return Path(mlflow.artifacts.download_artifacts(logged.model_uri))
 
 
 @pytest.fixture(scope="session")
 def model(model_path: Path) -> Model:
-    """What MLflow wrote down about the logged model."""
+    """MLflow's description of the logged model."""
     return Model.load(str(model_path))
 
 
@@ -84,68 +87,68 @@ def fresh_process(model_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session", autouse=True)
-def begin_with_slowest(request: pytest.FixtureRequest) -> None:
-    """Start the new process at once, where a test will ask for it: it takes as long as the rest."""
+def start_fresh_process(request: pytest.FixtureRequest) -> None:
+    """Start the new process first, if a test needs it: it takes as long as all other tests."""
     if any("fresh" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        with suppress(NoModelError, pytest.skip.Exception):
+        with suppress(NotCheckedError, pytest.skip.Exception):
             request.getfixturevalue("fresh_process")
 
 
 @pytest.fixture(scope="session")
 def loaded(model_path: Path) -> LoadedAgent:
-    """The model, loaded as a server loads it, whatever it is."""
+    """The loaded model, of any class."""
     try:
         return LoadedAgent(model_path)
     except (Exception, SystemExit) as error:
-        raise NoModelError("The model does not load; the rules about loading say why.") from error
+        raise NotCheckedError("the model does not load, see `fresh-process`") from error
 
 
 @pytest.fixture(scope="session")
-def agent(url: str | None, request: pytest.FixtureRequest) -> Subject:
-    """The agent that is asked: behind the given URL, or in the loaded model."""
+def agent(url: str | None, request: pytest.FixtureRequest) -> Agent:
+    """The agent to call: behind the URL, or in the loaded model."""
     if url:
-        example = example_in(ROOT / "src" / PACKAGE) or {}
+        example = read_example(ROOT / "src" / PACKAGE) or {}
         return ServedAgent(url, example, os.environ.get("AGENT_TOKEN"))
     loaded = request.getfixturevalue("loaded")
     if not isinstance(loaded.instance, ResponsesAgent):
-        raise NoModelError("The model is no ResponsesAgent; `base-class` says more.")
+        raise NotCheckedError("the model is not a ResponsesAgent, see `base-class`")
     return loaded
 
 
 @pytest.fixture(scope="session")
 def example(url: str | None, request: pytest.FixtureRequest) -> Request:
-    """The request that was saved with the model, or for a URL the repository's."""
+    """The input example of the model, or with a URL that of the repository."""
     folder = ROOT / "src" / PACKAGE if url else request.getfixturevalue("model_path")
-    saved = example_in(folder)
+    saved = read_example(folder)
     if not isinstance(saved, dict) or "input" not in saved:
-        raise NoModelError("There is no request to ask; the rule `input-example` says why.")
+        raise NotCheckedError("there is no valid request, see `input-example`")
     return saved
 
 
 @pytest.fixture
-def asked(agent: Subject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
-    """The offline LLM, counting what it is asked."""
+def offline_llm(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> Iterator[OfflineLLM]:
+    """The offline LLM, which records its requests."""
     if isinstance(agent, ServedAgent):
-        pytest.skip(NO_OTHER_LLM)
-    asked = Asked(monkeypatch)
-    yield asked
-    asked.over = True
+        pytest.skip(OTHER_LLM)
+    llm = OfflineLLM(monkeypatch)
+    yield llm
+    llm.released = True
 
 
 @pytest.fixture(params=["demo", "tools"])
-def llm(agent: Subject, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """The offline LLM as it answers without tools, then with all of them."""
+def llm(agent: Agent, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A model of the offline LLM: one that calls matching tools, then one that calls all."""
     if isinstance(agent, ServedAgent) and request.param != "demo":
-        pytest.skip(NO_OTHER_LLM)
+        pytest.skip(OTHER_LLM)
     monkeypatch.setenv("AGENT_LLM", f"offline:/{request.param}")
     return request.param
 
 
 @pytest.fixture
-def untraced(agent: Subject) -> Iterator[None]:
-    """No traces for a while: SQLite takes them one by one, which slows a crowd down to a queue.
+def untraced(agent: Agent) -> Iterator[None]:
+    """Turn tracing off, because SQLite stores traces one by one and slows down concurrent requests.
 
-    It asks for the agent first, since MLflow logs no model while tracing is off.
+    It depends on the agent because MLflow cannot log a model while tracing is off.
     """
     enabled = is_tracing_enabled()
     mlflow.tracing.disable()

@@ -1,4 +1,4 @@
-"""Rules about answers, asked for the way callers ask."""
+"""Rules about answers."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -10,19 +10,26 @@ import pytest
 from openai.types.responses import ResponseFunctionToolCallOutputItem, ResponseOutputItem
 from pydantic import ValidationError
 
-from .harness.agents import Item, Request, Subject, instance_of, output_of, text_of
-from .harness.errors import described, mend_for
-from .harness.offline import Asked
-from .harness.rules import BrokenRuleError, rule
+from .harness.agents import (
+    HELLO_MESSAGE,
+    Agent,
+    Item,
+    Request,
+    instance_of,
+    output_of,
+    text_of,
+)
+from .harness.errors import describe_error, describe_validation_error, fix_for
+from .harness.offline import OfflineLLM
+from .harness.rules import FailedRuleError, rule
 from .harness.state import state_of
 from .harness.strict_json import problems_with_json
 
-HELLO = {"role": "user", "content": "Hello, who are you?"}
 TOOL_CALL = {
     "type": "function_call",
     "id": "fc_1",
     "call_id": "call_1",
-    "name": "a_tool_of_before",
+    "name": "an_earlier_tool",
     "arguments": "{}",
 }
 TOOL_OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
@@ -32,139 +39,142 @@ ANSWER = {
     "role": "assistant",
     "content": [{"type": "output_text", "text": "I am an agent.", "annotations": []}],
 }
-
 REASONING = {
     "type": "reasoning",
     "id": "rs_1",
     "summary": [{"type": "summary_text", "text": "They greet me."}],
 }
-
-REQUESTS: dict[str, Request] = {
-    "text": {"input": [HELLO]},
-    "content parts": {
-        "input": [
-            {
-                "role": "user",
-                "content": [
-                    {"type": "input_text", "text": "Hello,"},
-                    {"type": "input_text", "text": "who are you?"},
-                ],
-            }
-        ]
-    },
-    "a text in other scripts": {"input": [{"role": "user", "content": "Grüße, 世界! 🌍 \u202e"}]},
-    "a long text": {"input": [{"role": "user", "content": "Hello! " * 1000}]},
-    "several turns": {"input": [HELLO, ANSWER, {"role": "user", "content": "And who am I?"}]},
-    "an answer of before as plain text": {
-        "input": [HELLO, {"role": "assistant", "content": "I am an agent."}, HELLO]
-    },
-    "two messages in a row": {"input": [HELLO, HELLO]},
-    "a tool's output as the last item": {"input": [HELLO, TOOL_CALL, TOOL_OUTPUT]},
-    "an assistant's message as the last item": {"input": [HELLO, ANSWER]},
-    "reasoning of before": {"input": [HELLO, REASONING, ANSWER, HELLO]},
-    "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO]},
-    "a developer message": {"input": [{"role": "developer", "content": "Be brief."}, HELLO]},
-    "no custom_inputs": {"input": [HELLO], "custom_inputs": None},
-    "custom_inputs": {"input": [HELLO], "custom_inputs": {"tenant": "a", "limits": [1, 2]}},
-    "empty custom_inputs": {"input": [HELLO], "custom_inputs": {}},
-    "context": {"input": [HELLO], "context": {"conversation_id": "c-1", "user_id": "u-1"}},
-    "a context without a user": {"input": [HELLO], "context": {"conversation_id": "c-1"}},
-    "an empty context": {"input": [HELLO], "context": {}},
-    "the API's options": {
-        "input": [HELLO],
-        "temperature": 0.5,
-        "max_output_tokens": 500,
-        "top_p": 0.9,
-        "metadata": {"source": "test"},
-        "store": False,
-        "user": "u-1",
-    },
-    "unknown extra keys": {"input": [HELLO], "no_such_key": True},
+TWO_PARTS = [
+    {"type": "input_text", "text": "Hello,"},
+    {"type": "input_text", "text": "who are you?"},
+]
+OPTIONS = {
+    "temperature": 0.5,
+    "max_output_tokens": 500,
+    "top_p": 0.9,
+    "metadata": {"source": "test"},
+    "store": False,
+    "user": "u-1",
 }
 
+
+def user(content: Any) -> Item:
+    """Return a user message."""
+    return {"role": "user", "content": content}
+
+
+def hello(**fields: Any) -> Request:
+    """Return a greeting with more fields."""
+    return {"input": [HELLO_MESSAGE], **fields}
+
+
+REQUESTS: dict[str, Request] = {
+    "text": hello(),
+    "content parts": {"input": [user(TWO_PARTS)]},
+    "non-Latin text": {"input": [user("Grüße, 世界! 🌍 \u202e")]},
+    "a long text": {"input": [user("Hello! " * 1000)]},
+    "several turns": {"input": [HELLO_MESSAGE, ANSWER, user("And who am I?")]},
+    "an earlier answer as plain text": {
+        "input": [HELLO_MESSAGE, {"role": "assistant", "content": "I am an agent."}, HELLO_MESSAGE]
+    },
+    "two messages in a row": {"input": [HELLO_MESSAGE, HELLO_MESSAGE]},
+    "a tool output as the last item": {"input": [HELLO_MESSAGE, TOOL_CALL, TOOL_OUTPUT]},
+    "an assistant message as the last item": {"input": [HELLO_MESSAGE, ANSWER]},
+    "earlier reasoning": {"input": [HELLO_MESSAGE, REASONING, ANSWER, HELLO_MESSAGE]},
+    "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO_MESSAGE]},
+    "a developer message": {
+        "input": [{"role": "developer", "content": "Be brief."}, HELLO_MESSAGE]
+    },
+    "no custom_inputs": hello(custom_inputs=None),
+    "custom_inputs": hello(custom_inputs={"tenant": "a", "limits": [1, 2]}),
+    "empty custom_inputs": hello(custom_inputs={}),
+    "context": hello(context={"conversation_id": "c-1", "user_id": "u-1"}),
+    "a context without a user": hello(context={"conversation_id": "c-1"}),
+    "an empty context": hello(context={}),
+    "options of the API": hello(**OPTIONS),
+    "unknown keys": hello(no_such_key=True),
+}
 
 CANARY = "canary-of-the-contract"
 
 EVERY_REQUEST = rule(
     "every-request",
-    "Every kind of Responses request is answered.",
-    why="AI Playground sends several turns, Review App a context, applications content parts, and "
-    "clients return the items of the turn before.",
-    mend="Take nothing about the request for granted: it is an object, not a dictionary; "
-    "`content` is a string or a list; `custom_inputs`, `context` and what is in it may be None; "
-    "the last item need not be a user's message. `to_messages` in conversation.py handles it all.",
+    "The agent answers every kind of Responses request.",
+    why="AI Playground sends several turns, Review App sends a context, applications send content "
+    "parts, and clients send the items of the previous turn.",
+    fix="Make no assumptions about the request. It is an object, not a dictionary; `content` is a "
+    "string or a list; `custom_inputs`, `context` and its fields may be None; the last item may "
+    "not be a user message. `to_messages` in runtime/messages.py handles all of this.",
 )
 
-
-# What only a mistake raises; anything else may be said on purpose to who sends the wrong thing.
-MISTAKES = (AttributeError, AssertionError, LookupError, NameError, TypeError, SystemExit)
+# Exceptions that only a bug raises. An agent may raise others to report invalid custom_inputs.
+BUGS = (AttributeError, AssertionError, LookupError, NameError, TypeError, SystemExit)
 
 
 @EVERY_REQUEST
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_every_request(agent: Subject, kind: str) -> None:
+def test_every_request(agent: Agent, kind: str) -> None:
     try:
-        output = answer_to(agent, REQUESTS[kind], f"With {kind}")
-    except BrokenRuleError as error:
-        if "custom_inputs" in kind and not isinstance(error.__cause__, MISTAKES):
+        output = answer_to(agent, REQUESTS[kind], f"A request with {kind} failed")
+    except FailedRuleError as error:
+        if "custom_inputs" in kind and not isinstance(error.__cause__, BUGS):
             return
         raise
-    assert any(map(text_of, output)), f"A request with {kind} got no text."
+    assert any(map(text_of, output)), f"The answer to a request with {kind} has no text."
 
 
 @EVERY_REQUEST
-def test_own_answer_of_before(agent: Subject, example: Request, llm: str) -> None:
+def test_own_previous_answer(agent: Agent, example: Request, llm: str) -> None:
     items = output_of(agent, example)
-    conversation = {"input": [*example["input"], *items, HELLO]}
-    answer_to(agent, conversation, "With its own answer of the turn before")
+    conversation = {"input": [*example["input"], *items, HELLO_MESSAGE]}
+    answer_to(agent, conversation, "A request with the agent's previous answer failed")
 
 
-def answer_to(agent: Subject, request: Request, which: str) -> list[Item]:
-    """Ask, and take an error for a broken rule."""
+def answer_to(agent: Agent, request: Request, failure: str) -> list[Item]:
+    """Call the agent; an error fails the rule."""
     try:
         return output_of(agent, request)
     except (Exception, SystemExit) as error:
-        raise BrokenRuleError(f"{which}: {described(error)}") from error
+        raise FailedRuleError(f"{failure}: {describe_error(error)}") from error
 
 
 @rule(
     "answer-text",
-    "Every answer holds a message of the assistant with text in it.",
-    why="AI Playground shows messages; an answer of calls alone, or of nothing, looks to its user "
-    "as if the agent had crashed.",
-    mend="End every answer with a message: after the tools have run, ask the LLM again. When "
-    "there is nothing to say, raise an error.",
+    "Every answer contains an assistant message with text.",
+    why="AI Playground shows messages. Without one, the agent seems to have crashed.",
+    fix="End every answer with a message: after the tools have run, call the LLM again. If there "
+    "is nothing to answer, raise an error.",
 )
-def test_answer_text(agent: Subject, example: Request, llm: str) -> None:
+def test_answer_text(agent: Agent, example: Request, llm: str) -> None:
     output = output_of(agent, example)
-    said = [text_of(item) for item in output if item.get("role") == "assistant"]
-    types = [item.get("type") for item in output]
-    assert "".join(said).strip(), f"The output has {types or 'no items'}, and no text among them."
+    texts = [text_of(item) for item in output if item.get("role") == "assistant"]
+    types = ", ".join(str(item.get("type")) for item in output)
+    assert "".join(texts).strip(), f"The output contains no text, only {types or 'no items'}."
 
 
 @rule(
     "output-items",
-    "The output is strict JSON, and each of its items is one the OpenAI SDK can read.",
-    why="Callers parse the answer with that SDK, and return its items with the next turn: what it "
-    "cannot read, or what is no JSON, makes a server answer with an error instead.",
-    mend="Build items with the helpers of ResponsesAgent (create_text_output_item, "
-    "create_function_call_item, …). Put into `custom_outputs` only texts, numbers, lists and "
+    "The output is strict JSON, and the OpenAI SDK can parse every item.",
+    why="Callers parse answers with that SDK and send the items with the next turn. A server "
+    "answers with an error if an item is not valid JSON.",
+    fix="Build items with the helpers of ResponsesAgent (create_text_output_item, "
+    "create_function_call_item, …). In `custom_outputs` use only strings, numbers, lists and "
     "dictionaries: a date as `.isoformat()`, a set as a list, None instead of NaN.",
 )
-def test_output_items(agent: Subject, example: Request, llm: str) -> None:
+def test_output_items(agent: Agent, example: Request, llm: str) -> None:
     answer = agent.predict(example)
     problems = list(problems_with_json(answer))
-    assert not problems, f"The answer is no strict JSON: {'; '.join(problems)}."
+    assert not problems, f"The answer is not strict JSON: {'; '.join(problems)}."
     failed = answer.get("error") or answer.get("status") not in (None, "completed", "incomplete")
     assert not failed, (
-        f"It says that it failed: status {answer.get('status')}, error {answer.get('error')}."
+        f"The answer reports status {answer.get('status')}, error {answer.get('error')}."
     )
     for item in output_of(agent, example):
         problem = problem_with(item)
-        assert not problem, f"An item of the type {item.get('type')!r}: {problem}"
+        assert not problem, f"An item of type {item.get('type')!r} is invalid: {problem}."
 
 
-KNOWN_ITEMS: dict[str, Any] = {
+ITEM_CLASSES: dict[str, Any] = {
     get_args(item.model_fields["type"].annotation)[0]: item
     for item in (
         *get_args(get_args(ResponseOutputItem)[0]),
@@ -174,86 +184,86 @@ KNOWN_ITEMS: dict[str, Any] = {
 
 
 def problem_with(item: Item) -> str:
-    """What the OpenAI SDK's own types say against an item; nothing when it is valid."""
+    """Return why an item is invalid for the OpenAI SDK, or an empty string."""
     if item.get("status") == "in_progress":
-        return "its status is still in_progress."
-    known = KNOWN_ITEMS.get(item.get("type", ""))
-    if known is None:
-        return f"the Responses API has no such type, only {', '.join(sorted(KNOWN_ITEMS))}."
+        return "its status is still in_progress"
+    cls = ITEM_CLASSES.get(item.get("type", ""))
+    if cls is None:
+        return f"the types of the Responses API are {', '.join(sorted(ITEM_CLASSES))}"
     try:
-        # MLflow's helpers leave out the status, which the SDK's client fills in by itself.
-        known.model_validate({"status": "completed", **item})
+        # MLflow's helpers omit the status; the client of the SDK adds it.
+        cls.model_validate({"status": "completed", **item})
     except ValidationError as error:
-        return "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
-        )
+        return describe_validation_error(error)
     return ""
 
 
 @rule(
     "closed-environment",
-    "Nothing of the environment of the process is in an answer.",
-    why="The environment holds the credentials of the agent; what an answer shows, everybody sees.",
-    mend="Put only what callers may know into texts and `custom_outputs`, value by value.",
+    "Answers contain no environment variables of the process.",
+    why="The environment contains the agent's credentials, and callers see the answers.",
+    fix="Put only values that callers may see into texts and `custom_outputs`, one by one.",
 )
 def test_closed_environment(
-    agent: Subject, example: Request, monkeypatch: pytest.MonkeyPatch
+    agent: Agent, example: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance_of(agent)
     monkeypatch.setenv("AGENT_CANARY", CANARY)
-    said = json.dumps([agent.predict(example), list(agent.stream(example))], default=str)
-    assert CANARY not in said, "The value of the variable AGENT_CANARY, set by this test, is in it."
+    answers = json.dumps([agent.predict(example), list(agent.stream(example))], default=str)
+    assert CANARY not in answers, (
+        "An answer contains the value of the variable AGENT_CANARY, which this test sets."
+    )
 
 
 @rule(
     "item-ids",
-    "Every item has an id of its own, of at most 64 characters, which no other answer uses.",
-    why="Clients keep and return items by their ids: where one is missing, used twice or too "
-    "long, the next turn is refused, or one message takes the place of another.",
-    mend='Give each item a fresh id, such as f"msg_{uuid4().hex}", when it is made.',
+    "Every item has a unique id of at most 64 characters.",
+    why="Clients store and send items by their ids. If an id is missing, repeated or too long, the "
+    "next turn fails, or one message overwrites another.",
+    fix='Give each item a new id, such as f"msg_{uuid4().hex}", when you create it.',
 )
-def test_item_ids(agent: Subject, example: Request, llm: str) -> None:
+def test_item_ids(agent: Agent, example: Request, llm: str) -> None:
     ids = [item.get("id") for item in output_of(agent, example)]
     assert all(ids), f"An item has no id; the ids are {ids}."
-    assert len(set(ids)) == len(ids), f"An id is used twice; the ids are {ids}."
+    assert len(set(ids)) == len(ids), f"Two items have the same id; the ids are {ids}."
     assert all(len(str(one)) <= 64 for one in ids), f"An id is longer than 64 characters: {ids}."
-    again = {item.get("id") for item in output_of(agent, example)}
-    shared = again.intersection(ids)
-    assert not shared, f"Two answers use the same ids: {', '.join(map(str, shared))}."
+    repeated = {item.get("id") for item in output_of(agent, example)}.intersection(ids)
+    assert not repeated, f"Two answers use the same ids: {', '.join(map(str, repeated))}."
 
 
 @rule(
     "tool-calls",
-    "Each function call has arguments that are a JSON object, and exactly one output.",
-    why="AI Playground shows calls with their outputs, and model APIs refuse a conversation in "
+    "Every function call has a JSON object as arguments, and exactly one output.",
+    why="AI Playground shows calls with their outputs. LLM APIs do not accept a conversation in "
     "which a call has no output or two.",
-    mend="Yield a function_call_output with the `call_id` of every function_call, after it, and "
-    "write arguments with json.dumps, never with str.",
+    fix="After each function_call, yield one function_call_output with the same `call_id`. Write "
+    "arguments with json.dumps, not with str.",
 )
-def test_tool_calls(agent: Subject, example: Request, llm: str) -> None:
+def test_tool_calls(agent: Agent, example: Request, llm: str) -> None:
     check_calls(output_of(agent, example))
 
 
 def check_calls(output: list[Item]) -> None:
-    """Assert that function calls and their outputs belong together."""
-    called: list[str] = []
-    answered: list[str] = []
+    """Assert that function calls and their outputs match."""
+    calls: list[str] = []
+    outputs: list[str] = []
     for item in output:
+        call_id = str(item.get("call_id"))
         if item.get("type") == "function_call":
-            called.append(str(item.get("call_id")))
-            arguments = item.get("arguments")
+            calls.append(call_id)
+            name, arguments = item.get("name"), item.get("arguments")
             assert is_json_object(arguments), (
-                f"The arguments of {item.get('name')} are no JSON object: {arguments}"
+                f"The arguments of {name} are not a JSON object: {arguments}"
             )
         elif item.get("type") == "function_call_output":
-            answered.append(str(item.get("call_id")))
-            assert answered[-1] in called, f"The output of {answered[-1]} has no call before it."
-    assert len(set(called)) == len(called), f"Two calls have the same call_id: {called}."
-    assert sorted(called) == sorted(answered), f"Calls {called} have the outputs {answered}."
+            outputs.append(call_id)
+            assert call_id in calls, f"The output of {call_id} comes before its call."
+    assert len(set(calls)) == len(calls), f"Two calls have the same call_id: {calls}."
+    assert sorted(calls) == sorted(outputs), f"The calls are {calls}, but the outputs {outputs}."
 
 
 def is_json_object(text: Any) -> bool:
-    """Whether a text is a JSON object."""
+    """Return whether a text is a JSON object."""
     try:
         return isinstance(json.loads(text), dict)
     except (TypeError, ValueError):
@@ -262,91 +272,93 @@ def is_json_object(text: Any) -> bool:
 
 @rule(
     "failing-tools",
-    "A tool that fails becomes an output that the LLM sees, and the request is answered.",
-    why="LLMs call tools wrongly every day; one bad call must not cost the user the answer.",
-    mend="Catch what a tool raises and return it as its output, as `Toolbox.run` does.",
+    "A failing tool becomes an output that the LLM sees, and the agent still answers.",
+    why="LLMs often call tools with wrong arguments. One bad call must not fail the request.",
+    fix="Catch the exception of a tool and return it as the tool's output, as `Toolbox.run` in "
+    "runtime/toolbox.py does.",
 )
-def test_failing_tools(agent: Subject, example: Request, asked: Asked) -> None:
-    asked.use("wrong-tools")
+def test_failing_tools(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("wrong-tools")
     try:
         output = output_of(agent, example)
     except (Exception, SystemExit) as error:
-        asked.skip_unless_asked()
-        raise BrokenRuleError(f"A wrong call ended the request: {described(error)}") from error
+        offline_llm.skip_if_unused()
+        found = f"An invalid tool call failed the request: {describe_error(error)}"
+        raise FailedRuleError(found) from error
     check_calls(output)
-    assert any(map(text_of, output)), "After a wrong call there was no text."
+    assert any(map(text_of, output)), "After an invalid tool call the answer has no text."
 
 
 @rule(
     "last-turn",
-    "The answer depends on what the user said last.",
-    why="An agent that answers the first turn, or nothing in particular, passes every other check.",
-    mend="Hand the whole of `request.input` to the LLM, in its order.",
+    "The answer depends on the last user message.",
+    why="An agent that answers the first turn, or always the same, passes every other rule.",
+    fix="Pass all items of `request.input` to the LLM, in order.",
 )
-def test_last_turn(agent: Subject) -> None:
-    alder, birch = (words_of(output_of(agent, asking(word))) for word in ("alder", "birch"))
-    assert alder != birch, f"To two different requests it said the same: {alder!r}."
+def test_last_turn(agent: Agent) -> None:
+    alder, birch = (all_text(output_of(agent, two_turns(word))) for word in ("alder", "birch"))
+    assert alder != birch, f"Two different requests have the same answer: {alder!r}."
 
 
-def asking(word: str) -> Request:
-    """A request of two turns, of which only the last word differs from others."""
-    return {"input": [HELLO, ANSWER, {"role": "user", "content": f"Say {word}, please."}]}
+def two_turns(word: str) -> Request:
+    """Return a request of two turns that differs from others only in its last word."""
+    return {"input": [HELLO_MESSAGE, ANSWER, user(f"Say {word}, please.")]}
 
 
-def words_of(output: list[Item]) -> str:
-    """All that an output says."""
+def all_text(output: list[Item]) -> str:
+    """Return the text of all messages."""
     return " ".join(map(text_of, output))
 
 
 @rule(
     "requests-apart",
-    "Nothing of one request is in the answer to another, also when many come at once.",
-    why="A server answers many users with one instance: what is kept on it is shown to others.",
-    mend="Keep what belongs to a request in local variables, never on `self`, the class or the "
-    "module, nor in a default argument.",
+    "Answers contain nothing of other requests, even if many are concurrent.",
+    why="A server uses one instance for all users: state on it leaks from one user to another.",
+    fix="Keep the data of a request in local variables, not on `self`, the class, the module or in "
+    "a default argument.",
 )
 @pytest.mark.usefixtures("untraced")
-def test_requests_apart(agent: Subject) -> None:
-    words = [f"word{number:02}" for number in range(agent.crowd)]
-    together = Barrier(len(words))
+def test_requests_apart(agent: Agent) -> None:
+    words = [f"word{number:02}" for number in range(agent.max_concurrency)]
+    all_ready = Barrier(len(words))
 
     def answer(word: str) -> str:
-        together.wait(timeout=60)
-        return said_to(agent, word)
+        all_ready.wait(timeout=60)
+        return answer_about(agent, word)
 
     with ThreadPoolExecutor(len(words)) as pool:
         answers = dict(zip(words, pool.map(answer, words), strict=True))
-    answers["alone"] = said_to(agent, "alone")
+    answers["alone"] = answer_about(agent, "alone")
     for word, text in answers.items():
         others = [other for other in answers if other != word and other in text]
-        assert not others, f"The answer to {word!r} holds what others said: {', '.join(others)}."
+        assert not others, f"The answer to {word!r} contains other requests: {', '.join(others)}."
 
 
-def said_to(agent: Subject, word: str) -> str:
-    """The whole of an answer; an error, which others may not get, counts as a broken rule."""
+def answer_about(agent: Agent, word: str) -> str:
+    """Return the whole answer as JSON. An error may occur only for concurrent requests."""
     try:
-        return json.dumps(agent.predict(asking(word)), default=str)
+        return json.dumps(agent.predict(two_turns(word)), default=str)
     except (Exception, SystemExit) as error:
-        seen = described(error)
-        raise BrokenRuleError(f"Asked from another thread: {seen}", mend_for(seen)) from error
+        found = f"In another thread the agent failed: {describe_error(error)}"
+        raise FailedRuleError(found, fix_for(found)) from error
 
 
 @rule(
     "stateless",
-    "Answering leaves the agent, its class and its modules as they were.",
-    why="A server answers many users at once with one instance: what one request writes there, "
-    "others read, or write over.",
-    mend="Keep what belongs to a request in local variables, and hand it on as an argument.",
+    "Answering does not change the agent, its class or its modules.",
+    why="A server uses one instance for concurrent requests: what one writes, others read or "
+    "overwrite.",
+    fix="Keep the data of a request in local variables, and pass it as arguments.",
 )
-def test_stateless(agent: Subject, model_path: Path) -> None:
+def test_stateless(agent: Agent, model_path: Path) -> None:
     instance = instance_of(agent)
-    for word in ("alder", "birch"):  # what is made once, at the first request, may stay
-        agent.predict(asking(word))
-        list(agent.stream(asking(word)))
+    for word in ("alder", "birch"):  # the first request may create clients
+        agent.predict(two_turns(word))
+        list(agent.stream(two_turns(word)))
     before = state_of(instance, model_path)
-    agent.predict(asking("cedar"))
-    list(agent.stream(asking("damson")))
+    agent.predict(two_turns("cedar"))
+    list(agent.stream(two_turns("damson")))
     after = state_of(instance, model_path)
-    places = (place for place in before | after if before.get(place) != after.get(place))
-    changed = dict.fromkeys(place.partition("[")[0] for place in places)
-    assert not changed, f"Changed by answering: {', '.join(changed)}."
+    paths = (path for path in before | after if before.get(path) != after.get(path))
+    changed = dict.fromkeys(path.partition("[")[0] for path in paths)
+    assert not changed, f"Answering changes {', '.join(changed)}."

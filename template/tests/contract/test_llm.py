@@ -1,25 +1,24 @@
-"""Rules about what happens when the LLM behind the agent fails, hangs or never stops."""
+"""Rules about an LLM that fails, hangs or never stops."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .harness.agents import HELLO, LoadedAgent, Request, Subject
-from .harness.offline import Asked
+from .harness.agents import HELLO, Agent, LoadedAgent, Request
+from .harness.offline import OfflineLLM
 from .harness.rules import rule
-from .harness.waiting import PATIENCE, Outcome
+from .harness.waiting import PATIENCE, Attempt
 
-# What the items of a conversation are called, by the word that each of them holds.
-KINDS = {
+# The items of a conversation, by a word that each of them contains.
+ITEMS = {
     "acorn": "the system message",
     "bramble": "the first user message",
-    "clover": "the call of a tool",
-    "dahlia": "the output of a tool",
+    "clover": "the tool call",
+    "dahlia": "the tool output",
     "elder": "the agent's own answer",
     "fennel": "the last user message",
 }
-WORDS = list(KINDS)
 CONVERSATION: list[Any] = [
     {"role": "system", "content": "Mind the acorn."},
     {"role": "user", "content": "What about the bramble?"},
@@ -27,7 +26,7 @@ CONVERSATION: list[Any] = [
         "type": "function_call",
         "id": "fc_1",
         "call_id": "call_1",
-        "name": "a_tool_of_before",
+        "name": "an_earlier_tool",
         "arguments": '{"of": "clover"}',
     },
     {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
@@ -43,92 +42,95 @@ CONVERSATION: list[Any] = [
 
 @rule(
     "whole-conversation",
-    "The LLM is told everything that the request holds, in its order.",
-    why="A client sends the whole conversation with every turn, since the agent keeps none: what "
-    "is left out of it the agent has forgotten.",
-    mend="Hand all items of `request.input` to the LLM, with `to_messages`: messages of all "
-    "roles, calls and their outputs.",
+    "The LLM receives every item of the request, in order.",
+    why="Clients send the whole conversation with every turn, because the agent stores none. The "
+    "agent forgets what it does not pass on.",
+    fix="Pass all items of `request.input` to the LLM with `to_messages` of runtime/messages.py: "
+    "messages of all roles, tool calls and their outputs.",
 )
-def test_whole_conversation(agent: Subject, asked: Asked) -> None:
-    asked.use("demo")
+def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("demo")
     agent.predict({"input": CONVERSATION})
-    asked.skip_unless_asked()
-    places = [asked.last.find(word) for word in WORDS]
-    forgotten = [word for word, place in zip(WORDS, places, strict=True) if place < 0]
-    assert not forgotten, f"The LLM was not told {', '.join(KINDS[one] for one in forgotten)}."
-    assert places == sorted(places), "The LLM was told the conversation in another order."
+    offline_llm.skip_if_unused()
+    positions = [offline_llm.last_body.find(word) for word in ITEMS]
+    missing = [item for item, at in zip(ITEMS.values(), positions, strict=True) if at < 0]
+    assert not missing, f"The LLM did not receive {', '.join(missing)}."
+    assert positions == sorted(positions), "The LLM received the conversation in another order."
 
 
 @rule(
     "llm-failures",
-    "When the LLM fails, the caller gets an error and no answer.",
-    why="An apology or an empty answer looks like success: it is shown to users, counted as an "
-    "answer in evaluations, and no alarm goes off.",
-    mend="Let the exception out of `predict` and `predict_stream`; servers turn it into a status. "
-    "Never end the process with sys.exit.",
+    "If the LLM fails, the caller gets an error instead of an answer.",
+    why="An apology or an empty answer looks like success: users see it, evaluations count it as "
+    "an answer, and no alarm goes off.",
+    fix="Do not catch the exception in the agent: servers turn it into a status. Never end the "
+    "process with sys.exit.",
 )
 @pytest.mark.parametrize("model", ["fail", "empty", "cut"])
-def test_llm_failures(agent: Subject, asked: Asked, model: str) -> None:
-    asked.use(model)
-    for ask in (agent.predict, lambda request: list(agent.stream(request))):
-        outcome = Outcome(ask, HELLO)
-        ended = outcome.ended()
-        if not ended:
-            asked.use("demo")  # so that it does end, after it was seen
-        asked.skip_unless_asked()
-        assert ended, (
-            f"With offline:/{model} it had asked {asked.times} times in {PATIENCE} s, and went on."
+def test_llm_failures(agent: Agent, offline_llm: OfflineLLM, model: str) -> None:
+    offline_llm.use(model)
+    for call in (agent.predict, lambda request: list(agent.stream(request))):
+        attempt = Attempt(call, HELLO)
+        finished = attempt.finished()
+        if not finished:
+            offline_llm.use("demo")  # so that the attempt finishes
+        offline_llm.skip_if_unused()
+        assert finished, (
+            f"With offline:/{model} the agent called the LLM {offline_llm.calls} times in "
+            f"{PATIENCE} s and did not stop."
         )
-        assert not isinstance(outcome.error, SystemExit), (
-            f"With offline:/{model} it ended the process."
-        )
-        assert outcome.error, f"With offline:/{model} it answered all the same: {outcome.answer}"
+        error = attempt.error
+        assert not isinstance(error, SystemExit), f"With offline:/{model} it ended the process."
+        assert error, f"With offline:/{model} the agent still answered: {attempt.answer}"
 
 
 @rule(
     "time-out",
-    "An LLM that hangs ends in an error, in the time that config.yml allows it.",
-    why="A request that never ends keeps a worker for itself; a few of them stop the server.",
-    mend="Pass `llm_timeout_seconds` and `llm_max_retries` on to the client, as `connect` does.",
+    "A hanging LLM causes an error within the timeout in config.yml.",
+    why="A request that never ends occupies a worker. A few of them stop the server.",
+    fix="Pass `llm_timeout_seconds` and `llm_max_retries` to the client, as `connect` of "
+    "runtime/llm does.",
 )
-def test_time_out(agent: Subject, model_path: Path, asked: Asked) -> None:
-    asked.use("hang")
-    hasty = {"llm_timeout_seconds": 0.2, "llm_max_retries": 0}
-    outcome = Outcome(LoadedAgent(model_path, hasty).predict, HELLO)
-    ended = outcome.ended()
-    asked.skip_unless_asked()
-    assert ended, f"After {PATIENCE} s, with a time-out of 0.2 s, it was still waiting."
-    assert outcome.error, f"It answered all the same: {outcome.answer}."
+def test_time_out(agent: Agent, model_path: Path, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("hang")
+    settings = {"llm_timeout_seconds": 0.2, "llm_max_retries": 0}
+    attempt = Attempt(LoadedAgent(model_path, settings).predict, HELLO)
+    finished = attempt.finished()
+    offline_llm.skip_if_unused()
+    assert finished, f"With a timeout of 0.2 s the agent was still waiting after {PATIENCE} s."
+    assert attempt.error, f"The agent still answered: {attempt.answer}."
 
 
 @rule(
     "bounded-rounds",
-    "An LLM that never stops calling tools is stopped.",
-    why="LLMs do get caught in calls; without a bound the request never ends, and every round of "
-    "it is paid for.",
-    mend="Count the rounds of the loop and end it at `max_rounds` of config.yml, with an answer or "
-    "with an error.",
+    "The agent stops an LLM that calls tools forever.",
+    why="LLMs can repeat tool calls. Without a limit the request never ends, and every round costs "
+    "money.",
+    fix="Count the rounds of the loop, and stop at `max_rounds` of config.yml with an answer or an "
+    "error.",
 )
-def test_bounded_rounds(agent: Subject, example: Request, asked: Asked) -> None:
-    asked.use("endless-tools")
-    outcome = Outcome(agent.predict, example)
-    ended = outcome.ended()
-    asked.use("fail")  # so that a loop without end does end, after it was seen
-    asked.skip_unless_asked()
-    assert ended, f"After {PATIENCE} s it had asked the LLM {asked.times} times, and went on."
+def test_bounded_rounds(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("endless-tools")
+    attempt = Attempt(agent.predict, example)
+    finished = attempt.finished()
+    offline_llm.use("fail")  # so that the attempt finishes
+    offline_llm.skip_if_unused()
+    assert finished, (
+        f"In {PATIENCE} s the agent called the LLM {offline_llm.calls} times and did not stop."
+    )
 
 
 @rule(
     "side-by-side",
-    "While one request waits for its LLM, others are answered.",
-    why="A server answers many users with one instance: a lock around the whole answer makes all "
-    "of them wait for the slowest.",
-    mend="Hold no lock while the LLM or a tool is asked; keep what belongs to a request in local "
-    "variables, which need none.",
+    "While one request waits for the LLM, others are answered.",
+    why="A server uses one instance for all users: with a lock around the whole answer, all of "
+    "them wait for the slowest.",
+    fix="Hold no lock while the LLM or a tool runs. Keep the data of a request in local variables, "
+    "which need no lock.",
 )
-def test_side_by_side(agent: Subject, asked: Asked) -> None:
-    with asked.one_waiting(agent.predict):
-        second = Outcome(agent.predict, HELLO)
-        ended = second.ended()
-    second.ended()  # now that it can: lest it leaves a trace in the middle of another test
-    assert ended, f"While one request waited, a second was not answered within {PATIENCE} s."
+def test_side_by_side(agent: Agent, offline_llm: OfflineLLM) -> None:
+    with offline_llm.one_request_waiting(agent.predict):
+        second = Attempt(agent.predict, HELLO)
+        finished = second.finished()
+    second.finished()  # so that its trace does not appear in another test
+    assert finished, f"While one request waited, a second got no answer within {PATIENCE} s."

@@ -1,4 +1,4 @@
-"""Rules about the agent behind a server: the one at a given URL, or the repository's own."""
+"""Rules about the agent behind HTTP: at a URL, or served by the repository's own server."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,56 +13,55 @@ from pydantic import ValidationError
 
 from .harness.agents import (
     HELLO,
+    Agent,
     Event,
     Request,
     ServedAgent,
-    Subject,
-    complete,
     done_items,
     instance_of,
     text_of,
+    with_custom_inputs,
 )
-from .harness.errors import described
+from .harness.errors import describe_error, describe_validation_error
 from .harness.loop_watch import LoopWatch
-from .harness.offline import SILENT, Asked
+from .harness.offline import SILENT, OfflineLLM
 from .harness.project import PACKAGE
-from .harness.rules import BrokenRuleError, NoModelError, rule
+from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.same_items import check_same_items
 from .harness.secret_patterns import secret_in
 from .harness.serving import TOKEN, serving
-from .harness.waiting import PATIENCE, Outcome, comes_about
+from .harness.waiting import PATIENCE, Attempt, eventually
 
 ROUTES = ("invocations", "responses")
-SINGLE_ROUTE = "A deployed endpoint has one route only."
 INTERNALS = re.compile(r"Traceback|File \"|site-packages|\.py\b.*line \d+")
-# What the offline LLM says when it fails; a provider might say more than a stranger should know.
-WORDS_OF_THE_LLM = "fails on request"
+# The error message of the offline LLM. A provider's message may contain confidential details.
+LLM_MESSAGE = "fails on request"
 
 BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
     "`messages` instead of `input`": ({"messages": HELLO["input"]}, "input"),
     "no input": ({}, "input"),
     "an input that is a number": ({"input": 42}, "input"),
-    "an item that is a text": ({"input": ["Hello"]}, "input"),
+    "an item that is a string": ({"input": ["Hello"]}, "input"),
     "a role that is a number": ({"input": [{"role": 42, "content": "Hello"}]}, "role"),
-    "custom_inputs that are a text": (HELLO | {"custom_inputs": "Hello"}, "custom_inputs"),
-    "a temperature that is a text": (HELLO | {"temperature": "hot"}, "temperature"),
-    "no JSON": (b"Hello, who are you?", "JSON"),
-    "JSON that breaks off": (b'{"input": [', "JSON"),
-    "10 MB that are no JSON": (b"Hello! " * 1_500_000, "JSON"),
+    "custom_inputs that are a string": (HELLO | {"custom_inputs": "Hello"}, "custom_inputs"),
+    "a temperature that is a string": (HELLO | {"temperature": "hot"}, "temperature"),
+    "invalid JSON": (b"Hello, who are you?", "JSON"),
+    "incomplete JSON": (b'{"input": [', "JSON"),
+    "10 MB of invalid JSON": (b"Hello! " * 1_500_000, "JSON"),
 }
-# What other servers answer with an error of their own, or hand to the agent.
+# Other servers answer these with errors of their own, or pass them to the agent.
 MORE_BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
     "an empty input": ({"input": []}, "empty"),
-    "JSON that is no object": (b'["Hello"]', "object"),
+    "JSON that is not an object": (b'["Hello"]', "object"),
     "an unpaired surrogate": (b'{"input": "\\ud83c"}', "surrogate"),
-    "JSON too deep to be read": (b"[" * 100_000, "deep"),
-    "a number that JSON does not know": (b'{"input": "Hello", "top_p": NaN}', "JSON"),
+    "deeply nested JSON": (b"[" * 100_000, "deep"),
+    "NaN": (b'{"input": "Hello", "top_p": NaN}', "JSON"),
 }
 
 
 @pytest.fixture(scope="module")
-def started(agent: Subject) -> Iterator[ServedAgent | BaseException]:
-    """The agent behind HTTP, or the error that starting the server ended in."""
+def startup(agent: Agent) -> Iterator[ServedAgent | BaseException]:
+    """The agent behind HTTP, or the error of the server's startup."""
     if isinstance(agent, ServedAgent):
         yield agent
         return
@@ -71,290 +70,293 @@ def started(agent: Subject) -> Iterator[ServedAgent | BaseException]:
             url = stack.enter_context(serving(instance_of(agent), PACKAGE))
         except (Exception, SystemExit) as error:
             if getattr(error, "name", "") == f"{PACKAGE}.server":
-                pytest.skip("The agent's package has no server.")
+                pytest.skip("the agent's package has no server")
             yield error
             return
         yield ServedAgent(url, agent.example, TOKEN, is_own=True)
 
 
 @pytest.fixture(scope="module")
-def served(started: ServedAgent | BaseException) -> ServedAgent:
+def served(startup: ServedAgent | BaseException) -> ServedAgent:
     """The agent behind HTTP."""
-    if isinstance(started, BaseException):
-        raise NoModelError("The server does not start; the rule `served-answers` says why.")
-    return started
+    if isinstance(startup, BaseException):
+        raise NotCheckedError("the server does not start, see `served-answers`")
+    return startup
 
 
 @pytest.fixture
 def own(served: ServedAgent) -> ServedAgent:
-    """The agent behind the repository's own server, of which more is asked."""
+    """The agent behind the repository's own server, which guarantees more than others."""
     if not served.is_own:
-        pytest.skip("Only the repository's own server promises this; it is checked without --url.")
+        pytest.skip("only the repository's own server guarantees this")
     return served
 
 
 SERVED_ANSWERS = rule(
     "served-answers",
-    "The server gives the agent's answer at /invocations and /responses, at once and as a stream.",
-    why="Model Serving and Review App call /invocations, clients of the Responses API /responses; "
-    "an answer that cannot be written as JSON becomes an error only here.",
-    mend="Mend what the error names; what a server sends must be strict JSON. Let server.py pass "
-    "on all items that the agent gives, whichever way it is asked.",
+    "The server sends the agent's answer at /invocations and /responses, complete and streamed.",
+    why="Model Serving and Review App call /invocations, clients of the Responses API /responses. "
+    "An answer that is not valid JSON becomes an error only on the server.",
+    fix="Fix the error in the message; answers must be strict JSON. Let server/endpoint.py send "
+    "all items of the agent, complete and streamed.",
 )
 
 
 @SERVED_ANSWERS
-def test_server_starts(started: ServedAgent | BaseException) -> None:
-    if isinstance(started, BaseException):
-        raise BrokenRuleError(f"The server does not start: {described(started)}")
+def test_server_starts(startup: ServedAgent | BaseException) -> None:
+    if isinstance(startup, BaseException):
+        raise FailedRuleError(f"The server does not start: {describe_error(startup)}")
 
 
 @SERVED_ANSWERS
 @pytest.mark.parametrize("route", ROUTES)
 def test_served_answers(served: ServedAgent, example: Request, route: str) -> None:
     for request in (HELLO, example):
-        response = served.post(complete(request, served.example), route)
+        response = served.post(with_custom_inputs(request, served.example), route)
         assert response.status_code == httpx.codes.OK, (
             f"/{route} answered {response.status_code}: {response.text[:500]}"
         )
         answer: Any = response.json()
-        assert any(map(text_of, answer["output"])), f"/{route} answered without text: {answer}."
+        assert any(map(text_of, answer["output"])), f"The answer of /{route} has no text: {answer}."
         events = list(served.stream(request, route))
-        assert done_items(events), f"The stream has no done event, but only {types_of(events)}."
+        assert done_items(events), f"The stream of /{route} has only {types_of(events)}."
 
 
 def types_of(events: list[Event]) -> str:
-    """The types of events, each named once."""
+    """List the types of events, each once."""
     return ", ".join(dict.fromkeys(str(event.get("type")) for event in events))
 
 
 @SERVED_ANSWERS
 @pytest.mark.usefixtures("llm")
-def test_same_answers(served: ServedAgent, agent: Subject) -> None:
-    ways = []
+def test_same_answers(served: ServedAgent, agent: Agent) -> None:
+    answers = []
     for route in ROUTES:
-        answer = served.post(complete(HELLO, served.example), route).json()
-        ways.append((f"At once, /{route}", answer["output"]))
-        ways.append((f"Streamed, /{route}", done_items(list(served.stream(HELLO, route)))))
-    check_same_items(agent, ways)
+        answer = served.post(with_custom_inputs(HELLO, served.example), route).json()
+        answers.append((f"/{route}", answer["output"]))
+        answers.append((f"Streaming /{route}", done_items(list(served.stream(HELLO, route)))))
+    check_same_items(agent, answers)
 
 
 OPENAI_CLIENT = rule(
     "openai-client",
-    "The `openai` client can ask the agent, for a whole answer and for a stream.",
-    why="It is the client of the Responses API: whoever calls the agent from an application, in "
-    "whatever language, reads answers as it does.",
-    mend="Build items and events with the helpers of ResponsesAgent, so that their fields are "
-    "those of the API; wire.py adds the events that come before and after them.",
+    "The `openai` client can call the agent, with and without streaming.",
+    why="It is the standard client of the Responses API. Clients in other languages parse answers "
+    "in the same way.",
+    fix="Build items and events with the helpers of ResponsesAgent, so that they have the fields "
+    "of the API. server/events.py adds the events before and after them.",
 )
 
 
 @OPENAI_CLIENT
 def test_openai_client(served: ServedAgent) -> None:
     if served.has_one_route:
-        pytest.skip(SINGLE_ROUTE)
+        pytest.skip("a deployed endpoint has only one route")
     client = client_of(served)
     content: Any = HELLO["input"]
-    extra = complete({}, served.example)
+    extra = with_custom_inputs({}, served.example)
     answer = client.responses.create(model="agent", input=content, extra_body=extra)
-    assert answer.output_text, f"It read no text in {answer}."
+    assert answer.output_text, f"The client found no text in {answer}."
     with client.responses.create(
         model="agent", input=content, stream=True, extra_body=extra
     ) as events:
         deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
-    assert "".join(deltas), "It read no text in the stream."
+    assert "".join(deltas), "The client found no text in the stream."
 
 
 @OPENAI_CLIENT
 @pytest.mark.usefixtures("llm")
-def test_openai_client_as_documented(own: ServedAgent) -> None:
-    extra = complete({}, own.example)
+def test_openai_client_with_stream_helper(own: ServedAgent) -> None:
+    extra = with_custom_inputs({}, own.example)
     with client_of(own).responses.stream(
         model="agent", input="Hello, who are you?", extra_body=extra
     ) as events:
         deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
         text = events.get_final_response().output_text
-    assert text, "Asked with a text as `input`, it read no text in the final response."
-    assert "".join(deltas) == text, f"It read {''.join(deltas)!r}, and at the end {text!r}."
+    assert text, "With a string as `input`, the client found no text in the final response."
+    assert "".join(deltas) == text, (
+        f"The deltas are {''.join(deltas)!r}, the final response is {text!r}."
+    )
 
 
 def client_of(served: ServedAgent) -> openai.OpenAI:
-    """The client of the API, for a server."""
+    """Return an `openai` client of a server."""
     return openai.OpenAI(base_url=served.url, api_key=served.token or "none", max_retries=0)
 
 
 COMPLETE_RESPONSES = rule(
     "complete-responses",
-    "The server sends whole Responses, and streams from response.created to response.completed.",
-    why="Clients wait for the last event to know that all was said, put events into their order by "
-    "their numbers, and keep a response by its id.",
-    mend="Let server.py write each answer with a ResponseWriter of its own: `begin`, `pass_on` for "
-    "each event, and `end`; or `response` for an answer at once.",
+    "The server sends complete Responses, and streams from response.created to response.completed.",
+    why="Clients wait for the last event, order events by their numbers, and store a response by "
+    "its id.",
+    fix="Let server/endpoint.py use one ResponseWriter of server/events.py per answer: `start`, "
+    "`events_for` each event and `end`, or `add` and `response` without streaming.",
 )
 
 
 @COMPLETE_RESPONSES
 @pytest.mark.usefixtures("llm")
-def test_whole_responses(own: ServedAgent) -> None:
-    problem = problem_with_response(own.post(complete(HELLO, own.example)).json())
-    assert not problem, f"An answer at once is no Response of the API: {problem}."
+def test_complete_responses(own: ServedAgent) -> None:
+    problem = problem_with_response(own.post(with_custom_inputs(HELLO, own.example)).json())
+    assert not problem, f"The answer is not a Response of the API: {problem}."
 
 
 @COMPLETE_RESPONSES
 @pytest.mark.usefixtures("llm")
-def test_whole_streams(own: ServedAgent) -> None:
+def test_complete_streams(own: ServedAgent) -> None:
     events = list(own.stream(HELLO))
     types = [event.get("type") for event in events]
     assert types, "The stream is empty."
     assert types[0] == "response.created", f"The first event is {types[0]}."
     assert types[-1] == "response.completed", f"The last event is {types[-1]}."
     numbers = [event.get("sequence_number") for event in events]
-    assert numbers == [*range(len(events))], f"The events do not count from 0: {numbers}."
+    assert numbers == [*range(len(events))], f"The sequence numbers are {numbers}, not 0, 1, 2, …"
     last = events[-1].get("response", {})
     problem = problem_with_response(last)
-    assert not problem, f"The last event holds no Response of the API: {problem}."
-    assert last["output"] == done_items(events), "The last event holds other items than were done."
+    assert not problem, f"The last event has no valid Response: {problem}."
+    assert last["output"] == done_items(events), "The last event has other items than the stream."
 
 
 def problem_with_response(response: Request) -> str:
-    """What the OpenAI SDK's own type says against a response, its items aside; else nothing."""
+    """Return why a response, apart from its items, is invalid, or an empty string."""
     try:
-        # The items are another rule's, and of more types than the client knows.
+        # `output-items` checks the items, which have more types than the client knows.
         status = Response.model_validate(response | {"output": []}).status
     except ValidationError as error:
-        return "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
-        )
+        return describe_validation_error(error)
     return "" if status == "completed" else f"its status is {status}"
 
 
 BAD_REQUESTS = rule(
     "bad-requests",
-    "A request that is none is refused with a 4xx that names what is wrong, never with a 5xx.",
-    why="A 5xx wakes whoever runs the server, and tells the caller to try the same again.",
-    mend="Leave the validation of requests to MLflow and request_body.py, and raise RequestError, "
-    "of conversation.py, for custom_inputs that the agent cannot use.",
+    "Invalid requests get a 4xx that names the problem, never a 5xx.",
+    why="A 5xx alerts the operators of the server, and makes the caller retry the same request.",
+    fix="Leave the validation of requests to server/requests.py. For invalid `custom_inputs` raise "
+    "RequestError of runtime/items.py.",
 )
 
 
 @BAD_REQUESTS
 @pytest.mark.parametrize("kind", BAD_BODIES)
 def test_bad_requests(served: ServedAgent, kind: str) -> None:
-    check_refused(served, kind, *BAD_BODIES[kind])
+    check_rejected(served, kind, *BAD_BODIES[kind])
 
 
 @BAD_REQUESTS
 @pytest.mark.parametrize("kind", MORE_BAD_BODIES)
-def test_more_bad_requests(own: ServedAgent, asked: Asked, kind: str) -> None:
-    check_refused(own, kind, *MORE_BAD_BODIES[kind])
-    assert not asked.times, f"Before it refused {kind}, it asked the LLM."
+def test_more_bad_requests(own: ServedAgent, offline_llm: OfflineLLM, kind: str) -> None:
+    check_rejected(own, kind, *MORE_BAD_BODIES[kind])
+    assert not offline_llm.calls, f"The server called the LLM before it rejected {kind}."
 
 
-def check_refused(served: ServedAgent, kind: str, body: Request | bytes, word: str) -> None:
-    """Assert that a body is refused, in words among which is this one."""
+def check_rejected(served: ServedAgent, kind: str, body: Request | bytes, word: str) -> None:
+    """Assert that a body is rejected with a message that contains a word."""
     response = served.post(body)
-    said = f"To {kind} it answered {response.status_code}: {response.text[:300]}"
-    assert httpx.codes.is_client_error(response.status_code), said
-    # A server may refuse a request for its length alone.
-    too_long = response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
-    named = too_long or word.casefold() in response.text.casefold()
-    assert named, f"{said}, which does not name {word}."
+    found = f"For {kind} the server answered {response.status_code}: {response.text[:300]}"
+    assert httpx.codes.is_client_error(response.status_code), found
+    # A server may reject a request because of its length alone.
+    is_too_long = response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+    is_named = is_too_long or word.casefold() in response.text.casefold()
+    assert is_named, f"{found}, which does not mention {word}."
 
 
 SERVER_ERRORS = rule(
     "server-errors",
-    "When an answer fails, the caller is told so, and nothing about the inside of the server.",
-    why="Tracebacks, paths and what the LLM's provider says tell a stranger which code and which "
-    "accounts are behind; an error that looks like an answer is taken for one.",
-    mend="Raise exceptions whose message is one sentence for the caller, without a traceback and "
-    "without a header; in server.py, tell callers what `told` returns, and log the rest.",
+    "If the agent fails, the caller gets an error without internal details.",
+    why="Tracebacks, paths and messages of the LLM's provider reveal code and accounts. An error "
+    "that looks like an answer is taken for one.",
+    fix="Raise exceptions with a one-sentence message for the caller, without a traceback or "
+    "headers. `error_of_agent` in server/errors.py logs the details.",
 )
 
 
 @SERVER_ERRORS
-def test_errors_of_the_agent(agent: Subject, asked: Asked) -> None:
-    asked.use("fail")
-    asks: list[Callable[[Request], Any]] = [agent.predict, lambda one: list(agent.stream(one))]
-    errors = [Outcome(ask, HELLO) for ask in asks]
-    assert all(error.ended() for error in errors), f"It went on for {PATIENCE} s."
-    asked.skip_unless_asked()
-    for one in errors:  # Model Serving tells its callers what the exception says
-        check_closed("The exception says", str(one.error))
+def test_errors_of_the_agent(agent: Agent, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("fail")
+    calls: list[Callable[[Request], Any]] = [agent.predict, lambda one: list(agent.stream(one))]
+    attempts = [Attempt(call, HELLO) for call in calls]
+    assert all(one.finished() for one in attempts), f"The agent did not stop within {PATIENCE} s."
+    offline_llm.skip_if_unused()
+    for one in attempts:  # Model Serving sends the exception's message to its callers
+        check_public("The exception's message is:", str(one.error))
 
 
 @SERVER_ERRORS
 @pytest.mark.parametrize("model", ["fail", "cut"])
-def test_errors_of_the_server(own: ServedAgent, asked: Asked, model: str) -> None:
-    asked.use(model)
-    request = complete(HELLO, own.example)
-    whole, streamed = own.post(request), own.post(request | {"stream": True})
-    asked.skip_unless_asked()
-    for response in (whole, streamed):
-        check_closed("The server answered", response.text)
-        told = WORDS_OF_THE_LLM in response.text
-        assert not told, f"It told what the LLM's provider said: {response.text[-500:]}"
-    assert httpx.codes.is_server_error(whole.status_code), (
-        f"The server answered {whole.status_code}: {whole.text[:500]}"
+def test_errors_of_the_server(own: ServedAgent, offline_llm: OfflineLLM, model: str) -> None:
+    offline_llm.use(model)
+    request = with_custom_inputs(HELLO, own.example)
+    complete, streamed = own.post(request), own.post(request | {"stream": True})
+    offline_llm.skip_if_unused()
+    for response in (complete, streamed):
+        check_public("The server answered:", response.text)
+        assert LLM_MESSAGE not in response.text, (
+            f"The answer contains the error message of the LLM: {response.text[-500:]}"
+        )
+    assert httpx.codes.is_server_error(complete.status_code), (
+        f"The server answered {complete.status_code}: {complete.text[:500]}"
     )
     failed = httpx.codes.is_server_error(streamed.status_code) or '"error"' in streamed.text
     assert failed, f"The stream ended without an error: {streamed.text[-500:]}"
 
 
-def check_closed(says: str, text: str) -> None:
-    """Assert that a text for callers holds nothing of the inside."""
-    found = INTERNALS.search(text)
-    assert not found, f"{says} {text[found.start() :][:500]}"
-    assert not secret_in(text), f"{says} {secret_in(text)}."
+def check_public(introduction: str, text: str) -> None:
+    """Assert that a text for callers contains no internal details."""
+    match = INTERNALS.search(text)
+    assert not match, f"{introduction} {text[match.start() :][:500]}"
+    assert not secret_in(text), f"{introduction} {secret_in(text)}."
 
 
 @pytest.fixture(scope="session")
 def loop_watch() -> LoopWatch:
-    """Sees what makes the server's event loop wait."""
+    """Records code that blocks the server's event loop."""
     return LoopWatch()
 
 
 RESPONSIVE_SERVER = rule(
     "responsive-server",
-    "While one request waits for the LLM, the server answers others, and those who ask /health.",
-    why="One event loop serves all callers: what holds it up stops every stream, and a platform "
-    "that hears nothing from /health ends the process.",
-    mend="In server.py, `predict_stream_async` and asynchronous tools, `await` whatever takes "
-    "time; what cannot be awaited runs in a thread, as tools without `async` do, or by "
-    "`await asyncio.to_thread(…)`. Leave /health open to all.",
+    "While one request waits for the LLM, the server answers others and /health.",
+    why="One event loop serves all callers: blocking it stops every stream, and a platform that "
+    "gets no answer from /health restarts the server.",
+    fix="Await everything that takes time in `answer` of agent.py, in asynchronous tools and in "
+    "server/. Run blocking code in a thread: in a tool without `async`, or with "
+    "`await asyncio.to_thread(…)`. Keep /health open.",
 )
 
 
 @RESPONSIVE_SERVER
 @pytest.mark.usefixtures("llm")
-def test_nothing_makes_the_loop_wait(own: ServedAgent, loop_watch: LoopWatch) -> None:
-    with loop_watch.places() as places:
+def test_event_loop_is_not_blocked(own: ServedAgent, loop_watch: LoopWatch) -> None:
+    with loop_watch.blocking_lines() as lines:
         own.predict(HELLO)
         list(own.stream(HELLO))
-    assert not places, f"Everybody waited for {', '.join(places)}."
+    assert not lines, f"The event loop is blocked by {', '.join(lines)}."
 
 
 @RESPONSIVE_SERVER
-@pytest.mark.parametrize("way", ["predict", "stream"])
-def test_responsive_server(own: ServedAgent, asked: Asked, way: str) -> None:
+@pytest.mark.parametrize("method", ["predict", "stream"])
+def test_responsive_server(own: ServedAgent, offline_llm: OfflineLLM, method: str) -> None:
     others: dict[str, Callable[[Request], Any]] = {
         "/health": lambda _: httpx.get(f"{own.url}/health", timeout=60).raise_for_status(),
         "another request": own.predict,
     }
-    with asked.one_waiting(lambda request: list(getattr(own, way)(request))):
-        for name, ask in others.items():
-            other = Outcome(ask, HELLO)
-            assert other.ended(), f"While one request waited, {name} got no answer in {PATIENCE} s."
+    with offline_llm.one_request_waiting(lambda request: list(getattr(own, method)(request))):
+        for name, call in others.items():
+            other = Attempt(call, HELLO)
+            assert other.finished(), (
+                f"While one request waited, {name} got no answer within {PATIENCE} s."
+            )
             if other.error:
-                raise BrokenRuleError(f"While one request waited, {name} got {other.error}.")
+                raise FailedRuleError(f"While one request waited, {name} got {other.error}.")
 
 
 LEAVING_CLIENTS = rule(
     "leaving-clients",
-    "A client that leaves in the middle of a stream does not stop the others, and ends its work.",
-    why="Users close pages and press stop all day, and what the LLM says to nobody is still paid "
-    "for.",
-    mend="Put what must be tidied up into `finally` or a `with` block, and hold no lock while "
-    "yielding. Start no task that outlives the request, and let asyncio.CancelledError out.",
+    "A client that disconnects ends the work for its stream, but does not affect others.",
+    why="Users often close pages and press stop. Without cancellation the LLM goes on and costs "
+    "money.",
+    fix="Put cleanup into `finally` or a `with` block, and hold no lock while yielding. Start no "
+    "task that outlives the request, and do not catch asyncio.CancelledError.",
 )
 
 
@@ -368,46 +370,48 @@ def test_leaving_clients(served: ServedAgent) -> None:
 
 
 @LEAVING_CLIENTS
-def test_work_for_nobody(own: ServedAgent, agent: Subject, asked: Asked) -> None:
+def test_cancelled_work(own: ServedAgent, agent: Agent, offline_llm: OfflineLLM) -> None:
     if not hasattr(instance_of(agent), "predict_stream_async"):
-        pytest.skip("What runs in a thread cannot be stopped from outside.")
+        pytest.skip("an agent without `predict_stream_async` cannot be cancelled")
     own.predict(HELLO)
-    asked.skip_unless_asked()
-    asked.use(SILENT)
+    offline_llm.skip_if_unused()
+    offline_llm.use(SILENT)
     for _ in range(3):
         stream: Any = own.stream(HELLO)
         next(stream)
-        assert comes_about(lambda: asked.under_way), "A stream began without asking the LLM."
+        started = eventually(lambda: offline_llm.in_flight)
+        assert started, "A stream started without calling the LLM."
         stream.close()
-        over = comes_about(lambda: not asked.under_way)
-        assert over, f"{PATIENCE} s after its client had left, a request still waited for the LLM."
-    asked.use("demo")
+        assert eventually(lambda: not offline_llm.in_flight), (
+            f"{PATIENCE} s after its client disconnected, a request still waited for the LLM."
+        )
+    offline_llm.use("demo")
     check_next(own)
 
 
 def check_next(served: ServedAgent) -> None:
-    """Assert that whoever asks after clients have left gets an answer."""
-    outcome = Outcome(served.predict, HELLO)
-    assert outcome.ended(), f"After clients had left, the next one waited for {PATIENCE} s."
-    if outcome.error:
-        raise BrokenRuleError(f"After clients had left, the next one got {outcome.error}.")
+    """Assert that the next request is answered after clients have disconnected."""
+    attempt = Attempt(served.predict, HELLO)
+    assert attempt.finished(), f"After clients disconnected, the next waited for {PATIENCE} s."
+    if attempt.error:
+        raise FailedRuleError(f"After clients disconnected, the next got {attempt.error}.")
 
 
 @rule(
     "token",
-    "A server that has a token answers only those who bring it.",
-    why="Whoever can reach a server may otherwise ask the LLM at its owner's expense.",
-    mend="Let every route but /health and the files of the chat page stand behind guard.py. For a "
-    "server at a URL that shall ask for none, leave AGENT_TOKEN unset.",
+    "A server with a token answers only requests with that token.",
+    why="Otherwise everybody who can reach the server can call the LLM at its owner's expense.",
+    fix="Put every route except /health and the files of the chat page behind `Authentication` of "
+    "server/middleware.py. If the server at a URL needs no token, unset AGENT_TOKEN.",
 )
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("brought", ["", "Bearer another-token"])
-def test_token(served: ServedAgent, route: str, brought: str) -> None:
+@pytest.mark.parametrize("authorization", ["", "Bearer another-token"])
+def test_token(served: ServedAgent, route: str, authorization: str) -> None:
     if not served.token:
-        pytest.skip("The server was asked without a token.")
-    headers = {"Authorization": brought} if brought else {}
-    request = complete(HELLO, served.example)
+        pytest.skip("AGENT_TOKEN is not set")
+    headers = {"Authorization": authorization} if authorization else {}
+    request = with_custom_inputs(HELLO, served.example)
     response = httpx.post(served.route(route), json=request, headers=headers, timeout=60)
     assert not response.is_success, (
-        f"To {brought or 'no token'}, /{route} answered {response.status_code}."
+        f"With {authorization or 'no token'}, /{route} answered {response.status_code}."
     )

@@ -1,4 +1,4 @@
-"""Rules about streams: what AI Playground shows while the agent speaks."""
+"""Rules about streams, which AI Playground shows while the agent answers."""
 
 import asyncio
 import inspect
@@ -13,22 +13,22 @@ from openai.types.responses import ResponseStreamEvent
 
 from .harness.agents import (
     HELLO,
+    Agent,
     Event,
     LoadedAgent,
     Request,
-    Subject,
-    complete,
     done_items,
     instance_of,
     text_of,
+    with_custom_inputs,
 )
-from .harness.errors import described
-from .harness.rules import BrokenRuleError, rule
+from .harness.errors import describe_error
+from .harness.rules import FailedRuleError, rule
 from .harness.same_items import check_same_items
 from .harness.strict_json import problems_with_json
-from .harness.waiting import PATIENCE, Outcome
+from .harness.waiting import PATIENCE, Attempt
 
-KNOWN_TYPES = {
+EVENT_TYPES = {
     name
     for event in get_args(get_args(ResponseStreamEvent)[0])
     for name in get_args(event.model_fields["type"].annotation)
@@ -36,88 +36,90 @@ KNOWN_TYPES = {
 
 
 @pytest.fixture
-def events(agent: Subject, example: Request, llm: str) -> list[Event]:
-    """The stream that answers the input example."""
+def events(agent: Agent, example: Request, llm: str) -> list[Event]:
+    """The streamed answer to the input example."""
     return list(agent.stream(example))
 
 
-def hello_to(agent: Subject) -> ResponsesAgentRequest:
-    """A request as the agent's methods get it from MLflow."""
-    return ResponsesAgentRequest.model_validate(complete(HELLO, agent.example))
+def hello_request(agent: Agent) -> ResponsesAgentRequest:
+    """Return a request as MLflow passes it to the agent's methods."""
+    return ResponsesAgentRequest.model_validate(with_custom_inputs(HELLO, agent.example))
 
 
 @rule(
     "streams",
-    "`predict_stream` is there, and yields its events one by one.",
-    why="AI Playground and Databricks Apps ask for streams; without one they show an error, or "
-    "nothing until the whole answer is there.",
-    mend="Write `predict_stream` as a generator: `yield` each event as soon as it is known.",
+    "`predict_stream` exists and yields events one by one.",
+    why="AI Playground and Databricks Apps request streams. Without one they show an error, or "
+    "nothing until the answer is complete.",
+    fix="Write `predict_stream` as a generator that yields each event as soon as it is available.",
 )
-def test_streams(agent: Subject) -> None:
-    kind = type(instance_of(agent))
-    implemented = getattr(kind, "predict_stream", None) is not ResponsesAgent.predict_stream
-    assert implemented, f"{kind.__name__} does not implement predict_stream."
-    stream = instance_of(agent).predict_stream(hello_to(agent))
+def test_streams(agent: Agent) -> None:
+    cls = type(instance_of(agent))
+    implemented = getattr(cls, "predict_stream", None) is not ResponsesAgent.predict_stream
+    assert implemented, f"{cls.__name__} does not implement predict_stream."
+    stream = instance_of(agent).predict_stream(hello_request(agent))
     assert inspect.isgenerator(stream), (
-        f"predict_stream returns no generator, but this: {type(stream).__name__}."
+        f"predict_stream returns a {type(stream).__name__}, not a generator."
     )
 
 
 @rule(
     "abandoned-streams",
-    "A stream that its reader leaves ends quietly, and the next request is answered.",
-    why="Users close pages and press stop all day; work that goes on for nobody is still paid for, "
-    "and an error at the end fills the log.",
-    mend="Put what must be tidied up into `finally` or a `with` block, catch no BaseException or "
-    "GeneratorExit, and yield nothing after a reader has left.",
+    "An abandoned stream stops cleanly, and the next request is answered.",
+    why="Users often close pages and press stop. Work that continues still costs money, and an "
+    "error at the end fills the log.",
+    fix="Put cleanup into `finally` or a `with` block, do not catch BaseException or "
+    "GeneratorExit, and yield nothing after the stream is closed.",
 )
-def test_abandoned_streams(agent: Subject) -> None:
+def test_abandoned_streams(agent: Agent) -> None:
     instance = instance_of(agent)
 
-    def leave_early(request: Any) -> list[Event]:
-        # MLflow's tracing around the method would keep the error for itself.
-        stream_of = inspect.unwrap(type(instance).predict_stream)
+    def abandon(request: Any) -> list[Event]:
+        # Without MLflow's tracing wrapper, which would hide the error.
+        predict_stream = inspect.unwrap(type(instance).predict_stream)
         for count in range(1, 10):
-            stream = stream_of(instance, request)
+            stream = predict_stream(instance, request)
             list(islice(stream, count))
             stream.close()
         return list(agent.stream(HELLO))
 
-    outcome = Outcome(leave_early, hello_to(agent))
-    assert outcome.ended(), f"After a reader had left, the next one waited for {PATIENCE} s."
-    if outcome.error:
-        raise BrokenRuleError(f"Left by its reader, the stream ended in {described(outcome.error)}")
-    assert outcome.answer, "After a reader had left, the next one got nothing."
+    attempt = Attempt(abandon, hello_request(agent))
+    assert attempt.finished(), (
+        f"After a client closed a stream, the next one waited for {PATIENCE} s."
+    )
+    if attempt.error:
+        raise FailedRuleError(f"Closing the stream raised {describe_error(attempt.error)}")
+    assert attempt.answer, "After a client closed a stream, the next stream was empty."
 
 
 @rule(
     "stream-events",
-    "A stream holds text deltas and one done event an item, and only types the API knows.",
-    why="Clients pick events by their type: deltas are shown, done events are kept, and a type "
-    "with a slip in its name is silently ignored.",
-    mend="Use create_text_delta for text, and end every item with one event of the type "
+    "A stream contains text deltas, one done event per item, and only event types of the API.",
+    why="Clients select events by type: they show deltas, store done events, and ignore unknown "
+    "types without an error.",
+    fix="Use create_text_delta for text, and end every item with one event of type "
     "response.output_item.done.",
 )
 def test_stream_events(events: list[Event]) -> None:
     types = [event.get("type") for event in events]
-    unknown = {str(one) for one in types} - KNOWN_TYPES
-    assert not unknown, f"Types that the Responses API does not have: {', '.join(sorted(unknown))}."
+    unknown = {str(one) for one in types} - EVENT_TYPES
+    assert not unknown, f"The Responses API has no event type {', '.join(sorted(unknown))}."
     for event in events:
         problems = list(problems_with_json(event))
-        assert not problems, f"A {event['type']} is no strict JSON: {'; '.join(problems)}."
+        assert not problems, f"A {event['type']} is not strict JSON: {'; '.join(problems)}."
     assert "response.output_text.delta" in types, f"No text delta among {types}."
     assert "response.output_item.done" in types, f"No done event among {types}."
     ids = [item.get("id") for item in done_items(events)]
-    assert len(ids) == len(set(ids)), f"An item is done twice; the ids are {ids}."
+    assert len(ids) == len(set(ids)), f"An item has two done events; the ids are {ids}."
 
 
 @rule(
     "stream-text",
-    "The deltas of an item bear its id, and joined they are its text.",
-    why="Clients show the deltas and keep the item: where they differ, the user sees one answer "
-    "and the conversation goes on with another.",
-    mend="Make one id for each message and give it to its deltas and to its done event; build the "
-    "item's text from the very pieces that were sent as deltas.",
+    "The deltas of a message have its id, and together they are its text.",
+    why="Clients show the deltas and store the item. If they differ, the conversation continues "
+    "with a text that the user did not see.",
+    fix="Create one id per message and use it for its deltas and its done event. Build the item's "
+    "text from the pieces that were sent as deltas.",
 )
 def test_stream_text(events: list[Event]) -> None:
     messages = [item for item in done_items(events) if item.get("type") == "message"]
@@ -129,36 +131,36 @@ def test_stream_text(events: list[Event]) -> None:
             done.add(event["item"].get("id"))
         if event.get("type") == "response.output_text.delta":
             item_id, delta = event.get("item_id"), event.get("delta")
-            assert isinstance(delta, str), f"A delta is no text: {delta!r}."
-            assert item_id not in done, f"A delta of {item_id} comes after the item was done."
+            assert isinstance(delta, str), f"A delta is not a string: {delta!r}."
+            assert item_id not in done, f"A delta of {item_id} comes after its done event."
             streamed[item_id] = streamed.get(item_id, "") + delta
-    strays = streamed.keys() - texts.keys()
-    assert not strays, f"Deltas with ids of no message: {', '.join(map(str, strays))}."
+    unknown = streamed.keys() - texts.keys()
+    assert not unknown, f"No message has the id of the deltas {', '.join(map(str, unknown))}."
     for item_id, text in streamed.items():
-        assert text == texts[item_id], f"Streamed {text!r}, but done {texts[item_id]!r}."
+        assert text == texts[item_id], f"The deltas are {text!r}, the item is {texts[item_id]!r}."
 
 
 @rule(
     "stream-equals-predict",
-    "The done items of a stream are what `predict` returns.",
-    why="The same agent is streamed to users and called at once by evaluation and batches; where "
-    "the two differ, what was evaluated is not what users get.",
-    mend="Let `predict` collect the done items of `predict_stream`, and do nothing else; "
-    "`predict_stream` those of `predict_stream_async`, where there is one.",
+    "The done items of a stream are the items that `predict` returns.",
+    why="Users get streams, while evaluations and batches call `predict`. If the two differ, users "
+    "get something else than what was evaluated.",
+    fix="Let `predict` only collect the done items of `predict_stream`, and `predict_stream` only "
+    "pass on the events of `predict_stream_async`, if there is one.",
 )
-def test_stream_equals_predict(agent: Subject, llm: str) -> None:
-    ways = ways_to_stream(agent, HELLO)
-    check_same_items(agent, ((way, done_items(events)) for way, events in ways))
+def test_stream_equals_predict(agent: Agent, llm: str) -> None:
+    streams = streams_of(agent, HELLO)
+    check_same_items(agent, ((method, done_items(events)) for method, events in streams))
 
 
-def ways_to_stream(agent: Subject, request: Request) -> Iterator[tuple[str, list[Event]]]:
-    """Each way in which an agent gives events, and those that it gave."""
-    yield "Streamed, it", list(agent.stream(request))
+def streams_of(agent: Agent, request: Request) -> Iterator[tuple[str, list[Event]]]:
+    """Yield each method that streams, and its events."""
+    yield "predict_stream", list(agent.stream(request))
     if isinstance(agent, LoadedAgent) and hasattr(agent.instance, "predict_stream_async"):
-        whole = ResponsesAgentRequest(**complete(request, agent.example))
+        complete = ResponsesAgentRequest(**with_custom_inputs(request, agent.example))
 
-        async def collected() -> list[Event]:
-            events = agent.instance.predict_stream_async(whole)
+        async def collect() -> list[Event]:
+            events = agent.instance.predict_stream_async(complete)
             return [event.model_dump(exclude_none=True) async for event in events]
 
-        yield "For the server, it", asyncio.run(collected())
+        yield "predict_stream_async", asyncio.run(collect())

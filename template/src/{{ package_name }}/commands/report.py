@@ -1,59 +1,80 @@
-"""What `verify` prints: a line for each rule, more where it is broken, and a summary."""
+"""The report of `verify`: rules by subject, failures in full, and a summary."""
 
 import shutil
+import sys
 import textwrap
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
 from ..ops.project import ProjectError
 
-# Where the tests of one rule end differently, the first of these is the rule's result.
-SIGNS = {
-    "broken": ("✗", "red"),
-    "unchecked": ("?", "yellow"),
-    "holds": ("✓", "green"),
+# If the tests of a rule have different results, the first of these is the result of the rule.
+MARKS = {
+    "failed": ("✗", "red"),
+    "not checked": ("?", "yellow"),
+    "passed": ("✓", "green"),
     "skipped": ("-", "yellow"),
 }
+MAX_WIDTH = 100
 
 
 @dataclass
 class Finding:
-    """A rule with what its tests found; `result` is a key of `SIGNS`."""
+    """A rule and the result of its tests; `result` is a key of `MARKS`."""
 
     name: str
-    holds: str
+    requirement: str
     why: str
-    mend: str
+    fix: str
+    subject: str = ""
     result: str = ""
-    seen: str = ""
+    found: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding with the old names of its fields, which the next release drops."""
+        old = {"holds": self.requirement, "mend": self.fix, "seen": self.found}
+        return asdict(self) | {"passed": self.result == "passed"} | old
 
 
 class Report:
-    """Gathers findings, and prints each rule as soon as the last of its tests has run.
+    """Collects the results of tests, and prints them by subject while the tests run.
 
     Args:
         quiet: Print nothing.
+        verbose: Print the full sentence of each rule.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
-        self.width = min(shutil.get_terminal_size().columns, 100)
+        self.verbose = verbose
+        self.has_progress = not quiet and sys.stdout.isatty()
+        self.width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
+        self.start_time = time.monotonic()
         self.known: list[str] = []
-        self.tests_left: Counter[str] = Counter()
-        self.waiting: dict[str, Finding] = {}
         self.findings: list[Finding] = []
-        self.in_progress = ""
+        self.tests_left: Counter[str] = Counter()
+        self.running = ""
 
-    def take(self, event: dict[str, Any]) -> None:
-        """Take in an event, in the form that `tests/contract/reporting.py` describes.
+    @property
+    def passed(self) -> bool:
+        """Whether no rule failed and all could be checked."""
+        return all(finding.result in ("passed", "skipped") for finding in self.findings)
 
-        A last one, `{"ended": how}`, says how the process ended that wrote the others.
+    def start(self, text: str) -> None:
+        """Print what is checked."""
+        self._print(text)
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Process an event of `tests/contract/harness/reporting.py`.
+
+        The last event is `{"ended": REASON}`, when the process of the tests has ended.
 
         Raises:
-            ProjectError: the tests themselves cannot be run; the message says why.
+            ProjectError: pytest cannot run the tests.
         """
         match event:
             case {"known": names}:
@@ -61,67 +82,114 @@ class Report:
             case {"rules": rules}:
                 for rule in rules:
                     self.tests_left[rule["name"]] = rule.pop("tests")
-                    self.waiting[rule["name"]] = Finding(**rule)
+                    self.findings.append(Finding(**rule))
             case {"started": name}:
-                self.in_progress = name
-            case {"name": name, "result": result, "seen": seen, "mend": mend}:
-                self.in_progress = ""
-                self._add(name, result, seen, mend)
+                self.running = name
+                self._print_progress(name)
+            case {"name": name, "result": result, "found": found, "fix": fix}:
+                self.running = ""
+                self._add_result(name, result, found, fix)
             case {"problem": text}:
-                raise ProjectError(f"The rules cannot be checked. {text}")
-            case {"ended": how}:
-                self._end(how)
+                raise ProjectError(f"pytest cannot run the contract. {text}")
+            case {"ended": reason}:
+                self._add_interrupted(reason)
 
-    def _add(self, name: str, result: str, seen: str, mend: str | None = None) -> None:
-        """Add how a test ended to what is known of its rule."""
-        finding = self.waiting[name]
-        order = list(SIGNS)
+    def finish(self) -> None:
+        """Print the failed rules, the causes of rules that were not checked, and the summary."""
+        failed = self._with_result("failed")
+        for finding in failed:
+            self._print_failure(finding)
+        if failed:
+            self._print("")
+        for result in ("not checked", "skipped"):
+            causes = Counter(finding.found for finding in self._with_result(result))
+            for cause, count in causes.items():
+                self._print(f"{count} {'rule' if count == 1 else 'rules'} {result}: {cause}")
+        self._print(self.summary())
+
+    def summary(self) -> str:
+        """Return the number of rules per result, the time, and the names of failed rules."""
+        counts = Counter(finding.result for finding in self.findings)
+        parts = [f"{counts[result]} {result}" for result in MARKS if counts[result]]
+        text = f"{', '.join(parts)} in {time.monotonic() - self.start_time:.0f} s"
+        failed = ", ".join(finding.name for finding in self._with_result("failed"))
+        return f"{text}: {failed}" if failed else text
+
+    def _with_result(self, result: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.result == result]
+
+    def _add_result(self, name: str, result: str, found: str, fix: str | None = None) -> None:
+        """Add the result of a test to its rule."""
+        finding = next(finding for finding in self.findings if finding.name == name)
+        order = list(MARKS)
         if not finding.result or order.index(result) < order.index(finding.result):
-            finding.result, finding.seen, finding.mend = result, seen, mend or finding.mend
+            finding.result, finding.found, finding.fix = result, found, fix or finding.fix
         self.tests_left[name] -= 1
-        if not self.tests_left[name]:
-            self._close(name)
+        self._print_subject_if_complete(finding.subject)
 
-    def _end(self, how: str) -> None:
-        """Close the rules whose tests have not all run: one of them ended the process."""
-        for name in list(self.waiting):
-            if name == self.in_progress:
-                self._add(name, "broken", how)
-            else:
-                self._add(name, "unchecked", "The agent ended the process before.")
-        for name in list(self.waiting):
-            self._close(name)
+    def _add_interrupted(self, reason: str) -> None:
+        """Add results for the tests that did not run because one of them ended the process."""
+        cause = f"{reason[0].lower()}{reason[1:].rstrip('.')}"
+        for finding in self.findings:
+            while self.tests_left[finding.name] > 0:
+                if finding.name == self.running:
+                    self._add_result(finding.name, "failed", reason)
+                else:
+                    self._add_result(finding.name, "not checked", cause)
 
-    def _close(self, name: str) -> None:
-        """Print a rule, about which nothing more will be found."""
-        finding = self.waiting.pop(name)
-        self.findings.append(finding)
-        sign, color = SIGNS[finding.result]
-        text = finding.holds if finding.result in ("holds", "broken") else finding.seen
-        self._say_wrapped(f"{sign} {name:<24}", text, fg=color)
-        if finding.result == "broken":
-            for label in ("seen", "why", "mend"):
-                self._say_wrapped(f"    {label:<6}", getattr(finding, label))
+    def _print_subject_if_complete(self, subject: str) -> None:
+        findings = [finding for finding in self.findings if finding.subject == subject]
+        if any(self.tests_left[finding.name] for finding in findings):
+            return
+        self._clear_progress()
+        if self.verbose:
+            self._print_sentences(findings)
+        else:
+            self._print_columns(subject, findings)
 
-    def _say_wrapped(self, label: str, text: str, fg: str | None = None) -> None:
-        lines = textwrap.wrap(text, max(self.width - len(label), 20)) or [""]
-        indented = ("\n" + " " * len(label)).join(lines)
-        self.say(click.style(label, fg=fg) + indented)
+    def _print_columns(self, subject: str, findings: list[Finding]) -> None:
+        """Print the names of rules in as many columns as fit."""
+        label_width = 9
+        cell_width = 2 + max(22, *(len(finding.name) for finding in findings))
+        columns = max(1, (self.width - label_width + 1) // cell_width)
+        for start in range(0, len(findings), columns):
+            row = findings[start : start + columns]
+            cells = (f"{_mark(finding)} {finding.name:<{cell_width - 2}}" for finding in row)
+            label = "" if start else subject
+            self._print(f"{label:<{label_width}}{''.join(cells)}".rstrip())
 
-    def say(self, text: str) -> None:
-        """Print a text, unless nothing is to be printed."""
+    def _print_sentences(self, findings: list[Finding]) -> None:
+        for finding in findings:
+            is_unchecked = finding.result in ("not checked", "skipped")
+            text = f"{finding.result}: {finding.found}" if is_unchecked else finding.requirement
+            self._print_wrapped(f"{_mark(finding)} {finding.name:<22}", text, indent=24)
+
+    def _print_failure(self, finding: Finding) -> None:
+        self._print("")
+        self._print(click.style(f"✗ {finding.name}", fg="red", bold=True))
+        self._print_wrapped("  ", finding.requirement, indent=2)
+        for label in ("found", "why", "fix"):
+            self._print_wrapped(f"  {label:<7}", getattr(finding, label), indent=9)
+
+    def _print_wrapped(self, label: str, text: str, *, indent: int) -> None:
+        lines = textwrap.wrap(text, max(self.width - indent, 20)) or [""]
+        self._print(label + f"\n{' ' * indent}".join(lines))
+
+    def _print_progress(self, name: str) -> None:
+        if self.has_progress:
+            done = sum(not self.tests_left[finding.name] for finding in self.findings)
+            text = f"{done} of {len(self.findings)} rules, checking {name}"
+            click.echo(f"\r\x1b[K{text[: self.width - 1]}", nl=False)
+
+    def _clear_progress(self) -> None:
+        if self.has_progress:
+            click.echo("\r\x1b[K", nl=False)
+
+    def _print(self, text: str) -> None:
         if not self.quiet:
             click.echo(text)
 
-    def summary(self) -> str:
-        """How many rules hold, which are broken, and how many could not be checked."""
-        times = Counter(finding.result for finding in self.findings)
-        sentence = f"{times['holds']} of {len(self.findings)} rules hold"
-        if times["skipped"]:
-            sentence += f", {times['skipped']} skipped"
-        if times["unchecked"]:
-            sentence += f", {times['unchecked']} not checked"
-        if times["broken"]:
-            broken = (finding.name for finding in self.findings if finding.result == "broken")
-            sentence += f"; broken: {', '.join(broken)}"
-        return sentence + "."
+
+def _mark(finding: Finding) -> str:
+    mark, color = MARKS[finding.result]
+    return click.style(mark, fg=color)

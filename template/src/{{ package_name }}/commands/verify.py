@@ -1,15 +1,14 @@
-"""Checking the contract: runs `tests/contract` and says of each rule whether it holds."""
+"""Checks the contract: runs `tests/contract` with pytest and reports the result of each rule."""
 
 import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TextIO
+from threading import Timer
+from typing import Any
 
 import click
 
@@ -17,8 +16,10 @@ from ..ops.project import ROOT, ProjectError, require_checkout
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
-GROUPS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source")
-LONGEST_SILENCE = 90  # seconds in which no test ends, after which the agent is taken to hang
+# In the order of the dependencies between rules; the report has the same order.
+SUBJECTS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source")
+RECORD_SEPARATOR = "\x1e"
+LONGEST_SILENCE = 90  # seconds without a finished test, after which the agent counts as hanging
 
 
 def verify(
@@ -29,48 +30,48 @@ def verify(
     verbose: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Check the agent: its source tree, by way of a model logged into a throw-away store.
+    """Check the agent in the source, which is logged to a temporary store.
 
     Args:
-        only: The names of the rules to check; all when there are none.
-        model_uri: Check this logged or registered model instead, or the one in this folder.
-        url: Check what answers at this URL instead.
-        as_json: Print one JSON object, `{"rules": [{"name", "holds", "why", "mend", "result",
-            "seen"}, …]}`, instead of a line for each rule.
+        only: The names of the rules to check; by default, all.
+        model_uri: Check this logged or registered model instead, or the model in this folder.
+        url: Check the agent at this URL instead.
+        verbose: Print the full sentence of each rule.
+        as_json: Print `{"rules": [{"name", "requirement", "why", "fix", "result", "passed",
+            "found"}, …]}` instead of a report.
 
     Returns:
-        The exit status: 0 when no rule is broken, 1 when one is or cannot be checked.
+        The exit code: 0, or 1 if a rule failed or could not be checked.
 
     Raises:
-        ProjectError: a name is no rule's, the model cannot be had, or the tests cannot be run.
+        ProjectError: A rule does not exist, the model or the URL is not available, or pytest
+            cannot run the tests.
     """
     require_checkout()
-    begun = time.monotonic()
     options = [f"--rule={name}" for name in only]
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with TemporaryDirectory() as folder:
         if model_uri:
-            options.append(f"--model-path={folder_of(model_uri, folder)}")
+            options.append(f"--model-path={folder_of(model_uri, Path(folder))}")
         if url:
             require_agent_at(url)
             options.append(f"--url={url}")
-        report = Report(quiet=as_json)
-        report.say(f"Checking {url or model_uri or 'the source, by way of a fresh model'} …\n")
-        for event in check(options, folder):
-            report.take(event)
+        report = Report(quiet=as_json, verbose=verbose)
+        report.start(f"Checking {url or model_uri or 'the source'} …")
+        for event in run_contract(options):
+            report.add(event)
     if unknown := set(only) - set(report.known):
         raise ProjectError(
-            f"No rule is named {', '.join(sorted(unknown))}; there are {', '.join(report.known)}."
+            f"Unknown rule: {', '.join(sorted(unknown))}. The rules are {', '.join(report.known)}."
         )
-    report.say(f"\n{report.summary()} ({time.monotonic() - begun:.0f} s)")
+    report.finish()
     if as_json:
-        findings = [asdict(finding) for finding in report.findings]
-        click.echo(json.dumps({"rules": findings}, indent=2, ensure_ascii=False))
-    return int(any(finding.result in ("broken", "unchecked") for finding in report.findings))
+        rules = [finding.as_json() for finding in report.findings]
+        click.echo(json.dumps({"rules": rules}, indent=2, ensure_ascii=False))
+    return int(not report.passed)
 
 
 def folder_of(model_uri: str, folder: Path) -> Path:
-    """Bring a logged or registered model here, unless it is in a folder already."""
+    """Return the folder of a model; download a logged or registered model into `folder`."""
     if Path(model_uri).is_dir():
         return Path(model_uri).resolve()
     import mlflow
@@ -84,16 +85,16 @@ def folder_of(model_uri: str, folder: Path) -> Path:
         return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder / "model")))
     except (MlflowException, OSError) as error:
         raise ProjectError(
-            f"{model_uri} cannot be had from {store}: {sentence(error)}. Give a URI such as "
-            "models:/NAME/1, or the folder of a model; MLFLOW_TRACKING_URI says where to look."
+            f"Could not load {model_uri} from {store}: {message_of(error)}. Pass a URI such as "
+            "models:/NAME/1 or the folder of a model, and check MLFLOW_TRACKING_URI."
         ) from error
 
 
 def require_agent_at(url: str) -> None:
-    """Make sure that an agent answers at a URL, and takes the token in AGENT_TOKEN.
+    """Check that an agent answers at a URL and accepts the token in AGENT_TOKEN.
 
     Raises:
-        ProjectError: there is none, or it refuses the token; the message says what to do.
+        ProjectError: It does not; the message says what to do.
     """
     import httpx
 
@@ -105,75 +106,100 @@ def require_agent_at(url: str) -> None:
         status = httpx.post(route, json={}, headers=headers, timeout=60).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProjectError(
-            f"{url} cannot be reached: {sentence(error)}. Start the server, or mend the address."
+            f"Could not reach {url}: {message_of(error)}. Start the server, or check the URL."
         ) from error
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise ProjectError(
-            f"{url} answers {status}: set AGENT_TOKEN to a token that may query the agent."
+            f"{url} answered {status}. Set AGENT_TOKEN to a token that may query the agent."
         )
     if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
         raise ProjectError(
-            f"{route} answers {status}: no agent is there. Give the address of a server, or the "
+            f"{route} answered {status}; there is no agent. Pass the address of a server, or the "
             "whole URL of an endpoint, which ends in /invocations."
         )
 
 
-def check(options: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
-    """Run the contract and yield what `tests/contract/reporting.py` writes, as it comes.
-
-    It runs in a process of its own, since a broken agent may end or block the one that asks it.
-    The last event is `{"ended": how}`.
-
-    Raises:
-        ProjectError: pytest does not get as far as the tests; the message holds what it says.
-    """
-    findings, output = folder / "findings.jsonl", folder / "pytest.txt"
-    findings.touch()
-    settings = [f"--rootdir={ROOT}", "--override-ini=addopts=", "-p", "no:cacheprovider"]
-    arguments = [*settings, f"--findings={findings}", *options, *map(str, groups_of_rules())]
-    with (
-        output.open("w", encoding="utf-8") as printed,
-        findings.open(encoding="utf-8") as lines,
-        subprocess.Popen(
-            [sys.executable, "-m", "pytest", *arguments],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        yield from follow(process, lines)
-    if not findings.stat().st_size:
-        raise ProjectError(f"The rules could not be run. {output.read_text(encoding='utf-8')}")
-
-
-def sentence(error: Exception) -> str:
-    """What an error says, without the full stop that it may end in."""
+def message_of(error: Exception) -> str:
+    """Return the message of an error without a period at the end."""
     return str(error).strip().rstrip(".")
 
 
-def groups_of_rules() -> list[Path]:
-    """The files of the contract; what others rest on comes first, what is not named comes last."""
-    order = {f"test_{group}": number for number, group in enumerate(GROUPS)}
-    return sorted(CONTRACT.glob("test_*.py"), key=lambda path: order.get(path.stem, len(order)))
+def run_contract(options: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Run the contract in another process, which a broken agent can end or block.
+
+    Yields:
+        The events of `tests/contract/harness/reporting.py` as they happen. The last event is
+        `{"ended": REASON}`.
+
+    Raises:
+        ProjectError: pytest does not start; the message contains its output.
+    """
+    files = sorted(CONTRACT.glob("test_*.py"), key=_position)
+    settings = [f"--rootdir={ROOT}", "--override-ini=addopts=", "-p", "no:cacheprovider"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", *settings, "--json-events", *options, *map(str, files)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        assert process.stdout
+        watchdog = Watchdog(process)
+        output: list[str] = []
+        has_events = False
+        for event in read_events(process.stdout, output):
+            has_events = True
+            watchdog.restart()
+            yield event
+        watchdog.stop()
+    if not has_events:
+        raise ProjectError(f"pytest did not start: {''.join(output)}")
+    if watchdog.has_fired:
+        yield {"ended": f"The agent did not finish within {LONGEST_SILENCE} s."}
+    else:
+        yield {"ended": f"The agent ended the process with status {process.returncode}."}
 
 
-def follow(process: subprocess.Popen[bytes], lines: TextIO) -> Iterator[dict[str, Any]]:
-    """Yield the events that a process writes, until it ends or is stopped for its silence."""
-    part_of_line = ""
-    heard = time.monotonic()
-    while True:
-        running = process.poll() is None  # asked before reading, so that no last line is lost
-        *whole_lines, part_of_line = (part_of_line + lines.read()).split("\n")
-        yield from map(json.loads, whole_lines)
-        if whole_lines:
-            heard = time.monotonic()
-        elif not running:
-            yield {"ended": f"The agent ended the process, with status {process.returncode}."}
-            return
-        elif time.monotonic() - heard > LONGEST_SILENCE:
-            process.kill()
-            yield {"ended": f"The agent was still busy after {LONGEST_SILENCE} s."}
-            return
-        else:
-            time.sleep(0.05)
+def read_events(lines: Iterable[str], output: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the events in the output of pytest, and append other text to `output`."""
+    for line in lines:
+        text, separator, record = line.partition(RECORD_SEPARATOR)
+        output.append(text)
+        if separator:
+            yield json.loads(record)
+
+
+class Watchdog:
+    """Kills a process that prints no event for `LONGEST_SILENCE` seconds."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.has_fired = False
+        self._start()
+
+    def _start(self) -> None:
+        self._timer = Timer(LONGEST_SILENCE, self._fire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fire(self) -> None:
+        self.has_fired = True
+        self.process.kill()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+
+    def restart(self) -> None:
+        """Start counting again."""
+        self.stop()
+        self._start()
+
+
+def _position(path: Path) -> int:
+    """Return the position of a file of the contract; unknown subjects come last."""
+    subject = path.stem.removeprefix("test_")
+    return SUBJECTS.index(subject) if subject in SUBJECTS else len(SUBJECTS)

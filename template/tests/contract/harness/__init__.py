@@ -1,1 +1,1 @@
-"""Helpers of the verification tests."""
+"""Helpers of the contract tests."""

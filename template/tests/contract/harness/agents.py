@@ -1,4 +1,4 @@
-"""The agent under test, as those see it who call it: loaded from its model, or behind a URL."""
+"""The agent under test as its callers see it: loaded from its model, or behind a URL."""
 
 import json
 import sys
@@ -11,18 +11,19 @@ import mlflow
 import pytest
 from mlflow.pyfunc import PyFuncModel
 
-from .rules import BrokenRuleError
+from .rules import FailedRuleError
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
 Item = dict[str, Any]
 Event = dict[str, Any]
 
-HELLO: Request = {"input": [{"role": "user", "content": "Hello, who are you?"}]}
+HELLO_MESSAGE: Item = {"role": "user", "content": "Hello, who are you?"}
+HELLO: Request = {"input": [HELLO_MESSAGE]}
 
 
-class RefusedError(Exception):
-    """A server did not answer a request; says its status and what it answered instead."""
+class UnexpectedStatusError(Exception):
+    """A server answered a request with an error."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"status {status}: {body[:300]}")
@@ -30,64 +31,64 @@ class RefusedError(Exception):
         self.body = body
 
 
-class Subject(Protocol):
-    """An agent that can be asked; each method takes a request as JSON has it.
+class Agent(Protocol):
+    """An agent that answers requests, which are dictionaries as in JSON.
 
-    An agent may insist on the `custom_inputs` of its input example, so every request gets them
-    that brings none of its own; a request with None for them is asked without any.
+    Agents may require the `custom_inputs` of their input example, so every request without
+    `custom_inputs` gets them. To send none, set `custom_inputs` to None.
     """
 
-    # How many requests may come at once without anybody having to pay for it.
-    crowd: int
+    # The number of concurrent requests that a test may send without high costs.
+    max_concurrency: int
     example: Request
 
     def predict(self, request: Request) -> Answer:
-        """The whole answer: `output`, a list of items, and perhaps `custom_outputs`."""
+        """Return the complete answer: `output`, a list of items, and perhaps `custom_outputs`."""
         ...
 
     def stream(self, request: Request) -> Iterator[Event]:
-        """The events of the streamed answer, as they come."""
+        """Yield the events of the answer as they arrive."""
         ...
 
 
 class LoadedAgent:
     """A logged agent, loaded as a server loads it."""
 
-    crowd = 48
+    max_concurrency = 48
 
     def __init__(self, path: Path, settings: dict[str, Any] | None = None) -> None:
-        _forget_code_of(path)
-        self.example = example_in(path) or {}
+        _unload_other_code(path)
+        self.example = read_example(path) or {}
         self.model: PyFuncModel = mlflow.pyfunc.load_model(str(path), model_config=settings)
 
     @property
     def instance(self) -> Any:
-        """What the agent's file gave to `set_model`; a ResponsesAgent, if all is well."""
+        """The object passed to `set_model`, which should be a ResponsesAgent."""
         try:
             return self.model.get_raw_model()
         except NotImplementedError:
             return self.model.unwrap_python_model()
 
     def predict(self, request: Request) -> Answer:
-        answer: Any = self.model.predict(complete(request, self.example))
+        answer: Any = self.model.predict(with_custom_inputs(request, self.example))
         return answer
 
     def stream(self, request: Request) -> Iterator[Event]:
-        events: Any = self.model.predict_stream(complete(request, self.example))
+        events: Any = self.model.predict_stream(with_custom_inputs(request, self.example))
         return iter(events)
 
 
 class ServedAgent:
-    """An agent behind HTTP: a server's address, or the whole URL of a deployed endpoint.
+    """An agent behind HTTP.
 
     Args:
-        url: Where it answers.
-        example: A request that it can answer.
-        token: The bearer token that it asks for, if any.
-        is_own: Whether it is the repository's own server, which promises more than others.
+        url: The address of a server, or the whole URL of a deployed endpoint.
+        example: A request that the agent can answer.
+        token: The bearer token, if the server requires one.
+        is_own: Whether this is the repository's own server, which guarantees more than others.
     """
 
-    crowd = 8
+    max_concurrency = 8
 
     def __init__(
         self, url: str, example: Request, token: str | None, *, is_own: bool = False
@@ -101,81 +102,81 @@ class ServedAgent:
         self.http = httpx.Client(headers=headers, timeout=120)
 
     def route(self, name: str) -> str:
-        """The URL of a route; a deployed endpoint has no other than the one that was given."""
+        """Return the URL of a route; a deployed endpoint has only one."""
         return self.url if self.has_one_route else f"{self.url}/{name}"
 
     def post(self, body: bytes | Request, route: str = "invocations") -> httpx.Response:
-        """Send a body as it is, or a request as JSON."""
+        """Send raw bytes, or a request as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         return self.http.post(self.route(route), content=content, headers=headers)
 
     def predict(self, request: Request) -> Answer:
-        response = self.post(complete(request, self.example))
+        response = self.post(with_custom_inputs(request, self.example))
         if response.status_code != httpx.codes.OK:
-            raise RefusedError(response.status_code, response.text)
+            raise UnexpectedStatusError(response.status_code, response.text)
         return response.json()
 
     def stream(self, request: Request, route: str = "invocations") -> Iterator[Event]:
-        body = complete(request, self.example) | {"stream": True}
+        body = with_custom_inputs(request, self.example) | {"stream": True}
         with self.http.stream("POST", self.route(route), json=body) as response:
             if response.status_code != httpx.codes.OK:
                 response.read()
-                raise RefusedError(response.status_code, response.text)
+                raise UnexpectedStatusError(response.status_code, response.text)
             for line in response.iter_lines():
                 data = line.removeprefix("data:").strip()
                 if line.startswith("data:") and data != "[DONE]":
                     event = json.loads(data)
                     if "error" in event and "type" not in event:
-                        raise RefusedError(response.status_code, data)
+                        raise UnexpectedStatusError(response.status_code, data)
                     yield event
 
 
-def example_in(folder: Path) -> Any:
-    """The input example that is saved in a folder, None where there is none."""
+def read_example(folder: Path) -> Any:
+    """Return the input example in a folder, or None if there is none."""
     path = folder / "input_example.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def complete(request: Request, example: Request) -> Request:
-    """A request with the `custom_inputs` of the example, unless it says otherwise."""
-    usual = {"custom_inputs": example.get("custom_inputs")} if isinstance(example, dict) else {}
-    return {key: value for key, value in (usual | request).items() if value is not None}
+def with_custom_inputs(request: Request, example: Request) -> Request:
+    """Return a request with the `custom_inputs` of the example, unless it has its own."""
+    default = {"custom_inputs": example.get("custom_inputs")} if isinstance(example, dict) else {}
+    return {key: value for key, value in (default | request).items() if value is not None}
 
 
-def instance_of(agent: Subject) -> Any:
-    """The agent's object, for rules about what no caller sees."""
+def instance_of(agent: Agent) -> Any:
+    """Return the agent's object, for rules about what callers cannot see."""
     if isinstance(agent, LoadedAgent):
         return agent.instance
-    pytest.skip("Behind a URL only the answers can be seen.")
+    pytest.skip("with --url, only answers can be checked")
 
 
-def output_of(agent: Subject, request: Request) -> list[Item]:
-    """The items that answer a request."""
+def output_of(agent: Agent, request: Request) -> list[Item]:
+    """Return the items that answer a request."""
     answer: Any = agent.predict(request)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
-        raise BrokenRuleError(f"The answer holds no list `output`: {answer!r}.")
+        raise FailedRuleError(f"The answer has no list `output`: {answer!r}.")
     return answer["output"]
 
 
 def done_items(events: list[Event]) -> list[Item]:
-    """The items that a stream finished, in their order."""
+    """Return the items that a stream completes, in order."""
     done = [event for event in events if event.get("type") == "response.output_item.done"]
     for event in done:
         if not isinstance(event.get("item"), dict):
-            raise BrokenRuleError(f"A done event holds no item: {event}.")
+            raise FailedRuleError(f"A done event has no item: {event}.")
     return [event["item"] for event in done]
 
 
 def text_of(item: Item) -> str:
-    """What an item says to the user; nothing unless it is a message."""
+    """Return the text of a message, or an empty string for other items."""
     parts = item.get("content") if item.get("type") == "message" else None
     texts = (part.get("text") for part in parts or [] if isinstance(part, dict))
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _forget_code_of(model: Path) -> None:
-    """Let the model import its own code, although this process knows the repository's."""
+def _unload_other_code(model: Path) -> None:
+    """Unload modules that the model contains, too, so that it imports its own copies."""
     code = model / "code"
     packages = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     for name, module in list(sys.modules.items()):

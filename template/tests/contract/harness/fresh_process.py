@@ -1,4 +1,4 @@
-"""Loading a model as a server does: nothing of this process, this folder, these credentials."""
+"""Loads a model as a server does: in another process and folder, without credentials."""
 
 import json
 import os
@@ -7,55 +7,62 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .fresh_process_main import Seen
+from .fresh_process_main import Observations
 
-PROGRAM = Path(__file__).with_name("fresh_process_main.py")
-PATIENCE = 60  # seconds
-# What a process needs to start at all, on Linux, macOS and Windows.
+LOAD_PATIENCE = 60  # seconds
+HARNESS = Path(__file__).parent
+# The variables that a process needs to start, on Linux, macOS and Windows.
 KEPT_VARIABLES = ("PATH", "LANG", "SYSTEMROOT")
 
 
 @dataclass(frozen=True)
 class FreshAnswer:
-    """What a model did in a new process, and the error that it ended in, if any."""
+    """What a model did in a new process, and the error that it ended with, if any."""
 
-    seen: Seen = field(default_factory=Seen)
+    observations: Observations = field(default_factory=Observations)
     error: str = ""
 
 
 class FreshProcess:
-    """A new process that loads a model and asks it its own input example, while others go on.
+    """A new process that loads a model and calls it with its own input example.
+
+    The process runs in the background.
 
     Args:
         model: The folder of the model.
-        repository: The folder of the repository that the model came from.
+        repository: The folder of the repository that the model was logged from.
         folder: An empty folder to run in.
     """
 
     def __init__(self, model: Path, repository: Path, folder: Path) -> None:
-        self._result = folder / "seen.json"
+        self._result = folder / "observations.json"
         temporary = folder / "tmp"
         temporary.mkdir()
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        own = {name: str(temporary) for name in ("HOME", "TMPDIR", "TEMP", "TMP")}
-        settings = {"AGENT_LLM": "offline:/demo", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        folders = {name: str(temporary) for name in ("HOME", "TMPDIR", "TEMP", "TMP")}
+        settings = {
+            "AGENT_LLM": "offline:/demo",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PYTHONPATH": str(HARNESS.parent),
+        }
+        program = f"{HARNESS.name}.fresh_process_main"
         self._process = subprocess.Popen(
-            [sys.executable, PROGRAM, model, repository, self._result],
+            [sys.executable, "-m", program, model, repository, self._result],
             cwd=folder,
-            env=kept | own | settings,
+            env=kept | folders | settings,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
     def answer(self) -> FreshAnswer:
-        """What the model did, once the process has ended."""
+        """Wait for the process, and return what the model did."""
         try:
-            status = self._process.wait(PATIENCE)
+            status = self._process.wait(LOAD_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return FreshAnswer(error=f"It was still busy after {PATIENCE} s.")
+            return FreshAnswer(error=f"It did not finish within {LOAD_PATIENCE} s.")
         if not self._result.exists():
             return FreshAnswer(error=f"The process ended with status {status}.")
-        seen = Seen(**json.loads(self._result.read_text(encoding="utf-8")))
-        return FreshAnswer(seen, "" if seen.answered else seen.error)
+        observations = Observations(**json.loads(self._result.read_text(encoding="utf-8")))
+        return FreshAnswer(observations, "" if observations.answered else observations.error)

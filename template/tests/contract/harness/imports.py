@@ -1,4 +1,4 @@
-"""What a model's code imports, found in its source, so that lazy imports count too."""
+"""Finds the imports of a model's code in its source, including imports in functions."""
 
 import ast
 import sys
@@ -8,36 +8,35 @@ from pathlib import Path
 
 from mlflow.models import Model
 
-from .rules import NoModelError
+from .rules import NotCheckedError
 from .syntax import syntax_tree
 
 IMPORTING_FUNCTIONS = ("import_module", "__import__", "lazy_import")
 
 
 def entry_of(model: Model, model_path: Path) -> Path:
-    """The file that MLflow loads as the model."""
+    """Return the file that MLflow loads as the model."""
     name = model.flavors.get("python_function", {}).get("model_code_path")
     if not name:
-        raise NoModelError("The model has no source; the rule `models-from-code` says why.")
+        raise NotCheckedError("the model contains no source code, see `models-from-code`")
     return model_path / Path(name).name
 
 
 def source_files(entry: Path, code: Path) -> Iterator[Path]:
-    """The files that an entry file is made of: itself, and those below `code` that it imports."""
+    """Yield the entry file and the files in `code` that it imports, directly or indirectly."""
     return iter(dict.fromkeys(file for file, _ in _imports_below(entry, code)))
 
 
 def foreign_imports(entry: Path, code: Path) -> dict[str, str]:
-    """Find the packages that an entry file needs, itself or through the code beside it.
+    """Find the packages that an entry file and the files in `code` import.
 
     Args:
         entry: The file that MLflow loads as the model.
-        code: The folder of the model that goes before everything else on `sys.path`.
+        code: The folder of the model that MLflow puts first on `sys.path`.
 
     Returns:
-        The top-level names that are neither Python's own nor below `code`, each with the file
-        that imports it. An import that may fail (inside `try` with `except ImportError`) is left
-        out.
+        The top-level names outside the standard library and `code`, each with the file that
+        imports it. Optional imports (in `try` with `except ImportError`) are not included.
     """
     local = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     found: dict[str, str] = {}
@@ -49,7 +48,7 @@ def foreign_imports(entry: Path, code: Path) -> dict[str, str]:
 
 
 def is_of_repository(name: str, repository: Path) -> bool:
-    """Whether a top-level module stands in the repository and not in its environment."""
+    """Return whether a top-level module is in the repository, and not in its environment."""
     spec = find_spec(name)
     places = [spec.origin or "", *(spec.submodule_search_locations or [])] if spec else []
     return any(
@@ -60,14 +59,14 @@ def is_of_repository(name: str, repository: Path) -> bool:
 
 
 def _imports_below(entry: Path, code: Path) -> Iterator[tuple[Path, str]]:
-    """Each import of the entry and of the code it reaches, and an empty one for each file."""
-    seen: set[Path] = set()
+    """Yield each import of the entry and of the files it reaches, and `""` once per file."""
+    visited: set[Path] = set()
     waiting = [entry]
     while waiting:
         file = waiting.pop()
-        if file in seen:
+        if file in visited:
             continue
-        seen.add(file)
+        visited.add(file)
         yield file, ""
         for name in _imported_names(file, code):
             yield file, name
@@ -76,7 +75,8 @@ def _imports_below(entry: Path, code: Path) -> Iterator[tuple[Path, str]]:
 
 def _imported_names(file: Path, code: Path) -> Iterator[str]:
     tree = syntax_tree(file)
-    optional = {node for guard in ast.walk(tree) if _may_fail(guard) for node in ast.walk(guard)}
+    guards = filter(_catches_import_error, ast.walk(tree))
+    optional = {node for guard in guards for node in ast.walk(guard)}
     for node in ast.walk(tree):
         if node in optional:
             continue
@@ -91,7 +91,7 @@ def _imported_names(file: Path, code: Path) -> Iterator[str]:
 
 
 def _imported_by_call(node: ast.Call) -> Iterator[str]:
-    """What `importlib.import_module("name")` imports, if the name stands there."""
+    """Yield the module that `importlib.import_module("name")` imports."""
     function = ast.unparse(node.func).rpartition(".")[2]
     if function in IMPORTING_FUNCTIONS and node.args and isinstance(node.args[0], ast.Constant):
         name = node.args[0].value
@@ -99,16 +99,16 @@ def _imported_by_call(node: ast.Call) -> Iterator[str]:
             yield name
 
 
-def _may_fail(node: ast.AST) -> bool:
+def _catches_import_error(node: ast.AST) -> bool:
     if not isinstance(node, ast.Try):
         return False
-    walked = (name for handler in node.handlers for name in ast.walk(handler))
-    caught = {name.id for name in walked if isinstance(name, ast.Name)}
+    walk = (name for handler in node.handlers for name in ast.walk(handler))
+    caught = {name.id for name in walk if isinstance(name, ast.Name)}
     return bool(caught & {"ImportError", "ModuleNotFoundError"})
 
 
 def _absolute(node: ast.ImportFrom, file: Path, code: Path) -> str:
-    """The full name of the module that a `from … import` names."""
+    """Return the absolute module name of a `from … import`."""
     if not node.level:
         return node.module or ""
     if not file.is_relative_to(code):
@@ -119,7 +119,7 @@ def _absolute(node: ast.ImportFrom, file: Path, code: Path) -> str:
 
 
 def _files_of(name: str, code: Path) -> Iterator[Path]:
-    """The files that an import of a dotted name runs; its last part may be no module."""
+    """Yield the files that an import runs; the last part of the name may not be a module."""
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
         path = code.joinpath(*parts[:length])

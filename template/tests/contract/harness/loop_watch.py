@@ -1,4 +1,4 @@
-"""Seeing what makes an event loop wait, and with it everybody whom it serves."""
+"""Finds code of the agent that blocks an event loop."""
 
 import asyncio
 import sys
@@ -10,48 +10,48 @@ from typing import Any
 
 import pytest
 
-from .errors import innermost_of_agent
+from .errors import innermost_line_of_agent
 
 
 class LoopWatch:
-    """Notes each place where the agent's own code blocks a running event loop.
+    """Records each line of the agent's code that blocks a running event loop.
 
-    It sees sleeping, looking names up, and connecting; not what only computes. Python keeps an
-    audit hook for as long as it runs, so one of these is enough.
+    It detects sleep, name resolution and connections, but not computation. Python cannot remove an
+    audit hook, so create only one instance.
     """
 
     def __init__(self) -> None:
-        self._places: dict[str, None] | None = None
-        sys.addaudithook(self._note)
+        self._lines: dict[str, None] | None = None
+        sys.addaudithook(self._record)
 
     @contextmanager
-    def places(self) -> Generator[dict[str, None]]:
-        """The places that are noted in the block: `time.sleep in tools.py, line 12: …`."""
-        self._places = found = {}
+    def blocking_lines(self) -> Generator[dict[str, None]]:
+        """Yield what is recorded in the block, such as `time.sleep in tools.py, line 12: …`."""
+        self._lines = found = {}
         sleep = time.sleep
 
-        def noted_sleep(seconds: float) -> None:
-            self._note_place("time.sleep")
+        def recording_sleep(seconds: float) -> None:
+            self._record_line("time.sleep")
             sleep(seconds)
 
         try:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(time, "sleep", noted_sleep)
+                patch.setattr(time, "sleep", recording_sleep)
                 yield found
         finally:
-            self._places = None
+            self._lines = None
 
-    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        # A socket of an event loop does not wait: its time-out is 0.
+    def _record(self, event: str, arguments: tuple[Any, ...]) -> None:
+        # Sockets of an event loop do not block: their timeout is 0.
         connects = event == "socket.connect" and arguments[0].gettimeout() != 0
         if connects or event == "socket.getaddrinfo":
-            self._note_place(event)
+            self._record_line(event)
 
-    def _note_place(self, what: str) -> None:
-        if self._places is None or not _in_loop():
+    def _record_line(self, operation: str) -> None:
+        if self._lines is None or not _in_loop():
             return
-        if place := innermost_of_agent(traceback.extract_stack()):
-            self._places[f"{what} in {place}"] = None
+        if line := innermost_line_of_agent(traceback.extract_stack()):
+            self._lines[f"{operation} in {line}"] = None
 
 
 def _in_loop() -> bool:

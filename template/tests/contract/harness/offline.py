@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -12,67 +12,75 @@ import pytest
 
 from .agents import HELLO, Request
 from .project import PACKAGE
-from .waiting import PATIENCE, Outcome, comes_about
+from .waiting import PATIENCE, Attempt, eventually
 
-# A model of the LLM that answers nobody for as long as a test lasts.
+# A model of the offline LLM that does not answer before the test ends.
 SILENT = "silent"
+# Models that were logged before v0.5.0 have the second module.
+MODULES = (f"{PACKAGE}.runtime.llm.offline", f"{PACKAGE}.offline_llm")
 
 
-class Asked:
-    """Which model of the offline LLM answers, how often the agent asks it, and what at last.
+class OfflineLLM:
+    """Controls the offline LLM in a test and records its requests.
 
     Attributes:
-        times: How often it was asked.
-        under_way: How many of those who asked wait for it still.
-        last: What it was asked last.
-        over: Whether the silence of `SILENT` has ended.
+        calls: The number of requests.
+        in_flight: The number of requests without a response.
+        last_body: The body of the last request, JSON.
+        released: Whether requests to `SILENT` are answered.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
-        self.times = 0
-        self.under_way = 0
-        self.last = ""
-        self.over = False
-        try:
-            transport = importlib.import_module(f"{PACKAGE}.runtime.llm.offline").OfflineTransport
-        except (ImportError, AttributeError):
+        self.calls = 0
+        self.in_flight = 0
+        self.last_body = ""
+        self.released = False
+        transport = _transport()
+        if transport is None:
             return
-        answer = transport.handle_async_request
+        handle = transport.handle_async_request
 
-        async def count(transport: Any, request: httpx.Request) -> httpx.Response:
-            self.times += 1
-            self.last = body = (await request.aread()).decode()
-            self.under_way += 1
+        async def record(transport: Any, request: httpx.Request) -> httpx.Response:
+            self.calls += 1
+            self.last_body = body = (await request.aread()).decode()
+            self.in_flight += 1
             try:
-                while json.loads(body)["model"] == SILENT and not self.over:
+                while json.loads(body)["model"] == SILENT and not self.released:
                     await asyncio.sleep(0.02)
-                return await answer(transport, request)
+                return await handle(transport, request)
             finally:
-                self.under_way -= 1
+                self.in_flight -= 1
 
-        patch.setattr(transport, "handle_async_request", count)
+        patch.setattr(transport, "handle_async_request", record)
 
     def use(self, model: str) -> None:
-        """Let this model of the offline LLM answer, or none if it is `SILENT`."""
+        """Select a model of the offline LLM, or `SILENT`."""
         self._patch.setenv("AGENT_LLM", f"offline:/{model}")
 
     @contextmanager
-    def one_waiting(self, ask: Callable[[Request], object]) -> Generator[None]:
-        """While the block runs, one request waits for the LLM, which answers all others."""
+    def one_request_waiting(self, call: Callable[[Request], object]) -> Generator[None]:
+        """Keep one request waiting for the LLM in the block; the LLM answers all others."""
         self.use(SILENT)
-        waiting = Outcome(ask, HELLO)
-        begun = comes_about(lambda: self.times or waiting.ended(0))
-        assert begun, f"For {PATIENCE} s a request neither asked the LLM nor ended."
-        self.skip_unless_asked()
+        waiting = Attempt(call, HELLO)
+        started = eventually(lambda: self.calls or waiting.finished(0))
+        assert started, f"For {PATIENCE} s a request neither called the LLM nor finished."
+        self.skip_if_unused()
         self.use("demo")
         try:
             yield
         finally:
-            self.over = True
-            waiting.ended()  # lest it leaves a trace in the middle of another test
+            self.released = True
+            waiting.finished()  # so that its trace does not appear in another test
 
-    def skip_unless_asked(self) -> None:
-        """Leave a rule open for an agent that has an LLM of its own, or none."""
-        if not self.times:
-            pytest.skip("The agent asks no LLM through llm.py, so none can be made to fail.")
+    def skip_if_unused(self) -> None:
+        """Skip the test if the agent has another LLM, or none."""
+        if not self.calls:
+            pytest.skip("the agent does not call its LLM through runtime/llm")
+
+
+def _transport() -> Any:
+    for name in MODULES:
+        with suppress(ImportError, AttributeError):
+            return importlib.import_module(name).OfflineTransport
+    return None

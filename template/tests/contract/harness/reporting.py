@@ -1,46 +1,56 @@
-"""How pytest tells of rules: in words instead of tracebacks, and to `verify` as they come."""
+"""Reports rules instead of tests: to people in words, to `verify` as JSON records."""
 
 import json
+import os
 import textwrap
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from .errors import described
-from .rules import NoModelError, Rule
+from .errors import describe_error
+from .rules import NotCheckedError, Rule
 
-LONGEST_SEEN = 1000
+MAX_LENGTH = 1000
+# Marks a line of JSON among other output; see RFC 7464.
+RECORD_SEPARATOR = "\x1e"
 
 
 class RuleReporter:
-    """A pytest plugin that turns the outcome of each test into a finding about its rule.
+    """A pytest plugin that turns the outcome of a test into the result of its rule.
 
-    Args:
-        only: The names of the rules to check; all when there are none.
-        findings: A file that gets one line of JSON for each event, as it happens: at first
-            `{"rules": [{"name", "holds", "why", "mend", "tests"}, …]}` of the rules to check and
-            `{"known": [NAME, …]}` of all; then `{"started": NAME}` before each test, and
-            `{"name", "result", "seen", "mend"}` after it. A result is `holds`, `broken`,
-            `unchecked` (there is nothing to check it on) or `skipped` (it does not apply).
-            `{"problem": text}` comes when the tests themselves cannot be run.
+    With `--json-events` it prints JSON records, each on a line after a record separator:
+
+    - `{"known": [NAME, …]}`: all rules;
+    - `{"rules": [{"name", "requirement", "why", "fix", "subject", "tests"}, …]}`: the rules to
+      check, where `tests` is the number of tests;
+    - `{"started": NAME}` before each test;
+    - `{"name", "result", "found", "fix"}` after each test. A result is `passed`, `failed`,
+      `skipped` (it does not apply) or `not checked` (it cannot be checked);
+    - `{"problem": TEXT}`: pytest cannot run the tests.
     """
 
-    def __init__(self, only: Iterable[str], findings: Path | None) -> None:
-        self.only = frozenset(only)
-        self.findings = findings
+    def __init__(self, config: pytest.Config) -> None:
+        self.only = frozenset(config.getoption("rule", None) or ())
+        self.stdout: int | None = None
+        if config.getoption("json_events", False):
+            capture = config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                self.stdout = os.dup(1)  # pytest redirects 1 while tests run
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         rules = {item: rule for item in items if (rule := rule_of(item))}
         self.write(known=sorted({rule.name for rule in rules.values()}))
         if self.only:
             items[:] = [item for item in items if item in rules and rules[item].name in self.only]
-        names = [rules[item].name for item in items if item in rules]
-        chosen = {rules[item].name: rules[item] for item in items if item in rules}
-        self.write(
-            rules=[asdict(rule) | {"tests": names.count(name)} for name, rule in chosen.items()]
-        )
+        selected = {}
+        for item in items:
+            if rule := rules.get(item):
+                subject = Path(item.path).stem.removeprefix("test_")
+                default = asdict(rule) | {"subject": subject, "tests": 0}
+                selected.setdefault(rule.name, default)["tests"] += 1
+        self.write(rules=list(selected.values()))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -62,37 +72,36 @@ class RuleReporter:
         rule = rule_of(item)
         if rule and (call.when == "call" or call.excinfo):
             error = call.excinfo.value if call.excinfo else None
-            result, seen = outcome(error)
-            mend = getattr(error, "mend", None) or rule.mend
-            self.write(name=rule.name, result=result, seen=seen, mend=mend)
-            if result in ("broken", "unchecked"):
-                parts = asdict(rule) | {"seen": seen, "mend": mend}
-                labels = ("name", "holds", "seen", "why", "mend")
-                report.longrepr = "\n".join(f"{label:<6}{parts[label]}" for label in labels)
+            result, found = result_of(error)
+            fix = getattr(error, "fix", None) or rule.fix
+            self.write(name=rule.name, result=result, found=found, fix=fix)
+            if result in ("failed", "not checked"):
+                parts = {"found": found, "why": rule.why, "fix": fix}
+                lines = (f"{label:<6}{text}" for label, text in parts.items())
+                report.longrepr = "\n".join([f"{rule.name}: {rule.requirement}", *lines])
         return report
 
     def write(self, **event: object) -> None:
-        """Add a line to the findings."""
-        if self.findings:
-            with self.findings.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
+        """Print a record."""
+        if self.stdout is not None:
+            os.write(self.stdout, f"{RECORD_SEPARATOR}{json.dumps(event)}\n".encode())
 
 
 def rule_of(item: pytest.Item) -> Rule | None:
-    """The rule that a test checks."""
+    """Return the rule that a test checks."""
     marker = item.get_closest_marker("rule")
     return marker.args[0] if marker else None
 
 
-def outcome(error: BaseException | None) -> tuple[str, str]:
-    """What the end of a test says about its rule, and what the test saw."""
+def result_of(error: BaseException | None) -> tuple[str, str]:
+    """Return the result of a test for its rule, and what the test found."""
     if error is None:
-        return "holds", ""
-    told = isinstance(error, (AssertionError, NoModelError, pytest.skip.Exception))
-    text = str(error).partition("\nassert ")[0] if told else described(error)
-    seen = textwrap.shorten(text, LONGEST_SEEN, placeholder=" …")
-    if isinstance(error, NoModelError):
-        return "unchecked", seen
+        return "passed", ""
+    is_worded = isinstance(error, (AssertionError, NotCheckedError, pytest.skip.Exception))
+    text = str(error).partition("\nassert ")[0] if is_worded else describe_error(error)
+    found = textwrap.shorten(text, MAX_LENGTH, placeholder=" …")
+    if isinstance(error, NotCheckedError):
+        return "not checked", found
     if isinstance(error, pytest.skip.Exception):
-        return "skipped", seen
-    return "broken", seen
+        return "skipped", found
+    return "failed", found

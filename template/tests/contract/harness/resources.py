@@ -1,4 +1,4 @@
-"""Which resources of Databricks an agent names, in its settings or in its source."""
+"""Finds the Databricks resources that an agent uses, in its settings and its source."""
 
 import ast
 import re
@@ -6,32 +6,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mlflow.models.resources import ResourceType
+
 from .syntax import syntax_tree
 
-Resource = tuple[str, str]  # kind and name, as MLflow writes them
+Resource = tuple[str, str]  # type and name
 
-# Keys of settings, and arguments of calls, whose value is the name of a resource.
-KINDS = {
-    "serving_endpoint": r"(llm_|serving_|model_|embedding_)?endpoint(_name)?s?",
-    "vector_search_index": r"(vector_search_)?index(_name)?s?",
-    "function": r"(uc_)?function_names?|uc_functions?",
-    "sql_warehouse": r"(sql_)?warehouse(_id)?s?",
-    "genie_space": r"(genie_)?space_ids?|genie_spaces?",
-    "table": r"tables?|table_names?",
-    "uc_connection": r"(uc_)?connection_name",
+# Settings and arguments whose value is the name of a resource.
+KEYS = {
+    ResourceType.SERVING_ENDPOINT.value: r"(llm_|serving_|model_|embedding_)?endpoint(_name)?s?",
+    ResourceType.VECTOR_SEARCH_INDEX.value: r"(vector_search_)?index(_name)?s?",
+    ResourceType.FUNCTION.value: r"(uc_)?function_names?|uc_functions?",
+    ResourceType.SQL_WAREHOUSE.value: r"(sql_)?warehouse(_id)?s?",
+    ResourceType.GENIE_SPACE.value: r"(genie_)?space_ids?|genie_spaces?",
+    ResourceType.TABLE.value: r"tables?|table_names?",
+    ResourceType.UC_CONNECTION.value: r"(uc_)?connection_name",
 }
-# The foundation models that every workspace serves.
+# The foundation models of every workspace.
 FOUNDATION_MODEL = re.compile(
     r"databricks-(bge|claude|dbrx|deepseek|gemini|gemma|gpt|gte|llama|meta|mistral|mixtral|qwen)\S*"
 )
 NAME = re.compile(r"[\w.-]*\w")
 THREE_LEVELS = re.compile(r"\w+\.\w+\.\w+")
 TABLE_IN_SQL = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+`?(\w+\.\w+\.\w+)\b")
-CATALOGUED = {"vector_search_index", "function", "table"}
+IN_CATALOG = ("vector_search_index", "function", "table")
 
 
 def resources_in_settings(settings: dict[str, Any]) -> set[Resource]:
-    """The resources that settings name: under `resources`, by their keys, or as a model."""
+    """Return the resources in settings: under `resources`, by their keys, or as a model."""
     listed = settings.get("resources") or {}
     named = {(kind, name) for kind, names in listed.items() for name in names}
     for key, value in _leaves(settings):
@@ -40,7 +42,7 @@ def resources_in_settings(settings: dict[str, Any]) -> set[Resource]:
 
 
 def resources_in_source(file: Path) -> set[Resource]:
-    """The resources that a file of Python names: in arguments, in constants, or as a model."""
+    """Return the resources in a Python file: in arguments, in SQL, or as a model."""
     tree = syntax_tree(file)
     constants: dict[str, Any] = {}
     for node in tree.body:
@@ -61,23 +63,23 @@ def resources_in_source(file: Path) -> set[Resource]:
 
 
 def _named(key: str, value: str) -> Iterator[Resource]:
-    """What a key with its value names."""
+    """Yield the resources that a setting or an argument names."""
     yield from _models(value)
-    for kind, keys in KINDS.items():
-        whole = kind not in CATALOGUED or THREE_LEVELS.fullmatch(value)
-        if re.fullmatch(keys, key.casefold()) and whole and NAME.fullmatch(value):
+    for kind, keys in KEYS.items():
+        matches = kind not in IN_CATALOG or THREE_LEVELS.fullmatch(value)
+        if re.fullmatch(keys, key.casefold()) and matches and NAME.fullmatch(value):
             yield kind, value
 
 
 def _models(value: str) -> Iterator[Resource]:
-    """The endpoint of a model that a text consists of."""
+    """Yield the endpoint of a model, if the text is its name or URI."""
     endpoint = value.removeprefix("databricks:/")
     if FOUNDATION_MODEL.fullmatch(value) or (endpoint != value and NAME.fullmatch(endpoint)):
         yield "serving_endpoint", endpoint
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Each text of nested settings with the key it stands under."""
+    """Yield each string of nested settings with its key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _leaves(inner, str(name))
@@ -89,7 +91,7 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _texts(node: ast.expr) -> Iterator[str]:
-    """The texts that an expression is or lists."""
+    """Yield the strings of a literal string, list or tuple."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, (ast.List, ast.Tuple)):

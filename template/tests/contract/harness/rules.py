@@ -1,4 +1,4 @@
-"""What a rule is: a name that stays, what holds, why it matters, and how to mend it."""
+"""A rule of the contract, and how a test fails it."""
 
 from dataclasses import dataclass
 
@@ -7,31 +7,31 @@ import pytest
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of the contract. Several tests may check one rule."""
+    """One rule of the contract. Several tests can check the same rule."""
 
     name: str
-    holds: str
+    requirement: str
     why: str
-    mend: str
+    fix: str
 
 
-def rule(name: str, holds: str, *, why: str, mend: str) -> pytest.MarkDecorator:
-    """Mark a test as checking a rule; the message of its `assert` says what was seen."""
-    return pytest.mark.rule(Rule(name, holds, why, mend))
+def rule(name: str, requirement: str, *, why: str, fix: str) -> pytest.MarkDecorator:
+    """Mark a test as a check of a rule. The message of its `assert` says what was found."""
+    return pytest.mark.rule(Rule(name, requirement, why, fix))
 
 
-class BrokenRuleError(AssertionError):
-    """A rule is broken in a way that an `assert` does not express; says what was seen.
+class FailedRuleError(AssertionError):
+    """A rule failed.
 
     Args:
-        seen: What was seen.
-        mend: What mends this very case, if the rule's own advice can be bettered.
+        found: What was found.
+        fix: How to fix this case, if that is more specific than the rule's own `fix`.
     """
 
-    def __init__(self, seen: str, mend: str | None = None) -> None:
-        super().__init__(seen)
-        self.mend = mend
+    def __init__(self, found: str, fix: str | None = None) -> None:
+        super().__init__(found)
+        self.fix = fix
 
 
-class NoModelError(Exception):
-    """There is no model to check a rule on, so the rule is neither kept nor broken."""
+class NotCheckedError(Exception):
+    """A rule cannot be checked; the message is the cause, as a clause in lower case."""

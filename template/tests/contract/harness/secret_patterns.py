@@ -1,14 +1,13 @@
-"""What credentials look like: the token shapes of the usual providers.
+"""Finds credentials by the token formats of common providers.
 
-Shapes, not entropy: ids and hashes look as random as keys, and an alarm that is usually false
-is soon ignored.
+It does not measure entropy: ids and hashes look as random as keys.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-SHAPES = {
+FORMATS = {
     "a key of OpenAI or Anthropic": r"\bsk-[\w-]{20,}",
     "a token of Databricks": r"\b(?:dapi|dose)[0-9a-f]{32}\b",
     "a token of GitHub": r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{22,})",
@@ -34,28 +33,28 @@ SHAPES = {
     ),
     "a bearer token": r"(?i)\bbearer (?=[\w.+/=-]*\d)[\w.+/=-]{20,}",
 }
-# Files that hold credentials and nothing else.
+# Files that contain only credentials.
 SECRET_FILES = re.compile(
     r"\.env|\.netrc|\.pgpass|\.databrickscfg|id_(rsa|ed25519|ecdsa)|.*\.(pem|key|p12|pfx)"
 )
-LARGEST_TEXT = 1_000_000
+MAX_BYTES = 1_000_000
 
 
 def secrets_below(folder: Path) -> Iterator[str]:
-    """Say where something below a folder looks like a credential, without repeating it."""
+    """Yield where files in a folder contain credentials, without the credentials themselves."""
     for path in sorted(folder.rglob("*")):
         if SECRET_FILES.fullmatch(path.name):
-            yield f"{path.relative_to(folder).as_posix()} is a file for credentials"
-        elif path.is_file() and path.stat().st_size <= LARGEST_TEXT:
+            yield f"{path.relative_to(folder).as_posix()} is a credentials file"
+        elif path.is_file() and path.stat().st_size <= MAX_BYTES:
             text = path.read_text(encoding="utf-8", errors="replace")
             for number, line in enumerate(text.splitlines(), start=1):
                 if found := secret_in(line):
-                    yield f"{path.relative_to(folder).as_posix()}:{number} holds {found}"
+                    yield f"{path.relative_to(folder).as_posix()}:{number} contains {found}"
 
 
 def secret_in(line: str) -> str:
-    """What a line holds, and how it begins; nothing when there is no credential."""
-    for kind, shape in SHAPES.items():
-        if match := re.search(shape, line):
+    """Return the type and the first characters of a credential, or an empty string."""
+    for kind, pattern in FORMATS.items():
+        if match := re.search(pattern, line):
             return f"{kind} ({match[0][:6]}…)"
     return ""

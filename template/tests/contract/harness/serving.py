@@ -1,6 +1,7 @@
-"""The repository's own server around an agent, for as long as the tests run."""
+"""Serves an agent with the repository's own server while tests run."""
 
 import importlib
+import os
 import threading
 import time
 from collections.abc import Generator
@@ -11,31 +12,27 @@ import pytest
 import uvicorn
 
 TOKEN = "token-of-the-contract"
-# What may be set, in .env or elsewhere, for another server than this one.
-LIMITS = ("AGENT_MAX_REQUESTS", "AGENT_TRACES_PER_SECOND", "AGENT_STOP_SECONDS")
 
 
 @contextmanager
-def serving(instance: Any, package: str) -> Generator[str]:
-    """Serve an agent on a free port of this machine, to those who bring `TOKEN`.
+def serving(agent: Any, package: str) -> Generator[str]:
+    """Serve an agent on a free local port, for requests with the token `TOKEN`.
 
-    The server is the one of the agent's own package, with which it shares code. The package of a
-    loaded model is the model's copy: the repository as it was when the model was logged, so that
-    each model is tried with the server that `serve` had then. The traces go to the store of the
-    tests. MLflow allows one such server a process.
+    The server is the one in the agent's package. For a loaded model that is the copy in the model,
+    so each model is tested with the server it was logged with.
 
     Args:
-        instance: A ResponsesAgent.
-        package: The name of its package, which holds the module `server`.
+        agent: A ResponsesAgent.
+        package: The name of its package, which contains the module `server`.
 
     Yields:
-        The address.
+        The URL.
 
     Raises:
-        ModuleNotFoundError: the package has no such module.
-        RuntimeError: the server ended before it could be asked.
+        ModuleNotFoundError: The package has no module `server`.
+        RuntimeError: The server did not start.
     """
-    app = app_around(instance, importlib.import_module(f"{package}.server"))
+    app = _create_app(agent, importlib.import_module(f"{package}.server"))
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -43,7 +40,7 @@ def serving(instance: Any, package: str) -> Generator[str]:
     while not server.started and thread.is_alive():
         time.sleep(0.02)
     if not server.started:
-        raise RuntimeError("It ended while it was started.")
+        raise RuntimeError("The server ended during startup.")
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}"
@@ -52,10 +49,11 @@ def serving(instance: Any, package: str) -> Generator[str]:
         thread.join(timeout=10)
 
 
-def app_around(instance: Any, own_server: Any) -> Any:
-    """The application, made as where nothing is set but a token."""
+def _create_app(agent: Any, module: Any) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        for name in LIMITS:
-            patch.delenv(name, raising=False)
+        # Settings in the environment or in .env must not affect the server under test.
+        for name in [name for name in os.environ if name.startswith("AGENT_")]:
+            if name != "AGENT_LLM":
+                patch.delenv(name)
         patch.setenv("AGENT_TOKEN", TOKEN)
-        return own_server.create_app(instance)
+        return module.create_app(agent)

@@ -1,4 +1,4 @@
-"""What an agent keeps: on its instance, its classes and in its modules."""
+"""Describes the state that an agent keeps on its instance, its classes and in its modules."""
 
 import logging
 import os
@@ -14,30 +14,30 @@ from typing import Any
 import mlflow
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
-DEEPEST = 6
-LONGEST = 200
+MAX_DEPTH = 6
+MAX_LENGTH = 200
 
 
 def state_of(instance: Any, model: Path) -> dict[str, str]:
-    """Describe all values that an agent and the code of its model hold, by where they are held.
+    """Describe all values of an agent and of the code of its model.
 
     Args:
         instance: The agent.
-        model: The folder of its model; only objects of code that lies there are looked into.
+        model: The folder of its model; only objects of code in this folder are inspected.
 
     Returns:
-        A description for each place, such as `{"Agent.limits[0]": "3"}`. What belongs to other
-        packages is described by its identity.
+        A description per path, such as `{"Agent.limits[0]": "3"}`. Objects of other packages are
+        described by their identity.
     """
-    own = {name: one for name, one in sys.modules.items() if _is_below(one, model)}
+    own = {name: one for name, one in sys.modules.items() if _is_in(one, model)}
     walk = _Walk({*own, type(instance).__module__})
     state = dict(walk.values(type(instance).__name__, instance, 0))
     state |= {f"the variable {name}": value for name, value in os.environ.items()}
     state |= {
-        "the working folder": str(Path.cwd()),
-        "MLflow's store": mlflow.get_tracking_uri(),
-        "MLflow's active run": str(mlflow.active_run()),
-        "the level of all logs": str(logging.getLogger().level),
+        "the working directory": str(Path.cwd()),
+        "the tracking URI": mlflow.get_tracking_uri(),
+        "the active run": str(mlflow.active_run()),
+        "the level of the root logger": str(logging.getLogger().level),
     }
     for module in own.values():
         for key, value in list(vars(module).items()):
@@ -45,28 +45,28 @@ def state_of(instance: Any, model: Path) -> dict[str, str]:
     return state
 
 
-def _is_below(module: ModuleType, model: Path) -> bool:
+def _is_in(module: ModuleType, model: Path) -> bool:
     return (getattr(module, "__file__", None) or "").startswith(str(model))
 
 
 class _Walk:
-    """Goes through values, into each object once."""
+    """Visits nested values, each object once."""
 
     def __init__(self, own_modules: set[str]) -> None:
         self.own_modules = own_modules
         self.visited: set[int] = set()
 
-    def values(self, place: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
-        """Describe a value and what it holds."""
-        name = re.split(r"[. ]", place)[-1]
-        if (name.startswith("__") and name.endswith("__")) or depth > DEEPEST:
+    def values(self, path: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+        """Yield the path and the description of a value and of the values in it."""
+        name = re.split(r"[. ]", path)[-1]
+        if (name.startswith("__") and name.endswith("__")) or depth > MAX_DEPTH:
             return
-        yield place, self._describe(value)
+        yield path, self._describe(value)
         if isinstance(value, (*PLAIN, ModuleType)) or id(value) in self.visited:
             return
         self.visited.add(id(value))
-        for key, inner in self._held_by(value):
-            yield from self.values(f"{place}{key}", inner, depth + 1)
+        for key, inner in self._children(value):
+            yield from self.values(f"{path}{key}", inner, depth + 1)
 
     def _describe(self, value: Any) -> str:
         if isinstance(value, PLAIN):
@@ -77,11 +77,12 @@ class _Walk:
             return f"{type(value).__name__} of {len(value)} at {id(value)}"
         return f"{type(value).__name__} at {id(value)}"
 
-    def _held_by(self, value: Any) -> Iterator[tuple[str, Any]]:
+    def _children(self, value: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
-            yield from ((f"[{key!r}]", inner) for key, inner in list(value.items())[:LONGEST])
+            yield from ((f"[{key!r}]", inner) for key, inner in list(value.items())[:MAX_LENGTH])
         elif isinstance(value, (list, tuple, deque)):
-            yield from ((f"[{index}]", inner) for index, inner in enumerate(list(value)[:LONGEST]))
+            first = list(value)[:MAX_LENGTH]
+            yield from ((f"[{index}]", inner) for index, inner in enumerate(first))
         elif isinstance(value, FunctionType):
             defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
             if value.__module__ in self.own_modules:
@@ -92,5 +93,5 @@ class _Walk:
             yield from ((f".{key}", inner) for key, inner in list(vars(value).items()))
 
     def _is_own(self, value: Any) -> bool:
-        kind = value if isinstance(value, type) else type(value)
-        return kind.__module__ in self.own_modules
+        cls = value if isinstance(value, type) else type(value)
+        return cls.__module__ in self.own_modules

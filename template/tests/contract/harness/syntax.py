@@ -1,4 +1,4 @@
-"""Parses files of Python."""
+"""Parses Python files."""
 
 import ast
 import gc
@@ -6,17 +6,17 @@ from pathlib import Path
 
 
 def syntax_tree(file: Path) -> ast.Module:
-    """Parse a file; no garbage is collected meanwhile.
+    """Parse a file with garbage collection paused.
 
-    A collection would let other threads parse in between, those that log a traceback among them,
-    which Python before 3.11.8 and 3.12.2 takes for an error of its own, a SystemError. See
+    A collection can switch to another thread that parses as well, for example to log a traceback.
+    Python before 3.11.8 and 3.12.2 then raises SystemError; see
     https://github.com/python/cpython/issues/106905.
     """
     source = file.read_text(encoding="utf-8")
-    collecting = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         return ast.parse(source)
     finally:
-        if collecting:
+        if was_enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""Asking an agent that may never answer, and waiting for what may never come about."""
+"""Calling an agent that may never answer, and waiting for a condition."""
 
 import time
 from collections.abc import Callable
@@ -8,30 +8,30 @@ from typing import Any
 PATIENCE = 20  # seconds
 
 
-class Outcome:
-    """What asking an agent came to, in a thread of its own, after at most `PATIENCE`."""
+class Attempt:
+    """A call of the agent in a thread; `answer` or `error` is set when it has finished."""
 
-    def __init__(self, ask: Callable[[Any], Any], request: Any) -> None:
+    def __init__(self, call: Callable[[Any], Any], request: Any) -> None:
         self.answer: Any = None
         self.error: BaseException | None = None
-        self._thread = Thread(target=self._ask, args=(ask, request), daemon=True)
+        self._thread = Thread(target=self._run, args=(call, request), daemon=True)
         self._thread.start()
 
-    def _ask(self, ask: Callable[[Any], Any], request: Any) -> None:
+    def _run(self, call: Callable[[Any], Any], request: Any) -> None:
         try:
-            self.answer = ask(request)
+            self.answer = call(request)
         except BaseException as error:
             self.error = error
 
-    def ended(self, seconds: float = PATIENCE) -> bool:
-        """Whether there is an answer or an error, after waiting for it."""
+    def finished(self, seconds: float = PATIENCE) -> bool:
+        """Wait for the call, and return whether it has finished."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
 
-def comes_about(holds: Callable[[], object]) -> bool:
-    """Whether a condition holds, now or within `PATIENCE`."""
+def eventually(condition: Callable[[], object]) -> bool:
+    """Return whether a condition becomes true within `PATIENCE`."""
     deadline = time.monotonic() + PATIENCE
-    while not (held := bool(holds())) and time.monotonic() < deadline:
+    while not (is_true := bool(condition())) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return held
+    return is_true
