@@ -504,7 +504,7 @@ def release_changes(template: Template) -> None:
         "        # Later than this is too late.\n        deadline = time.monotonic() + ",
     )
     template.edit("src/weather_agent/tools.py", "Count the days from", "Tell the days from")
-    template.edit("README.md", "## Four commands\n", "## Four commands\n\nNew here.\n")
+    template.edit("README.md", "## Quick start\n", "## Quick start\n\nNew here.\n")
     template.write("src/weather_agent/novelty.py", '"""What the release brings."""\n')
     template.release(NEXT)
 
@@ -512,7 +512,7 @@ def release_changes(template: Template) -> None:
 def with_release(before: Files, example: Example) -> Files:
     """What the files of a project are after the release, when nothing of the owner's is lost."""
     changes = {
-        "README.md": ("## Four commands\n", "## Four commands\n\nNew here.\n"),
+        "README.md": ("## Quick start\n", "## Quick start\n\nNew here.\n"),
         ANSWERS: (f"_commit: {NOW}", f"_commit: {NEXT}"),
     }
     if example.wholly_mine != "agent.py":

@@ -102,20 +102,6 @@ def test_nothing_that_is_rendered_is_ignored_by_git(project: Path) -> None:
     assert tracked == text_files(project).keys()
 
 
-def test_the_map_in_the_readme_names_every_file(project: Path) -> None:
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \|", readme, re.MULTILINE)
-    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    folders = {name for name in named if name.endswith("/")}
-    for file in text_files(project):
-        base = file.rpartition("/")[2]
-        if base not in {"README.md", "LICENSE", ".gitignore", ".gitattributes", "__init__.py"}:
-            assert file in named or base in named or any(map(file.startswith, folders)), file
-    for name in named:
-        is_llm = ":/" in name
-        assert is_llm or (project / name).exists() or list(project.glob(f"src/*/{name}")), name
-
-
 @pytest.mark.parametrize("command", ["ruff check --no-cache", "ruff format --check --no-cache"])
 def test_ruff_is_content_with_every_combination(command: str, projects: list[Path]) -> None:
     done = subprocess.run([*command.split(), *projects], capture_output=True, text=True)
