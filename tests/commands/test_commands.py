@@ -44,7 +44,7 @@ def test_make_demo_shows_an_agent_and_proves_it(checkout: Path, tmp_path: Path) 
     mine.write_text(mine.read_text("utf-8") + "\n# mine\n", encoding="utf-8")
     again = make(checkout, "demo", f"FOLDER={folder}")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "holds an agent already" in again.stdout
+    assert "already contains an agent" in again.stdout
     assert mine.read_text("utf-8").endswith("# mine\n")
 
     status = subprocess.run(
@@ -59,7 +59,7 @@ def test_make_demo_spares_a_folder_that_holds_something_else(
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     done = make(checkout, "demo", f"FOLDER={tmp_path}")
     assert done.returncode != 0
-    assert "is not empty. Name another folder" in done.stderr
+    assert "is not empty\nhint: choose another folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
