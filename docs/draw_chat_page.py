@@ -1,6 +1,6 @@
-"""Takes the README's pictures of the chat page, from a real server in a fresh agent.
+"""Takes the README's screenshots of the chat page, from a real server in a fresh agent.
 
-An LLM that says what is written here stands in for one with an account.
+A local model server sends the answer below.
 """
 
 import subprocess
@@ -34,7 +34,7 @@ print(noon.astimezone(ZoneInfo("Europe/Berlin")))
 
 
 def main() -> None:
-    """Make an agent in a temporary folder, serve it, and take both pictures."""
+    """Create an agent in a temporary folder, serve it, and take both screenshots."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "weather-agent"
         copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
@@ -42,7 +42,7 @@ def main() -> None:
         agent = install(folder)
         with chat_server() as llm:
             variables = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{llm.url}/v1"}
-            # The agent's own store, as its owner has it.
+            # The agent's default store.
             variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
             with serving(agent, Path(temporary), **variables) as served, browser() as running:
                 take("light", 900, running, served, llm)
@@ -56,7 +56,7 @@ def take(
     served: Served,
     llm: ChatServer,
 ) -> None:
-    """Ask the agent and take a picture; in the light one the tool that it called is opened."""
+    """Ask the agent and take a screenshot; the light one shows an expanded tool call."""
     tool = calls(("current_time", {"place": "Tokyo"}))
     llm.say(Turn(tool), Turn([{"content": ANSWER}]))
     page = running.new_page(viewport={"width": 820, "height": height}, color_scheme=scheme)
