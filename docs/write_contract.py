@@ -107,8 +107,8 @@ def introduction(measured: Measured, rules: Mapping[str, ListedRule]) -> Iterato
 Every generated repository has {len(rules)} rules, which `verify` checks. They are tested with
 {len(BREAKAGES)} breakages: changes to the default agent, as a developer might make them. For each
 breakage the tables show the rule that catches it, when the rule is checked, and the step at which
-MLflow {measured.version} alone fails: import, log, load, predict, serve, or load in another process.
-MLflow does not run the repository's own server, so it cannot catch breakages there.
+MLflow {measured.version} alone fails: import, log, load, predict, serve, or load in another
+process. MLflow does not run the repository's own server, so it cannot catch breakages there.
 
 | {len(BREAKAGES)} breakages | caught |
 |---|---|
