@@ -1,4 +1,4 @@
-"""Draws `docs/demo.svg`, the picture in the README, from a real session in a fresh agent."""
+"""Draws `docs/demo.svg`, the README's terminal session, from a real session in a fresh agent."""
 
 import os
 import pty
@@ -15,20 +15,20 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "demo.svg"
 WIDTH = 100
-# Commands, and the exit status that each of them must have.
+# Commands and their expected exit codes.
 SESSION = {
     'uv run weather-agent ask "What time is it in Tokyo?"': 0,
     "uv run weather-agent log": 0,
     "uv run weather-agent verify": 0,
     "sed -i 's/pip_requirements=requirements/pip_requirements=[\"mlflow\"]/' "
-    "src/weather_agent/log_model.py": 0,
+    "src/weather_agent/ops/log_model.py": 0,
     "uv run weather-agent verify --only task --only pinned-requirements": 1,
 }
-LONGEST = 22  # lines of one command, of which the middle is left out where there are more
+LONGEST = 22  # lines per command; longer output is shortened in the middle
 
 
 def main() -> None:
-    """Make an agent in a temporary folder, record the session in it, and draw it."""
+    """Create an agent in a temporary folder, record the session and draw it."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "weather-agent"
         copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def record(line: str, status: int, folder: Path) -> str:
-    """Run a command in a terminal and return what it printed, colours included."""
+    """Run a command in a terminal, and return its output with colors."""
     printed: list[bytes] = []
 
     def read(descriptor: int) -> bytes:
@@ -57,14 +57,14 @@ def record(line: str, status: int, folder: Path) -> str:
 
 
 def abridged(text: str) -> str:
-    """Leave out the middle of a long text."""
+    """Shorten a long text in the middle."""
     lines = text.rstrip().split("\n")
     half = LONGEST // 2
     return text if len(lines) <= LONGEST else "\n".join([*lines[:half], "⋮", *lines[-half:]])
 
 
 def draw(session: list[tuple[str, str]]) -> str:
-    """Draw a session as an SVG that needs no font but the reader's own."""
+    """Draw a session as an SVG with the reader's own monospace font."""
     console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
     for line, printed in session:
         console.print(Text.assemble(("$ ", "green"), (line, "bold")))

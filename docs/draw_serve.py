@@ -1,4 +1,4 @@
-"""Draws `docs/serve.svg`, the picture of the server in the README, from measurements made now."""
+"""Measures the server under load, and draws the README's `docs/serve.svg`."""
 
 from pathlib import Path
 
@@ -46,9 +46,9 @@ SVG = Template(
 
 
 def draw(rows: list[Row]) -> str:
-    """The picture: a bar for each server, first for whole answers, then for streams."""
+    """A bar chart: one bar per server, for complete answers and for streams."""
     groups, y = [], 20
-    for stream, heading in ((False, "Whole answers"), (True, "Streams")):
+    for stream, heading in ((False, "Complete answers"), (True, "Streams")):
         bars = [row for row in rows if row.stream == stream]
         groups.append({"heading": heading, "y": y, "bars": [_bar(*one) for one in _down(bars, y)]})
         y += LINE * len(bars) + GROUP
@@ -56,8 +56,8 @@ def draw(rows: list[Row]) -> str:
         groups=groups,
         height=y,
         left=LEFT,
-        title=f"Answers a second with {CALLERS} callers, as shares of a bare pass-through's",
-        note=f"Answers a second to {CALLERS} callers; one core a server, and a model of 0.4 s.",
+        title=f"Answers per second with {CALLERS} callers, relative to a bare pass-through",
+        note=f"Answers per second with {CALLERS} callers; one core per server, a model of 0.4 s.",
     )
 
 
@@ -76,7 +76,7 @@ def _bar(row: Row, y: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, and draw what was measured."""
+    """Measure and draw."""
     PICTURE.write_text(draw(list(measure([CALLERS], SECONDS))), "utf-8")
     print(f"Drew {PICTURE.relative_to(ROOT)}")
 

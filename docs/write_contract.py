@@ -1,13 +1,14 @@
-"""Writes `docs/contract.md`: what the contract notices, and what MLflow alone notices of it.
+"""Writes `docs/contract.md`: what the contract catches, and what MLflow alone catches.
 
-Every breakage of `tests/breakages` is applied to a fresh agent; then MLflow is tried out step by
-step, without the contract. What was measured is kept in `docs/noticed_by_mlflow.json`, so that a
-test can write the page from it again.
+Applies every breakage in `tests/contract/breakages` to a fresh agent and runs MLflow step by step,
+without the contract. `docs/noticed_by_mlflow.json` stores the results, from which a test writes the
+page again; `--stored` writes the page from them without running MLflow.
 """
 
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,17 +22,17 @@ from tests.helpers.agents import install, parts_of_rules
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "contract.md"
 MEASURED = ROOT / "docs" / "noticed_by_mlflow.json"
-BY_THE_TIME_OF_LOGGING = ("import", "log_model")
+LOGGING_STEPS = ("import", "log_model")
 CALLS = ("log_model", "load_model", "predict", "predict_stream")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Where MLflow alone notices each breakage, and which version it was.
+    """Where MLflow alone fails for each breakage.
 
     Attributes:
         version: The version of MLflow.
-        noticed: The name of a step in `tests/mlflow_alone.py` for each breakage, or None.
+        noticed: For each breakage, the failing step of `tests/contract/mlflow_alone.py`, or None.
     """
 
     version: str
@@ -40,21 +41,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class ListedRule:
-    """A rule of the contract: what it says, and when it is checked."""
+    """A rule of the contract: its requirement, and when it is checked."""
 
     holds: str
     moment: str
 
 
 def main() -> None:
-    """Make an agent in a temporary folder, break it again and again, and write the page."""
+    """Create an agent in a temporary folder, apply every breakage to it, and write the page."""
     os.environ.pop("VIRTUAL_ENV", None)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "weather-agent"
         copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
         subprocess.run([*copy, "--data=project_name=weather-agent", ROOT, folder], check=True)
         with start_workbench(install(folder)) as workbench:
-            measured = measure(workbench)
+            measured = last_measured() if "--stored" in sys.argv else measure(workbench)
             text = page(measured, rules_in(workbench))
     MEASURED.write_text(json.dumps(vars(measured), indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(text, encoding="utf-8")
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def measure(workbench: Workbench) -> Measured:
-    """Try out with every breakage where MLflow alone notices it."""
+    """Find the step at which MLflow alone fails for each breakage."""
     show_version = ("python", "-c", "import mlflow; print(mlflow.__version__)")
     noticed = {}
     for name, breakage in BREAKAGES.items():
@@ -73,12 +74,12 @@ def measure(workbench: Workbench) -> Measured:
 
 
 def last_measured() -> Measured:
-    """What was measured when the page was written."""
+    """The stored results."""
     return Measured(**json.loads(MEASURED.read_text(encoding="utf-8")))
 
 
 def rules_in(workbench: Workbench) -> dict[str, ListedRule]:
-    """All rules of a project, in their order."""
+    """All rules of a project, in order."""
     parts = parts_of_rules(workbench.agent.folder)
     return {
         name: ListedRule(found.holds, moment_of(parts[name]))
@@ -87,7 +88,7 @@ def rules_in(workbench: Workbench) -> dict[str, ListedRule]:
 
 
 def moment_of(part: str) -> str:
-    """When the rules of a part of the contract are checked first."""
+    """When the rules of a part of the contract are first checked."""
     if part == "source":
         return "before a commit"
     return f"`verify`: {'LLM' if part == 'llm' else part}"
@@ -99,41 +100,40 @@ def page(measured: Measured, rules: Mapping[str, ListedRule]) -> str:
 
 
 def introduction(measured: Measured, rules: Mapping[str, ListedRule]) -> Iterator[str]:
-    """What the page is, and the totals."""
+    """The introduction and the totals."""
     moments = Counter(moment_of_mlflow(step) for step in measured.noticed.values())
-    yield f"""# The contract, and what it notices
+    yield f"""# The contract
 
-A generated repository comes with {len(rules)} rules, which `verify` checks. Each was tried on
-agents that break it, written as a developer might have written them: {len(BREAKAGES)} breakages of
-the default agent. For each of them a table says where MLflow {measured.version} notices by itself,
-when the agent is imported, logged, loaded, asked, served, and loaded in another process, one step
-after the other; and which rule notices, and when. The repository's own server is none of these
-steps: what is broken there, MLflow cannot notice.
+Every generated repository has {len(rules)} rules, which `verify` checks. They are tested with
+{len(BREAKAGES)} breakages: changes to the default agent, as a developer might make them. For each
+breakage the tables show the rule that catches it, when the rule is checked, and the step at which
+MLflow {measured.version} alone fails: import, log, load, predict, serve, or load in another
+process. MLflow does not run the repository's own server, so it cannot catch breakages there.
 
-| of {len(BREAKAGES)} breakages | are noticed |
+| {len(BREAKAGES)} breakages | caught |
 |---|---|
-| by MLflow, by the time the model is logged | {moments["logging"]} |
+| by MLflow, when the model is logged or before | {moments["logging"]} |
 | by MLflow, later | {moments["later"]} |
 | by MLflow, never | {moments["never"]} |
 | by the contract | {len(BREAKAGES)} |
 
-`make contract` measures what MLflow notices, and writes this page. That the rules notice what they
-are said to, the tests of this repository prove on every run.
+`make contract` runs MLflow on all breakages and writes this page. The tests of this repository
+prove that each rule catches its breakages.
 """
 
 
 def moment_of_mlflow(step: str | None) -> str:
-    """Whether MLflow notices something by the time of logging, later or never."""
+    """Whether MLflow fails when the model is logged, later or never."""
     if step is None:
         return "never"
-    return "logging" if step in BY_THE_TIME_OF_LOGGING else "later"
+    return "logging" if step in LOGGING_STEPS else "later"
 
 
 def tables(measured: Measured, rules: Mapping[str, ListedRule]) -> Iterator[str]:
     """A table for each group of breakages."""
     for group, breakages in GROUPS.items():
         yield f"## {group}\n"
-        yield "| what is broken | where MLflow alone notices | the rule that notices | when |"
+        yield "| breakage | MLflow alone fails at | rule that catches it | checked |"
         yield "|---|---|---|---|"
         for name, breakage in breakages.items():
             rule = rules[breakage.rule]
@@ -143,14 +143,14 @@ def tables(measured: Measured, rules: Mapping[str, ListedRule]) -> Iterator[str]
 
 
 def place(step: str | None) -> str:
-    """How a step of MLflow is written in a table."""
+    """A step of MLflow, formatted for a table."""
     if step is None:
         return "**never**"
     return f"`{step}`" if step in CALLS else step
 
 
 def list_of(rules: Mapping[str, ListedRule]) -> Iterator[str]:
-    """All rules, and what each of them says."""
+    """All rules with their requirements."""
     yield "## All rules\n"
     for name, rule in rules.items():
         yield f"- `{name}`: {rule.holds}"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# From nothing to a verified agent: makes one into a folder, asks it, logs it, verifies it.
-# Usage: scripts/demo.sh FOLDER, with the path of uv in UV; `make demo` calls it so.
+# Create an agent in a folder, commit it, then run `ask`, `log` and `verify`.
+# Usage: UV=/path/to/uv scripts/demo.sh FOLDER (`make demo` calls it).
 set -eu
 
 template=$(cd "$(dirname "$0")/.." && pwd)
@@ -9,6 +9,7 @@ case $UV in
     *) uv=$template/$UV ;;
 esac
 folder=$1
+shift
 
 step() {
     printf '\n\033[1m$ %s\033[0m\n' "$*"
@@ -16,9 +17,9 @@ step() {
 }
 
 if [ -e "$folder/.copier-answers.yml" ]; then
-    printf '%s holds an agent already: going on with it.\n' "$folder"
+    printf '%s already contains an agent; using it.\n' "$folder"
 elif [ -e "$folder" ] && [ -n "$(ls -A "$folder")" ]; then
-    printf 'Error: %s is not empty. Name another folder: make demo FOLDER=…\n' "$folder" >&2
+    printf 'error: %s is not empty\nhint: choose another folder: make demo FOLDER=…\n' "$folder" >&2
     exit 1
 else
     printf '\n\033[1m$ copier copy %s %s\033[0m\n' "$template" "$folder"
@@ -28,12 +29,18 @@ else
 fi
 
 cd "$folder"
-[ -d .git ] || git init --quiet
-# A virtual environment of the caller is not the agent's.
+# The agent has its own virtual environment.
 unset VIRTUAL_ENV
 PATH=$(dirname "$uv"):$PATH
 
 step uv sync --quiet
+if [ ! -d .git ]; then
+    step git init --quiet --initial-branch=main
+    step git add --all
+    # A fresh machine may have no author configured.
+    git config user.email > /dev/null || set -- -c user.name=Demo -c user.email=demo@example.com
+    step git "$@" commit --quiet --message 'Create the agent'
+fi
 step uv run weather-agent ask 'What time is it in Tokyo?'
 step uv run weather-agent log
 step uv run weather-agent verify
@@ -43,10 +50,10 @@ cat <<END
 The agent is in $(pwd). Next:
 
   cd $(pwd)
-  uv run mlflow ui      its traces and models, on http://127.0.0.1:5000
-  uv run pytest         its tests
-  less README.md        the map of its files
+  uv run weather-agent serve    start the API and a chat page at http://127.0.0.1:8000
+  uv run mlflow ui              show traces and models at http://127.0.0.1:5000
+  uv run pytest                 run the tests
 END
 if ! command -v uv >/dev/null 2>&1 || [ "$(command -v uv)" = "$template/.uv/bin/uv" ]; then
-    printf '\nuv was fetched for this checkout only: `pip install uv` brings it to your shell.\n'
+    printf '\nuv is installed in this checkout only. To use it in your shell, run: pip install uv\n'
 fi

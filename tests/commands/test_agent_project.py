@@ -139,8 +139,9 @@ def test_the_commands_after_copying_work_as_printed(
     copy = ("copier", "copy", "--defaults", "--data=project_name=weather-agent", *options)
     done = subprocess.run([*copy, snapshot, folder], capture_output=True, text=True, check=True)
     commands = re.findall(r"^  (\S.*)$", done.stderr.partition("Next:")[2], re.MULTILINE)
-    commands = [command for command in commands if not command.startswith("uv is missing")]
-    assert [command.split()[0] for command in commands] == ["cd", "git"] + 4 * ["uv"]
+    commands = [command for command in commands if not command.startswith("If uv is missing")]
+    programs = [command.split()[0] for command in commands]
+    assert programs == ["cd", "git", "uv", "git", "git", "uv", "uv"]
     script = " && ".join(commands)
     if answers:
         script = f"export AGENT_LLM=offline:/demo; {script}"
@@ -151,9 +152,11 @@ def test_the_commands_after_copying_work_as_printed(
 
 def test_the_commands_of_the_readme_work_as_written(agent: Agent) -> None:
     readme = (agent.folder / "README.md").read_text(encoding="utf-8")
-    commands = console_commands(readme, "## Four commands")
+    commands = console_commands(readme, "## Quick start")
     assert len(commands) == 4
-    commands += [line for line in console_commands(readme, "## Work on it") if "copier" not in line]
+    commands += [
+        line for line in console_commands(readme, "## Development") if "copier" not in line
+    ]
     for command in commands:
         done = shell(command, agent.folder)
         assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"

@@ -1,4 +1,4 @@
-"""The answers with which the template is tried: every pair of values occurs together."""
+"""Answers for rendering tests: every pair of values occurs in some combination."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ VALUES: dict[str, list[Any]] = {
 
 
 def pairwise() -> list[Answers]:
-    """Few combinations of answers in which each two values meet; None keeps the default."""
+    """The smallest set of combinations that covers every pair; None keeps the default."""
     rows = (dict(zip(VALUES, values, strict=True)) for values in AllPairs(VALUES.values()))
     return [
-        {name: row[name] for name in row if row[name] is not None and is_asked(name, row)}
+        {name: row[name] for name in row if row[name] is not None and is_question_shown(name, row)}
         for row in rows
     ]
 
 
-def is_asked(name: str, answers: Answers) -> bool:
-    """Whether Copier asks a question, given the other answers."""
+def is_question_shown(name: str, answers: Answers) -> bool:
+    """Whether Copier shows a question, which can depend on other answers."""
     return name != "author" or answers["license"] != "none"
 
 
 def label(answers: Answers) -> str:
-    """A short name for a combination, for the report of a test."""
+    """A short test id for a combination."""
     return "-".join(str(answers[name]).partition(":")[0] for name in ("llm", "ci", "license"))

@@ -1,4 +1,4 @@
-"""What the template asks, what it refuses, and that it needs no trust."""
+"""The template's questions, their validators, and copying without trust."""
 
 import subprocess
 from pathlib import Path
@@ -9,21 +9,21 @@ import pytest
 
 GOOD = {"project_name": "weather-agent"}
 
-REFUSED = {
-    "empty name": ({"project_name": ""}, "lower-case words joined by single hyphens"),
-    "capitals": ({"project_name": "Weather-Agent"}, "lower-case words joined by single hyphens"),
-    "underscore": ({"project_name": "weather_agent"}, "joined by single hyphens"),
-    "two hyphens": ({"project_name": "weather--agent"}, "joined by single hyphens"),
-    "digit first": ({"project_name": "2weather"}, "lower-case words"),
+INVALID = {
+    "empty name": ({"project_name": ""}, "lowercase words separated by single hyphens"),
+    "capitals": ({"project_name": "Weather-Agent"}, "lowercase words separated by single hyphens"),
+    "underscore": ({"project_name": "weather_agent"}, "separated by single hyphens"),
+    "two hyphens": ({"project_name": "weather--agent"}, "separated by single hyphens"),
+    "digit first": ({"project_name": "2weather"}, "lowercase words"),
     "31 characters": ({"project_name": "a" * 31}, "at most 30"),
-    "newline": ({"project_name": "weather\n"}, "lower-case words joined by single hyphens"),
-    "path": ({"project_name": "../weather"}, "lower-case words joined by single hyphens"),
-    "a module of Python": ({"project_name": "calendar"}, "calendar-agent is free"),
-    "a library": ({"project_name": "mlflow"}, "mlflow-agent is free"),
+    "newline": ({"project_name": "weather\n"}, "lowercase words separated by single hyphens"),
+    "path": ({"project_name": "../weather"}, "lowercase words separated by single hyphens"),
+    "a module of Python": ({"project_name": "calendar"}, "use calendar-agent"),
+    "a library": ({"project_name": "mlflow"}, "use mlflow-agent"),
     "hyphen in package": (GOOD | {"package_name": "weather-agent"}, "single underscores"),
     "long package": (GOOD | {"package_name": "a" * 31}, "at most 30"),
-    "keyword": (GOOD | {"package_name": "class"}, "class_agent is free"),
-    "reserved package": (GOOD | {"package_name": "openai"}, "openai_agent is free"),
+    "keyword": (GOOD | {"package_name": "class"}, "use class_agent"),
+    "reserved package": (GOOD | {"package_name": "openai"}, "use openai_agent"),
     "quote": (GOOD | {"description": 'It says "hi".'}, "without double quotes"),
     "long description": (GOOD | {"description": "a" * 91}, "at most 90"),
     "two lines": (GOOD | {"description": "One.\nTwo."}, "one line"),
@@ -33,7 +33,7 @@ REFUSED = {
     "no model": (GOOD | {"llm": "openai:/"}, "offline:/demo, openai:/MODEL"),
     "quote in author": (GOOD | {"license": "MIT", "author": 'A "B"'}, "without double quotes"),
     "unknown CI": (GOOD | {"ci": "jenkins"}, "ci"),
-    "unknown licence": (GOOD | {"license": "GPL"}, "license"),
+    "unknown license": (GOOD | {"license": "GPL"}, "license"),
 }
 
 
@@ -47,20 +47,22 @@ def copy(template: Path, folder: Path, answers: dict[str, Any]) -> None:
     copier.run_copy(str(template), folder, data=answers, defaults=True, unsafe=False, quiet=True)
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_bad_answers_are_refused_with_words(case: str, snapshot: Path, tmp_path: Path) -> None:
-    answers, words = REFUSED[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_answers_are_rejected_with_a_message(
+    case: str, snapshot: Path, tmp_path: Path
+) -> None:
+    answers, words = INVALID[case]
     with pytest.raises(ValueError, match=words):
         copy(snapshot, tmp_path / "agent", answers)
-    assert not (tmp_path / "agent").exists(), "Something was written all the same."
+    assert not (tmp_path / "agent").exists(), "Copier wrote files despite the error."
 
 
-def test_a_name_is_all_that_is_needed(snapshot: Path, tmp_path: Path) -> None:
+def test_the_name_is_the_only_required_answer(snapshot: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="project_name"):
         copy(snapshot, tmp_path / "agent", {})
 
 
-def test_copy_and_update_need_no_trust(snapshot: Path, tmp_path: Path) -> None:
+def test_copy_and_update_require_no_trust(snapshot: Path, tmp_path: Path) -> None:
     folder = tmp_path / "agent"
     copy(snapshot, folder, GOOD)
     for command in ("init --quiet", "add --all", "commit --quiet -m First"):

@@ -1,4 +1,4 @@
-"""The template's own files, without rendering them."""
+"""The template's files before rendering."""
 
 import keyword
 import re
@@ -26,14 +26,14 @@ COPIER_VARIABLES = {"_copier_answers", "_copier_conf", "_copier_operation"}
 
 
 def variables(source: str) -> set[str]:
-    """The variables a Jinja source uses."""
+    """The variables that a Jinja source uses."""
     environment = jinja2.Environment(autoescape=False)
     environment.filters |= dict.fromkeys(("regex_search", "to_nice_yaml"), str)
     return meta.find_undeclared_variables(environment.parse(source))
 
 
 def sources() -> dict[str, str]:
-    """Every Jinja source: paths, templates, and texts in `copier.yml`."""
+    """Every Jinja source by name: paths, templates and `copier.yml`."""
     found = {f"path {path}": str(path) for path in FILES}
     found |= {
         str(path): (ROOT / path).read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_settings_come_first_and_computed_values_last() -> None:
 
 
 @pytest.mark.parametrize("setting", ["_tasks", "_jinja_extensions"])
-def test_nothing_needs_trust(setting: str) -> None:
+def test_settings_that_require_trust_are_absent(setting: str) -> None:
     assert setting not in COPIER_YML
 
 
@@ -79,7 +79,7 @@ def test_migrations_name_their_version() -> None:
     assert all("version" in migration for migration in COPIER_YML.get("_migrations", []))
 
 
-def test_the_computed_values_of_copier_yml_have_no_condition_but_their_own() -> None:
+def test_computed_values_are_never_shown() -> None:
     assert all(question["when"] is False for question in COMPUTED.values())
 
 
@@ -87,11 +87,11 @@ def test_paths_can_be_checked_out_on_windows() -> None:
     assert [str(path) for path in tracked_files() if re.search(r'[<>"|?*:\\]', str(path))] == []
 
 
-def test_no_dotfile_of_the_template_acts_on_this_repository() -> None:
+def test_git_files_of_the_template_do_not_apply_to_this_repository() -> None:
     assert not {".gitignore", ".gitattributes"} & {path.name for path in FILES}
 
 
-def test_python_files_hold_no_jinja_but_names() -> None:
+def test_python_files_contain_no_jinja_except_names() -> None:
     for path in FILES:
         if path.name.endswith(".py.jinja"):
             source = (ROOT / path).read_text(encoding="utf-8")
@@ -101,26 +101,26 @@ def test_python_files_hold_no_jinja_but_names() -> None:
             assert "{{ package_name" not in (ROOT / path).read_text(encoding="utf-8"), path
 
 
-def test_conditions_stand_on_lines_of_their_own() -> None:
+def test_conditions_are_on_separate_lines() -> None:
     for path in FILES:
         if path.suffix == ".jinja":
             for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
                 assert "{%" not in line or re.fullmatch(r"{% .* %}", line), f"{path}: {line}"
 
 
-def test_reserved_names_hold_those_of_python() -> None:
+def test_reserved_names_include_those_of_python() -> None:
     names = sys.stdlib_module_names | set(keyword.kwlist)
     possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
-    # Python 3.14 brought these when agents could have been named so already.
+    # Python 3.14 added these after agents could already have these names.
     newer = {"annotationlib", "compression"}
     assert possible - newer <= RESERVED_NAMES
 
 
-def test_reserved_names_hold_those_of_the_dependencies(default_project: Path) -> None:
+def test_reserved_names_include_those_of_the_dependencies(default_project: Path) -> None:
     project = tomllib.loads((default_project / "pyproject.toml").read_text(encoding="utf-8"))
     packages = {re.split(r"[<>=\[]", name)[0] for name in project["project"]["dependencies"]}
     modules = {"python-dotenv": "dotenv"}
-    # These came when agents could have been named so already.
+    # Dependencies added after agents could already have these names.
     newer = {"anyio", "packaging", "pydantic_settings", "starlette", "uvicorn"}
     names = {modules.get(name, name.replace("-", "_")) for name in packages}
     assert names - newer <= RESERVED_NAMES

@@ -43,7 +43,7 @@ def test_a_second_update_changes_nothing(project: Project) -> None:
 def test_an_untouched_project_becomes_what_a_fresh_one_is(project: Project, tmp_path: Path) -> None:
     template = project.template
     template.append(AGENT, "# The end.\n")
-    template.edit("README.md", "## Four commands\n", "## The four commands\n")
+    template.edit("README.md", "## Quick start\n", "## The quick start\n")
     template.write(f"{PACKAGE}/memory.py", '"""What the agent remembers."""\n')
     template.delete(f"{PACKAGE}/logs.py")
     project.release_and_update()
@@ -223,13 +223,13 @@ def test_the_readmes_last_section_is_the_owners(project: Project) -> None:
     before, heading, _ = project.read("README.md").partition("\n## More about this agent\n")
     own = "\nIt runs in Vienna.\n\n### Who runs it\n\nThe weather team.\n"
     project.write("README.md", before + heading + own)
-    project.template.edit("README.md", "## Four commands\n", "## The four commands\n")
+    project.template.edit("README.md", "## Quick start\n", "## The quick start\n")
     project.template.edit("README.md", "your work kept\n", "your work kept, always\n")
     project.release_and_update()
     assert project.conflicts() == {}
     text = project.read("README.md")
     assert text.endswith(heading + own)
-    assert "## The four commands\n" in text
+    assert "## The quick start\n" in text
     assert "your work kept, always\n" in text
 
 

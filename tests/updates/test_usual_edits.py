@@ -99,7 +99,7 @@ def template_edits(template: Template) -> None:
     template.edit("pyproject.toml", '"click>=8.1.7"', '"click>=8.1.8"')
     template.edit("pyproject.toml", '    "tzdata>=', '    "rich>=13",\n    "tzdata>=')
     template.edit("pyproject.toml", '    "pytest>=9.0"', '    "pytest>=9.0.1"')
-    template.edit("README.md", "## Four commands\n", "## The four commands\n")
+    template.edit("README.md", "## Quick start\n", "## The quick start\n")
     template.edit("AGENTS.md", "## Commands\n", "Mind the clock.\n\n## Commands\n")
     template.edit(WORKFLOW, "      - name: Types\n", f"{STEP}      - name: Types\n")
     template.edit(".gitignore", "dist/\n", "dist/\ncoverage/\n")
@@ -145,7 +145,7 @@ def test_usual_edits_do_not_meet(updated: Project) -> None:
         f"{PACKAGE}/agent.py": "deadline = now() + ",
         f"{PACKAGE}/config.yml": "words: 900\n",
         "pyproject.toml": '"click>=8.1.8"',
-        "README.md": "## The four commands\n",
+        "README.md": "## The quick start\n",
         WORKFLOW: STEP,
         ".gitignore": "coverage/\n",
         ".env.example": "# MLFLOW_RUN_NAME=\n",
