@@ -239,7 +239,7 @@ def usage_of(served: Served) -> Usage:
 
 
 CLIENTS = 50
-# With one thread that stores traces, the number of threads does not depend on the speed of requests.
+# One thread stores traces, so the number of threads does not depend on the request rate.
 VARIABLES = {
     "PYTHONPATH": str(ROOT / "tests/server/task_counter"),
     "MLFLOW_ASYNC_TRACE_LOGGING_MAX_WORKERS": "1",
