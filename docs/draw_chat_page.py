@@ -58,7 +58,7 @@ def take_screenshot(
 ) -> None:
     """Ask the agent and take a screenshot. The light one shows the tool call expanded."""
     tool = calls(("current_time", {"place": "Tokyo"}))
-    llm.say(Turn(tool), Turn([{"content": ANSWER}]))
+    llm.reply(Turn(tool), Turn([{"content": ANSWER}]))
     page = running.new_page(viewport={"width": 820, "height": height}, color_scheme=scheme)
     page.goto(served.url)
     page.get_by_label("Your message").fill(QUESTION)

@@ -82,7 +82,7 @@ def rules_in(workbench: Workbench) -> dict[str, ListedRule]:
     """All rules of a project, in order."""
     parts = parts_of_rules(workbench.agent.folder)
     return {
-        name: ListedRule(found.holds, moment_of(parts[name]))
+        name: ListedRule(found.requirement, moment_of(parts[name]))
         for name, found in workbench.rules().items()
     }
 

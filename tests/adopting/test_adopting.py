@@ -323,7 +323,7 @@ def log_old_model(example: Example, look: Path) -> str:
     """Log the model with the repository's own program, and return its URI."""
     folder = look / example.name
     with chat_server() as server:
-        server.say(text("Gladly."))
+        server.reply(text("Gladly."))
         settings = {"LLM_URL": server.url, "LLM_KEY": "none"}
         settings |= {"DATABRICKS_HOST": server.url, "DATABRICKS_TOKEN": "none"}
         done = subprocess.run(
@@ -392,10 +392,10 @@ def test_every_step_fixes_the_rules_it_lists(adopted: Adopted) -> None:
     for step, before, after in zip(steps, adopted.findings, adopted.findings[1:], strict=False):
         for rule, found in step.fixed_rules():
             assert before[rule].result == "broken", (step.patch.name, rule)
-            assert found in before[rule].seen, before[rule].seen
-            unchanged = not found or found in after[rule].seen
+            assert found in before[rule].found, before[rule].found
+            unchanged = not found or found in after[rule].found
             still = after[rule].result == "broken" and unchanged
-            assert not still, (step.patch.name, after[rule].seen)
+            assert not still, (step.patch.name, after[rule].found)
 
 
 def test_every_failed_rule_is_fixed_by_a_step(adopted: Adopted) -> None:
@@ -424,10 +424,10 @@ FIXES = {
 
 def test_the_fix_matches_the_reason_why_logging_fails(adopted: Adopted) -> None:
     found = [one["accepted"] for one in adopted.findings if one["accepted"].result == "broken"]
-    explained = [(reason, one) for one in found for reason in FIXES if reason in one.seen]
+    explained = [(reason, one) for one in found for reason in FIXES if reason in one.found]
     assert explained
     for reason, one in explained:
-        assert FIXES[reason] in one.mend
+        assert FIXES[reason] in one.fix
 
 
 def test_an_old_predict_in_the_new_class_is_explained(adopted: Adopted) -> None:
@@ -439,8 +439,8 @@ def test_an_old_predict_in_the_new_class_is_explained(adopted: Adopted) -> None:
         start_workbench(agent) as workbench,
     ):
         found = workbench.findings("accepted")["accepted"]
-    assert "missing 1 required positional argument" in found.seen
-    assert "Write `def predict(self, request)`" in found.mend
+    assert "missing 1 required positional argument" in found.found
+    assert "Write `def predict(self, request)`" in found.fix
 
 
 # The page and later updates

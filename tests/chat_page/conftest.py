@@ -42,7 +42,7 @@ def llm(shared_llm: ChatServer) -> ChatServer:
     """The LLM of `app`, without recorded requests. The test sets its turns."""
     shared_llm.turns.clear()
     shared_llm.bodies.clear()
-    shared_llm.gone.clear()
+    shared_llm.disconnected.clear()
     return shared_llm
 
 

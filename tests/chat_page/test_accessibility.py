@@ -13,7 +13,7 @@ from tests.server.serving import TOKYO, Served, wait_until
 
 def test_copy_buttons_copy_the_source_text(app: Served, llm: ChatServer, open_page: Open) -> None:
     page = open_page(app, permissions=["clipboard-read", "clipboard-write"])
-    llm.say(Turn(TOOL), Turn([{"content": MARKDOWN}]))
+    llm.reply(Turn(TOOL), Turn([{"content": MARKDOWN}]))
     send_message(page, TOKYO)
     turn = finished_turn(page)
     turn.locator("summary").first.click()
@@ -41,7 +41,7 @@ def test_text_is_selected_if_the_browser_forbids_copying(served: Served, open_pa
 
 def test_the_page_works_with_the_keyboard(app: Served, llm: ChatServer, open_page: Open) -> None:
     page = open_page(app)
-    llm.say(Turn(TOOL), Turn(PLAIN))
+    llm.reply(Turn(TOOL), Turn(PLAIN))
     expect(page.get_by_label("Your message")).to_be_focused()
     page.keyboard.type("one")
     page.keyboard.press("Shift+Enter")
@@ -78,7 +78,7 @@ def test_enter_in_an_input_method_does_not_send(served: Served, open_page: Open)
 
 def test_screen_readers_announce_the_answer(app: Served, llm: ChatServer, open_page: Open) -> None:
     page = open_page(app)
-    llm.say(Turn(text("one two three four five"), seconds_between=0.2))
+    llm.reply(Turn(text("one two three four five"), seconds_between=0.2))
     page.evaluate(
         """() => {
         window.announced = [];
@@ -143,10 +143,10 @@ def test_text_has_enough_contrast_in_light_and_dark(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.say(Turn(TOOL), Turn([{"content": MARKDOWN}]))
+    llm.reply(Turn(TOOL), Turn([{"content": MARKDOWN}]))
     send_message(page, TOKYO)
     finished_turn(page).locator("summary").first.click()
-    llm.say(Turn(status=400, error="no"))
+    llm.reply(Turn(status=400, error="no"))
     send_message(page, "Fail")
     finished_turn(page, count=2).get_by_text("Request and events").click()
     page.get_by_text("Custom inputs").click()
@@ -169,7 +169,7 @@ def test_narrow_screens_do_not_scroll_sideways(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.say(Turn(TOOL), Turn([{"content": MARKDOWN + "\n\n" + "x" * 300}]))
+    llm.reply(Turn(TOOL), Turn([{"content": MARKDOWN + "\n\n" + "x" * 300}]))
     send_message(page, TOKYO)
     finished_turn(page).locator("summary").first.click()
     for width in (320, 375):

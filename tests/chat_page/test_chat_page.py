@@ -22,7 +22,7 @@ from tests.server.serving import TOKYO, Serve, Served, store_in, stored_traces, 
 
 def test_answers_appear_while_they_stream(app: Served, llm: ChatServer, open_page: Open) -> None:
     page = open_page(app)
-    llm.say(Turn(text("one two " + "three " * 30), seconds_between=0.1))
+    llm.reply(Turn(text("one two " + "three " * 30), seconds_between=0.1))
     send_message(page, "Count")
     expect(agent_message(page.get_by_role("article"))).to_contain_text("onetwo")
     assert page.get_by_role("button", name="Stop").is_visible()
@@ -51,7 +51,7 @@ def test_tool_calls_are_collapsed_and_expand_with_the_keyboard(
 
 def test_failed_tool_calls_are_marked(app: Served, llm: ChatServer, open_page: Open) -> None:
     page = open_page(app)
-    llm.say(Turn(calls(("current_time", {"place": "Nowhere"}))), Turn(PLAIN))
+    llm.reply(Turn(calls(("current_time", {"place": "Nowhere"}))), Turn(PLAIN))
     send_message(page, "What time is it in Nowhere?")
     expect(finished_turn(page).locator("details.item .status")).to_have_text("failed")
 
@@ -60,13 +60,13 @@ def test_the_next_request_omits_the_unfinished_message_of_a_stopped_answer(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.say(Turn(TOOL, silent_for=0), Turn(text("slow " * 200), seconds_between=0.1))
+    llm.reply(Turn(TOOL, delay=0), Turn(text("slow " * 200), seconds_between=0.1))
     send_message(page, TOKYO)
     expect(page.locator(".message")).to_contain_text("slow")
     page.get_by_role("button", name="Stop").click()
     expect(finished_turn(page)).to_contain_text("You stopped this answer.")
-    assert llm.gone.wait(timeout=20), "The server did not cancel the request to the LLM."
-    llm.say(PLAIN)
+    assert llm.disconnected.wait(timeout=20), "The server did not cancel the request to the LLM."
+    llm.reply(PLAIN)
     send_message(page, "And now?")
     finished_turn(page, count=2)
     roles = [message["role"] for message in llm.bodies[-1]["messages"]]
@@ -78,16 +78,16 @@ def test_a_stopped_answer_is_marked_and_traced(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.say(Turn(text("word " * 500), seconds_between=0.05))
+    llm.reply(Turn(text("word " * 500), seconds_between=0.05))
     send_message(page, "Talk")
     expect(page.locator(".message")).to_contain_text("word")
     page.keyboard.press("Escape")
     expect(finished_turn(page)).to_contain_text("You stopped this answer.")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
-    assert llm.gone.wait(timeout=20)
+    assert llm.disconnected.wait(timeout=20)
     stopped, store = trace_id(finished_turn(page)), store_in(app.log.parent)
     wait_until(lambda: stopped in {trace.info.trace_id for trace in stored_traces(store)})
-    llm.say(PLAIN)
+    llm.reply(PLAIN)
     send_message(page, "Enough")
     assert "late" in agent_message(finished_turn(page, count=2)).inner_text()
     sent = [message["content"] for message in llm.bodies[-1]["messages"][1:]]
@@ -99,13 +99,13 @@ def test_a_failed_answer_shows_the_error_and_can_be_retried(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.say(Turn(status=400, error="secret-7"))
+    llm.reply(Turn(status=400, error="secret-7"))
     send_message(page, "Hello")
     failed = finished_turn(page)
     expect(failed.locator(".error")).to_contain_text("The agent could not answer.")
     assert trace_id(failed)
     assert "secret-7" not in page.content()
-    llm.say(PLAIN)
+    llm.reply(PLAIN)
     failed.get_by_role("button", name="Retry").click()
     expect(page.locator(".message")).to_contain_text("late")
     finished_turn(page)
@@ -118,7 +118,7 @@ def test_errors_name_the_concurrency_limit_and_lost_connections(
 ) -> None:
     limited = serve(AGENT_MAX_REQUESTS="1")
     page, other = open_page(limited), open_page(limited)
-    server.say(Turn(text("word " * 500), seconds_between=0.1))
+    server.reply(Turn(text("word " * 500), seconds_between=0.1))
     send_message(page, "Talk")
     expect(page.locator(".message")).to_contain_text("word")
     send_message(other, "Hello")
@@ -154,7 +154,7 @@ def test_custom_inputs_are_validated_and_sent(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.say(PLAIN)
+    llm.reply(PLAIN)
     page.get_by_text("Custom inputs").click()
     field = page.get_by_label("A JSON object")
     for invalid in ('{"user": ', "[1]", "null", '"text"'):
@@ -209,7 +209,7 @@ def test_requests_contain_the_conversation_with_its_tool_calls(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.say(Turn(TOOL), Turn(PLAIN))
+    llm.reply(Turn(TOOL), Turn(PLAIN))
     send_message(page, TOKYO)
     finished_turn(page)
     send_message(page, "And in Paris?")

@@ -22,7 +22,7 @@ HOSTILE = """
 def test_markdown_is_rendered(app: Served, llm: ChatServer, open_page: Open) -> None:
     page = open_page(app)
     pieces = [MARKDOWN[at : at + 3] for at in range(0, len(MARKDOWN), 3)]
-    llm.say([{"content": piece} for piece in pieces])
+    llm.reply([{"content": piece} for piece in pieces])
     send_message(page, "Show me")
     message = agent_message(finished_turn(page))
     texts = {
@@ -46,7 +46,7 @@ def test_markdown_is_rendered(app: Served, llm: ChatServer, open_page: Open) -> 
     assert message.locator("br").count() == message.locator("hr").count() == 1
     assert message.locator("ol > li").count() == 2
     # The result does not depend on the deltas.
-    llm.say([{"content": MARKDOWN}])
+    llm.reply([{"content": MARKDOWN}])
     send_message(page, "Again")
     assert agent_message(finished_turn(page, count=2)).inner_text() == message.inner_text()
 
@@ -98,7 +98,7 @@ def test_markdown_follows_commonmark(served: Served, open_page: Open) -> None:
 
 def test_markdown_runs_and_loads_nothing(app: Served, llm: ChatServer, open_page: Open) -> None:
     page = open_page(app)
-    llm.say([{"content": HOSTILE[at : at + 7]} for at in range(0, len(HOSTILE), 7)])
+    llm.reply([{"content": HOSTILE[at : at + 7]} for at in range(0, len(HOSTILE), 7)])
     send_message(page, "Attack")
     message = agent_message(finished_turn(page))
     assert page.title() == "weather-agent"

@@ -164,7 +164,7 @@ def check_logged_model(agent: Agent) -> None:
 
 def check_databricks(agent: Agent, server: ChatServer) -> None:
     """Ask an agent a question, with an endpoint of a Databricks workspace as its LLM."""
-    server.say(text("Hello!"))
+    server.reply(text("Hello!"))
     login = {"DATABRICKS_HOST": server.url, "DATABRICKS_TOKEN": "dapi-1"}
     answer = agent.check(agent.command, "ask", "Hi", AGENT_LLM="databricks:/endpoint", **login)
     assert answer.strip() == "Hello!"
