@@ -60,7 +60,7 @@ def test_the_next_request_omits_the_unfinished_message_of_a_stopped_answer(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:
     page = open_page(app)
-    llm.reply(Turn(TOOL, delay=0), Turn(text("slow " * 200), seconds_between=0.1))
+    llm.reply(Turn(TOOL), Turn(text("slow " * 200), seconds_between=0.1))
     send_message(page, TOKYO)
     expect(page.locator(".message")).to_contain_text("slow")
     page.get_by_role("button", name="Stop").click()
