@@ -137,7 +137,7 @@ def check_code(agent: Agent) -> None:
 
 
 def check_contract(agent: Agent) -> str:
-    """Run all tests of an agent, which which must check every rule, and return the report of pytest."""
+    """Run all tests of an agent; every rule must pass. Return the report of pytest."""
     # pytest knows the option only if the folder that defines it is an argument.
     printed = agent.check("pytest", "tests", "tests/contract", "--json-events")
     records = map(json.loads, re.findall(r"\x1e(.*)", printed))
