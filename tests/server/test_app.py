@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -524,7 +524,9 @@ class SyncAgent(ResponsesAgent):
     def predict(self, request: ResponsesAgentRequest) -> Any:
         raise NotImplementedError
 
-    def predict_stream(self, request: ResponsesAgentRequest) -> Iterator[ResponsesAgentStreamEvent]:
+    def predict_stream(
+        self, request: ResponsesAgentRequest
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
         try:
             yield delta("Hi")
             self.started.set()
