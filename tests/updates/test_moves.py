@@ -369,7 +369,7 @@ def test_changes_that_git_does_not_track_stop_the_update_before_it_starts(
 ) -> None:
     if state == "ignored":
         project.git("rm", "--cached", "--quiet", OLD)
-        project.write(".gitignore", "old.txt\n")
+        project.write(".gitignore", f"{Path(OLD).name}\n")
         project.commit()
     else:
         project.git("update-index", f"--{state}", OLD)
