@@ -27,7 +27,7 @@ def test_the_store_is_a_database() -> None:
 '''
 OWNERS_TEST_FILE = "tests/test_store_name.py"
 # One rule for each part of the contract that needs a model.
-RULES = ("answer-text", "whole-conversation", "side-by-side", "traced-requests", "served-answers")
+RULES = ("answer-text", "whole-conversation", "side-by-side", "one-trace", "served-answers")
 
 
 def logged_model(agent: Agent) -> str:
