@@ -95,7 +95,13 @@ def test_the_copy_line_asks_and_works_as_written(checkout: Path) -> None:
     terminal.send("Tokyo Agent\r")
     terminal.expect("lowercase words separated")
     terminal.send("\x15tokyo-agent\r")
-    for question in ("What does it do", "Python package", "Which LLM", "CI service", "license"):
+    for question in (
+        "What does the agent do",
+        "Python package",
+        "Which LLM",
+        "CI service",
+        "license",
+    ):
         terminal.expect(question)
         terminal.send("\r")
     terminal.expect("tokyo-agent is ready. Next:")
