@@ -42,14 +42,14 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def asked(agent: Agent) -> subprocess.CompletedProcess[str]:
+def ask_run(agent: Agent) -> subprocess.CompletedProcess[str]:
     """A run of `ask`, with traces in a store of its own."""
     store = f"sqlite:///{agent.folder / 'traces.db'}"
     return agent.run("weather-agent", "ask", QUESTION, MLFLOW_TRACKING_URI=store)
 
 
 @pytest.fixture(scope="module")
-def logged(agent: Agent) -> subprocess.CompletedProcess[str]:
+def log_run(agent: Agent) -> subprocess.CompletedProcess[str]:
     """A run of `log` that also registers the model."""
     return agent.run("weather-agent", "log", "--register", "weather")
 
@@ -64,41 +64,41 @@ def readme_runs(agent: Agent) -> Runs:
 
 
 @pytest.fixture(scope="module")
-def verified(readme_runs: Runs) -> subprocess.CompletedProcess[str]:
+def verify_run(readme_runs: Runs) -> subprocess.CompletedProcess[str]:
     """A run of `verify`."""
     return readme_runs["uv run weather-agent verify"]
 
 
 @pytest.fixture(scope="module")
-def logged_model(agent: Agent, logged: subprocess.CompletedProcess[str]) -> str:
+def logged_model(agent: Agent, log_run: subprocess.CompletedProcess[str]) -> str:
     """The URI of the model that `log` printed."""
-    match = re.search(r"models:/m-\w+", logged.stdout)
-    assert match, logged.stdout + logged.stderr
+    match = re.search(r"models:/m-\w+", log_run.stdout)
+    assert match, log_run.stdout + log_run.stderr
     mlflow.set_tracking_uri(f"sqlite:///{agent.folder / 'mlflow.db'}")
     return match[0]
 
 
-def test_ask_calls_a_tool_and_answers(asked: subprocess.CompletedProcess[str]) -> None:
-    assert asked.returncode == 0, asked.stderr
-    call, output, answer = asked.stdout.strip().splitlines()
+def test_ask_calls_a_tool_and_answers(ask_run: subprocess.CompletedProcess[str]) -> None:
+    assert ask_run.returncode == 0, ask_run.stderr
+    call, output, answer = ask_run.stdout.strip().splitlines()
     assert call == '→ current_time({"place": "Tokyo"})'
     assert "Asia/Tokyo" in output
     assert output.removeprefix("← ") in answer
     assert "offline LLM" in answer
 
 
-@pytest.mark.parametrize("command", ["asked", "logged", "verified"])
+@pytest.mark.parametrize("command", ["ask_run", "log_run", "verify_run"])
 def test_commands_print_no_warnings(command: str, request: pytest.FixtureRequest) -> None:
     done: subprocess.CompletedProcess[str] = request.getfixturevalue(command)
     lines = done.stderr.splitlines()
     assert [line for line in lines if not line.startswith(PROGRESS)] == []
 
 
-def test_every_rule_passes(agent: Agent, verified: subprocess.CompletedProcess[str]) -> None:
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    passed = re.findall(r"✓ ([\w-]+)", verified.stdout)
+def test_every_rule_passes(agent: Agent, verify_run: subprocess.CompletedProcess[str]) -> None:
+    assert verify_run.returncode == 0, verify_run.stdout + verify_run.stderr
+    passed = re.findall(r"✓ ([\w-]+)", verify_run.stdout)
     assert sorted(passed) == sorted(rules_of(agent.folder))
-    assert f"\n{len(passed)} passed in " in verified.stdout
+    assert f"\n{len(passed)} passed in " in verify_run.stdout
 
 
 def test_the_logged_signature_is_that_of_mlflow(agent: Agent, logged_model: str) -> None:
@@ -127,9 +127,9 @@ def test_the_logged_model_is_complete(agent: Agent, logged_model: str) -> None:
 
 
 def test_a_request_is_one_trace_with_a_span_for_each_step(
-    agent: Agent, asked: subprocess.CompletedProcess[str]
+    agent: Agent, ask_run: subprocess.CompletedProcess[str]
 ) -> None:
-    assert asked.returncode == 0, asked.stderr
+    assert ask_run.returncode == 0, ask_run.stderr
     mlflow.set_tracking_uri(f"sqlite:///{agent.folder / 'traces.db'}")
     experiment = mlflow.get_experiment_by_name("weather-agent")
     assert experiment is not None
@@ -143,8 +143,8 @@ def test_a_request_is_one_trace_with_a_span_for_each_step(
     ]
 
 
-def test_log_registers_the_model(logged: subprocess.CompletedProcess[str]) -> None:
-    assert "Registered weather, version 1" in logged.stdout
+def test_log_registers_the_model(log_run: subprocess.CompletedProcess[str]) -> None:
+    assert "Registered weather, version 1" in log_run.stdout
 
 
 def test_mlflow_ui_finds_the_store(agent: Agent, logged_model: str) -> None:
