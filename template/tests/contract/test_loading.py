@@ -104,7 +104,7 @@ def test_quiet_import(fresh: Observations) -> None:
     "one-model",
     "`set_model` is called once, while the agent's file is imported.",
     why="MLflow uses the last call. With two calls, the order of imports decides which agent is "
-    "deployed; without a call, there is no agent.",
+    "deployed. Without a call, MLflow cannot load the model.",
     fix="Call `mlflow.models.set_model(AGENT)` once, as the last line of agent.py.",
 )
 def test_one_model(fresh: Observations) -> None:

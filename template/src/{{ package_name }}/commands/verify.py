@@ -114,7 +114,7 @@ def require_agent_at(url: str) -> None:
         )
     if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
         raise ProjectError(
-            f"{route} answered {status}; there is no agent. Pass the address of a server, or the "
+            f"No agent answers at {route} (status {status}). Pass the address of a server, or the "
             "whole URL of an endpoint, which ends in /invocations."
         )
 
