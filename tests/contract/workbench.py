@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.contract.logged_model import LoggedModel
 from tests.helpers.agents import Agent, clean_environment
 
 PROGRAM = Path(__file__).with_name("workbench_program.py")
@@ -32,13 +33,24 @@ class Workbench:
         self.agent = agent
         self._process = process
 
-    def findings(self, *rules: str) -> dict[str, Found]:
+    def findings(self, *rules: str, model: Path | None = None) -> dict[str, Found]:
         """Run these rules of the contract, or all, as `verify` does.
+
+        Args:
+            rules: The names of the rules.
+            model: The folder of a logged model to check instead of the source.
 
         Returns:
             What was found, by the names of the rules.
         """
-        return self._findings([f"--rule={name}" for name in rules])
+        options = [f"--rule={name}" for name in rules]
+        return self._findings([*options, f"--model-path={model}"] if model else options)
+
+    def log(self, folder: Path) -> LoggedModel:
+        """Log the agent, and keep its model in an empty folder."""
+        status, printed = self._do("log", [self.agent.package.name, str(folder)], folder)
+        assert status == 0, printed
+        return LoggedModel(self.agent, folder / "model")
 
     def rules(self) -> dict[str, Found]:
         """All rules in their order, none of them checked."""

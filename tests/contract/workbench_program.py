@@ -4,6 +4,7 @@
 
     {"do": "contract", "arguments": [ARGUMENT OF PYTEST, …], "printed": FILE, "seconds": NUMBER}
     {"do": "report", "arguments": [PACKAGE, OUTPUT, HOW IT ENDED, FINDINGS], "printed": FILE, …}
+    {"do": "log", "arguments": [PACKAGE, FOLDER], "printed": FILE, "seconds": NUMBER}
     {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES], "printed": FILE, "seconds": NUMBER}
 
 Each is done in a child of its own, so that no job sees the modules, threads or settings of
@@ -73,7 +74,7 @@ def main() -> None:
 
 def answer(job: dict[str, Any], empty_store: Path) -> int | None:
     """Do a job, and say how its process ended."""
-    work = {"contract": check, "report": report, "mlflow": try_mlflow}[job["do"]]
+    work = {"contract": check, "report": report, "log": log, "mlflow": try_mlflow}[job["do"]]
 
     def work_from_the_beginning() -> int | None:
         begin(empty_store)
@@ -100,6 +101,19 @@ def report(package: str, output: str, how: str, findings: str) -> None:
     keys = ("result", "found", "requirement", "fix")
     found = {one.name: {key: getattr(one, key) for key in keys} for one in report.findings}
     Path(findings).write_text(json.dumps(found), encoding="utf-8")
+
+
+def log(package: str, folder: str) -> None:
+    """Log the agent in a new store, and download the model to `model` in this folder."""
+    import mlflow
+
+    os.environ["AGENT_LLM"] = "offline:/demo"
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    mlflow.create_experiment("log", artifact_location=Path(folder, "artifacts").as_uri())
+    mlflow.set_experiment("log")
+    logged = importlib.import_module(f"{package}.ops.log_model").log_agent()
+    Path(folder, "model").mkdir()
+    mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=f"{folder}/model")
 
 
 def try_mlflow(package: str, folder: str, notes: str) -> None:
