@@ -17,6 +17,7 @@ import os
 # Neither may start threads: a child would have only the one that forks.
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "OPENBLAS_NUM_THREADS": "1"}
 
+import gc
 import importlib
 import json
 import shutil
@@ -32,11 +33,14 @@ from pathlib import Path
 from typing import Any
 
 IMPORTED_ONCE = (
+    "aiohttp",
     "alembic.command",
+    "anyio._backends._asyncio",
     "docstring_parser",
     "dotenv",
     "git",
     "httpcore",
+    "httpx_aiohttp",
     "mlflow",
     "mlflow.genai.agent_server",
     "mlflow.openai",
@@ -46,8 +50,10 @@ IMPORTED_ONCE = (
     "openai.types.chat",
     "openai.types.responses",
     "pandas",
+    "pydantic_settings",
     "pytest",
     "sqlalchemy.dialects.sqlite",
+    "starlette.applications",
     "uvicorn",
     "uvicorn.lifespan.on",
     "uvicorn.loops.asyncio",
@@ -63,6 +69,8 @@ def main() -> None:
     for name in IMPORTED_ONCE:
         with suppress(ImportError):
             importlib.import_module(name)
+    skip_requirement_check()
+    gc.freeze()  # otherwise each child copies these objects when it collects garbage
     with tempfile.TemporaryDirectory() as folder:
         empty_store = Path(folder) / "mlflow.db"
         in_child(lambda: make_store(empty_store), Path(folder) / "printed.txt", 60)
@@ -169,6 +177,16 @@ def begin(empty_store: Path) -> None:
             shutil.rmtree(cache, ignore_errors=True)
     importlib.invalidate_caches()
     copy_new_stores_from(empty_store)
+
+
+def skip_requirement_check() -> None:
+    """Let MLflow load models without comparing their requirements with what is installed.
+
+    It takes a second per model, and only logs a warning.
+    """
+    import mlflow.pyfunc
+
+    vars(mlflow.pyfunc)["warn_dependency_requirement_mismatches"] = lambda _: None
 
 
 def make_store(path: Path) -> None:

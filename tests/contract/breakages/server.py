@@ -321,7 +321,7 @@ TOOLS = [is_listening]
     ),
     "a disconnect that leaks a slot": breaks(
         "leaving-clients",
-        "status 500",
+        "status 500|without asking the LLM",
         method("""
 slots = 3
 
