@@ -62,7 +62,7 @@ def test_breakages_that_reuse_a_model_can_be_logged() -> None:
 
 
 def finding_with_logging(breakage: Breakage, workbench: Workbench) -> Found:
-    """Check the rule of a breakage on the source, which logs the agent if the rule needs a model."""
+    """Check the rule of a breakage on the source, which logs the agent if necessary."""
     with workbench.agent.changed([SHORT_WAIT, *breakage.patches]):
         return workbench.findings(breakage.rule)[breakage.rule]
 

@@ -13,7 +13,9 @@ RUN_IN_THREAD = """await to_thread.run_sync(
             )"""
 
 # Patches to these files change how the model is logged, or what is logged besides its code.
-LOGGING_FILES = re.compile(r"ops/|config\.yml|input_example\.json|pyproject\.toml|.*/\.env")
+LOGGING_FILES = re.compile(r"ops/|tests/|config\.yml|input_example\.json|pyproject\.toml|.*/\.env")
+# These rules check logging, and loading after it.
+LOGGING_RULES = {"accepted", "loads-again"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Breakage:
     def affects_logging(self) -> bool:
         """Whether the mistake shows only if the model is logged again."""
         files = (patch.file for patch in self.patches)
-        return self.rule == "accepted" or any(map(LOGGING_FILES.match, files))
+        return self.rule in LOGGING_RULES or any(map(LOGGING_FILES.match, files))
 
 
 def breaks(rule: str, found: str, *patches: Patch) -> Breakage:
