@@ -1,8 +1,8 @@
 """Measures `copier update` of a default project, as a multiple of `copier copy` in the same round.
 
-Each round makes a project of the newest release and updates it to the last commit, both from a
-clone of this checkout, which git has packed as it packs what is published. The first round is not
-counted. Whole processes are timed, from the outside.
+Each round makes a project of the newest release and updates it to the last commit. The template is
+a clone of this checkout with the tags of all releases, packed as a published repository is. The
+first round does not count. The times are those of whole processes.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 COMMIT = (
     "git init --quiet && git add --all && "
@@ -20,26 +22,34 @@ COMMIT = (
 
 
 def run(command: str, folder: Path) -> float:
-    """How many seconds a shell command takes; it must succeed."""
-    begun = time.perf_counter()
+    """Run a shell command that must succeed, and return its time in seconds."""
+    started = time.perf_counter()
     subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def newest_release() -> str:
-    """The newest tag that the last commit holds."""
-    described = ("git", "describe", "--tags", "--abbrev=0", "--match=v*")
-    return subprocess.run(described, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    """The tag of the newest release in `releases.yml`."""
+    return yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))[-1]["version"]
+
+
+def clone_with_tags(folder: Path) -> Path:
+    """Clone this checkout, and create the tags that it may lack."""
+    template = folder / "template"
+    run(f"git clone --quiet --no-local '{ROOT}' '{template}'", ROOT)
+    run("scripts/tags.sh", template)
+    return template
 
 
 def one_round(template: Path, release: str) -> tuple[float, float]:
-    """The seconds of a copy and of an update."""
+    """Return the seconds of a copy and of an update."""
     options = "--quiet --defaults --data=project_name=weather-agent"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         copied = run(f"copier copy {options} --vcs-ref={release} '{template}' .", folder)
         run(COMMIT, folder)
-        updated = run("copier update --quiet --defaults --vcs-ref=HEAD", folder)
+        # A release may have migrations, which run with trust only.
+        updated = run("copier update --quiet --defaults --trust --vcs-ref=HEAD", folder)
     return copied, updated
 
 
@@ -47,10 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: 7)")
     rounds = parser.parse_args().rounds
-    release = newest_release().strip()
+    release = newest_release()
     with tempfile.TemporaryDirectory() as temporary:
-        template = Path(temporary) / "template"
-        run(f"git clone --quiet --no-local '{ROOT}' '{template}'", ROOT)
+        template = clone_with_tags(Path(temporary))
         one_round(template, release)
         results = [one_round(template, release) for _ in range(rounds)]
     copies, updates = zip(*results, strict=True)

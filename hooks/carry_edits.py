@@ -45,10 +45,17 @@ that hooks/moved_files.yml names, or undo the update: git reset --hard && git cl
 
 
 class Move(NamedTuple):
-    """A file that a release has moved; `new` is None if the release has removed it."""
+    """A file that a release has moved.
+
+    Attributes:
+        old: Its old path.
+        new: The path that takes the owner's changes; None if the release has removed the file.
+        others: More new paths, if the release has split the file.
+    """
 
     old: str
     new: str | None
+    others: tuple[str, ...] = ()
 
 
 class Committed(NamedTuple):
@@ -83,14 +90,10 @@ def moves_of(version: str, old_package: str, new_package: str) -> list[Move]:
     listed = yaml.safe_load(MOVED_FILES.read_text(encoding="utf-8"))[version]
     moves = []
     for old, new in listed.items():
-        # Of several new files, the first takes the changes.
-        first = new[0] if isinstance(new, list) else new
-        moves.append(
-            Move(
-                old.replace("PACKAGE", old_package),
-                first.replace("PACKAGE", new_package) if first else None,
-            )
-        )
+        paths = [new] if isinstance(new, str) else new or []
+        paths = [path.replace("PACKAGE", new_package) for path in paths]
+        first = paths[0] if paths else None
+        moves.append(Move(old.replace("PACKAGE", old_package), first, tuple(paths[1:])))
     return moves
 
 
@@ -151,7 +154,7 @@ def carry(move: Move, base_folder: Path, committed: dict[str, Committed]) -> str
     Returns:
         None if the owner has changed nothing.
     """
-    old, new = move
+    old, new, others = move
     base = base_folder / old
     if not base.is_file():
         return None
@@ -169,7 +172,8 @@ def carry(move: Move, base_folder: Path, committed: dict[str, Committed]) -> str
         return f"kept      {old}: {reason}"
     if mode_changed:
         target.chmod(0o755 if owners.mode == EXECUTABLE else 0o644)
-    return f"{'conflict' if conflict else 'carried':<9} {old} -> {new}"
+    split = f" (split: see also {', '.join(others)})" if others else ""
+    return f"{'conflict' if conflict else 'carried':<9} {old} -> {new}{split}"
 
 
 def find_target(move: Move, base_folder: Path, committed: dict[str, Committed]) -> Path:

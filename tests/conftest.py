@@ -68,7 +68,7 @@ def render(snapshot: Path, copie_session: Copie) -> Render:
 
     def render(**answers: Any) -> Path:
         answers = {"project_name": "weather-agent"} | answers
-        # copie ignores a key that is no question, and a test would assert nothing.
+        # copie ignores unknown keys, and a test would assert nothing.
         assert answers.keys() <= QUESTIONS.keys()
         key = repr(sorted(answers.items()))
         if key not in rendered:

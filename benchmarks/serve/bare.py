@@ -18,10 +18,10 @@ MODEL = web.AppKey("model", aiohttp.ClientSession)
 async def answer(request: web.Request) -> web.StreamResponse:
     """Answer a request of the Responses API."""
     body = await request.json()
-    asked = {"model": "m", "messages": body["input"], "stream": bool(body.get("stream"))}
+    payload = {"model": "m", "messages": body["input"], "stream": bool(body.get("stream"))}
     url = f"{os.environ['MODEL_URL']}/chat/completions"
-    async with request.app[MODEL].post(url, json=asked) as completion:
-        if not asked["stream"]:
+    async with request.app[MODEL].post(url, json=payload) as completion:
+        if not payload["stream"]:
             text = (await completion.json())["choices"][0]["message"]["content"]
             return web.json_response({"object": "response", "output": [message(text)]})
         return await pass_on(request, completion)

@@ -1,4 +1,4 @@
-"""A model's HTTP API that takes the time of a real one: 20 tokens, 20 ms apart if nothing is said.
+"""A model's HTTP API with the timing of a real one: by default 20 tokens, 20 ms apart.
 
 A whole answer takes as long as a streamed one: tokens are due at fixed times, whatever it takes to
 send those before.

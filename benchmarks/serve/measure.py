@@ -18,18 +18,18 @@ SERVERS_CORE, CALLERS_CORE = 0, 1
 
 @dataclass(frozen=True)
 class Row:
-    """What one server did under one load.
+    """The results of one server under one load.
 
     Attributes:
-        server: Its name.
-        first_start: Seconds until it was healthy for the first time, with a store to make.
-        start: Seconds until it was healthy the next time.
-        callers: How many asked at once.
-        stream: Whether they asked for streams, or for whole answers.
-        load: What they saw.
-        share: The throughput as a share of the bare pass-through's under the same load.
-        cpu: Seconds of processor time an answer.
-        memory: Bytes that it held at the end.
+        server: The name of the server.
+        first_start: Seconds until it was healthy at the first start, which creates the store.
+        start: Seconds until it was healthy at the second start.
+        callers: The number of concurrent callers.
+        stream: Whether they requested streams.
+        load: Their measurements.
+        share: The throughput relative to the bare pass-through under the same load.
+        cpu: Seconds of CPU time per answer.
+        memory: Bytes in use at the end.
     """
 
     server: str

@@ -35,7 +35,7 @@ def test_markdown_is_rendered(app: Served, llm: ChatServer, open_page: Open) -> 
         "blockquote blockquote": "twice",
         "td.end": "1 | 2",
     }
-    assert {place: message.locator(place).inner_text() for place in texts} == texts
+    assert {selector: message.locator(selector).inner_text() for selector in texts} == texts
     codes = message.locator("pre > code").all_inner_texts()
     assert codes == ["indented <i>\n\n  more", 'print("<b>")']
     links = message.locator("a").evaluate_all("all => all.map(a => [a.href, a.target, a.rel])")
@@ -107,16 +107,8 @@ def test_markdown_runs_and_loads_nothing(app: Served, llm: ChatServer, open_page
     links = message.locator("a").evaluate_all("all => all.map(a => new URL(a.href).protocol)")
     assert set(links) <= {"http:", "https:"}
     assert "<script>" in message.inner_text()
-    attributes = message.locator("*").evaluate_all("all => all.flatMap(n => n.getAttributeNames())")
-    assert set(attributes) <= {
-        "href",
-        "target",
-        "rel",
-        "class",
-        "tabindex",
-        "type",
-        "data-reference",
-    }
+    names = message.locator("*").evaluate_all("all => all.flatMap(n => n.getAttributeNames())")
+    assert set(names) <= {"href", "target", "rel", "class", "tabindex", "type", "data-reference"}
 
 
 HUGE_TEXTS = {

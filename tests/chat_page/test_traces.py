@@ -21,7 +21,7 @@ def test_the_page_shows_the_trace_id_and_the_command_that_shows_traces(
     turn = finished_turn(page)
     trace = trace_id(turn)
     expect(turn.locator("details.trace")).to_contain_text("uv run mlflow ui")
-    wait_until(lambda: f"trace {trace}" in served.log.read_text(encoding="utf-8"))
+    wait_until(lambda: f"trace {trace}" in served.read_log())
 
 
 def test_the_page_links_to_the_trace_if_its_url_is_known(served: Served, open_page: Open) -> None:

@@ -102,14 +102,14 @@ def install(folder: Path) -> Agent:
 
 
 def parts_of_rules(project: Path) -> dict[str, str]:
-    """The part of the contract of each rule, such as `answers` or `source`, by the rule's name."""
+    """The subject of each rule of a project's contract, such as `answers` or `source`, by name."""
     contract = project / "tests" / "contract"
-    parts = {
+    subjects = {
         name: path.stem.removeprefix("test_")
         for path in sorted(contract.glob("test_*.py"))
         for name in re.findall(r'rule\(\s*"([\w-]+)"', path.read_text(encoding="utf-8"))
     }
-    return parts | {path.stem: "source" for path in contract.glob("source/rules/*.yml")}
+    return subjects | {path.stem: "source" for path in contract.glob("source/rules/*.yml")}
 
 
 def rules_of(project: Path) -> set[str]:

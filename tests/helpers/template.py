@@ -28,7 +28,7 @@ def _settings_and_questions() -> dict[str, Any]:
 
 COPIER_YML = _settings_and_questions()
 ALL_QUESTIONS = {key: value for key, value in COPIER_YML.items() if not key.startswith("_")}
-# Computed values are questions that nobody is ever asked.
+# Computed values are questions that Copier never shows.
 COMPUTED = {key: value for key, value in ALL_QUESTIONS.items() if value.get("when") is False}
 QUESTIONS = {key: value for key, value in ALL_QUESTIONS.items() if key not in COMPUTED}
 

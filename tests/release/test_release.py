@@ -1,46 +1,37 @@
-"""Releasing: what is refused, and what a release leaves behind."""
+"""`make release`: which releases it refuses, and what it records."""
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.helpers.template import ROOT
+from tests.release.repositories import add_release, git, new_repository
 
 Release = Callable[[str], subprocess.CompletedProcess[str]]
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """Run git in a repository, and return what it prints."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return done.stdout
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with one release, an entry for the next, and tests that pass."""
-    shutil.copy2(ROOT / "scripts" / "release.sh", tmp_path)
-    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 0.10.0\n\n## 0.9.0\n", "utf-8")
-    (tmp_path / "Makefile").write_text("test:\n\t@true\n", "utf-8")
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", "--all")
-    git(tmp_path, "commit", "--quiet", "--message", "A release")
-    git(tmp_path, "tag", "v0.9.0")
-    return tmp_path
+    """A repository with one release, a changelog entry for the next, and tests that pass."""
+    repository = new_repository(tmp_path / "repository")
+    (repository / "CHANGELOG.md").write_text("# Changelog\n\n## 0.10.0\n\n## 0.9.0\n", "utf-8")
+    (repository / "Makefile").write_text("proof:\n\t@true\n", "utf-8")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "The first release")
+    add_release(repository, "v0.9.0", git(repository, "rev-parse", "HEAD").strip())
+    git(repository, "commit", "--quiet", "--all", "--message", "Record release 0.9.0")
+    return repository
 
 
 @pytest.fixture
 def release(repository: Path) -> Release:
-    """Releases a version from the repository."""
+    """A function that releases a version from the repository."""
 
     def release(version: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["./release.sh", version], cwd=repository, capture_output=True, text=True, check=False
-        )
+        command = ["scripts/release.sh", version]
+        return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
 
     return release
 
@@ -52,11 +43,37 @@ def change(repository: Path, name: str, text: str) -> None:
     git(repository, "commit", "--quiet", "--message", "A change")
 
 
-def test_a_release_is_a_tag(repository: Path, release: Release) -> None:
+def recorded(repository: Path) -> list[str]:
+    """The versions in `releases.yml`."""
+    entries = yaml.safe_load((repository / "releases.yml").read_text("utf-8"))
+    return [entry["version"] for entry in entries]
+
+
+def test_a_release_tags_the_tested_commit_and_records_it(
+    repository: Path, release: Release
+) -> None:
+    tested = git(repository, "rev-parse", "HEAD").strip()
     done = release("0.10.0")
     assert done.returncode == 0, done.stderr
-    assert git(repository, "tag", "--points-at", "HEAD").split() == ["v0.10.0", "v0.9.0"]
+    assert git(repository, "rev-parse", "v0.10.0^{commit}").strip() == tested
+    assert git(repository, "cat-file", "-t", "v0.10.0").strip() == "tag"
+    entry = yaml.safe_load((repository / "releases.yml").read_text("utf-8"))[-1]
+    date = git(repository, "log", "-1", "--format=%cs", tested).strip()
+    assert (entry["version"], entry["commit"], str(entry["date"])) == ("v0.10.0", tested, date)
+    assert f"Released v0.10.0 at {tested}." in done.stdout
     assert "git push origin main v0.10.0" in done.stdout
+
+
+def test_the_record_is_the_commit_after_the_released_one(
+    repository: Path, release: Release
+) -> None:
+    release("0.10.0")
+    assert git(repository, "status", "--porcelain") == ""
+    assert git(repository, "rev-parse", "HEAD~1") == git(repository, "rev-parse", "v0.10.0^{}")
+    assert git(repository, "show", "--format=%s", "--name-only").split("\n\n") == [
+        "Record release 0.10.0",
+        "releases.yml\n",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,36 +83,49 @@ def test_a_release_is_a_tag(repository: Path, release: Release) -> None:
         ("v0.10.0", "give a version"),
         ("0.10", "give a version"),
         ("0.11.0", "CHANGELOG.md has no entry '## 0.11.0'"),
-        ("0.9.0", "v0.9.0 is released already"),
+        ("0.9.0", "v0.9.0 is already released"),
     ],
 )
-def test_a_wrong_version_is_refused(
+def test_an_invalid_version_is_refused(
     repository: Path, release: Release, version: str, reason: str
 ) -> None:
     done = release(version)
     assert done.returncode == 1
     assert f"Not released: {reason}" in done.stderr
-    assert git(repository, "tag").split() == ["v0.9.0"]
+    assert recorded(repository) == ["v0.9.0"]
+
+
+def test_a_version_that_only_a_tag_names_is_refused(repository: Path, release: Release) -> None:
+    git(repository, "tag", "v0.10.0")
+    assert "Not released: v0.10.0 is already released." in release("0.10.0").stderr
 
 
 def test_an_older_version_is_refused(repository: Path, release: Release) -> None:
     git(repository, "tag", "v0.11.0")
-    done = release("0.10.0")
-    assert "Not released: v0.11.0 is newer." in done.stderr
+    assert "Not released: v0.11.0 is newer." in release("0.10.0").stderr
 
 
-def test_a_dirty_tree_is_refused(repository: Path, release: Release) -> None:
+def test_uncommitted_changes_are_refused(repository: Path, release: Release) -> None:
     (repository / "new.txt").touch()
-    assert "changes that are not committed" in release("0.10.0").stderr
-    assert git(repository, "tag").split() == ["v0.9.0"]
+    assert "Not released: there are uncommitted changes." in release("0.10.0").stderr
+    assert recorded(repository) == ["v0.9.0"]
+
+
+def test_tags_that_contradict_the_record_are_refused(repository: Path, release: Release) -> None:
+    git(repository, "tag", "v0.9.0")
+    done = release("0.10.0")
+    assert "Not released: the tags do not match releases.yml." in done.stderr
+    assert recorded(repository) == ["v0.9.0"]
 
 
 def test_failing_tests_are_refused(repository: Path, release: Release) -> None:
-    change(repository, "Makefile", "test:\n\t@false\n")
-    assert "the tests do not pass" in release("0.10.0").stderr
-    assert git(repository, "tag").split() == ["v0.9.0"]
+    change(repository, "Makefile", "proof:\n\t@false\n")
+    assert "Not released: the tests fail." in release("0.10.0").stderr
+    assert recorded(repository) == ["v0.9.0"]
+    assert git(repository, "tag", "--list", "v0.10.0") == ""
 
 
-def test_tests_that_leave_something_behind_are_refused(repository: Path, release: Release) -> None:
-    change(repository, "Makefile", "test:\n\t@touch left.txt\n")
-    assert "the tests left something behind" in release("0.10.0").stderr
+def test_tests_that_leave_files_behind_are_refused(repository: Path, release: Release) -> None:
+    change(repository, "Makefile", "proof:\n\t@touch left.txt\n")
+    assert "the tests left files behind" in release("0.10.0").stderr
+    assert recorded(repository) == ["v0.9.0"]

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +15,7 @@ import httpx
 import mlflow
 import openai
 import pytest
+from jsonschema import Draft202012Validator, ValidationError
 from mlflow.entities import Span, SpanType
 from mlflow.genai.agent_server import get_request_headers
 from mlflow.pyfunc import ResponsesAgent
@@ -87,6 +88,21 @@ def test_health_and_agent_info(run_app: RunApp) -> None:
 @pytest.mark.parametrize("route", ["responses", "invocations"])
 def test_both_routes_of_the_api(route: str, run_app: RunApp) -> None:
     assert output_text(run_app(answer_with("Hi")).post(HELLO, route).json()) == "Hi"
+
+
+def test_openapi_describes_responses_and_errors(run_app: RunApp) -> None:
+    app = run_app(answer_with("Hi"))
+    document = httpx.get(f"{app.url}/openapi.json").json()
+    assert document["paths"].keys() == {"/responses", "/invocations"}
+    responses = document["paths"]["/responses"]["post"]["responses"]
+    for response in (app.post(HELLO), app.post(b"[]")):
+        status = "200" if response.is_success else f"{response.status_code // 100}XX"
+        schema = responses[status]["content"]["application/json"]["schema"]
+        Draft202012Validator({**schema, "components": document["components"]}).validate(
+            response.json()
+        )
+        with pytest.raises(ValidationError):
+            Draft202012Validator({**schema, "components": document["components"]}).validate([])
 
 
 def test_method_not_allowed_names_the_methods(run_app: RunApp) -> None:
@@ -185,7 +201,9 @@ def respond_with(status: int, package: Package, run_app: RunApp) -> httpx.Respon
     raise AssertionError(status)
 
 
-def respond_while_stopping(package: Package) -> httpx.Response:
+def respond_while_stopping(
+    package: Package, body: dict[str, Any] = HELLO, **headers: str
+) -> httpx.Response:
     """Return the response to a request that outlives the shutdown of the server."""
     started = threading.Event()
 
@@ -194,12 +212,11 @@ def respond_while_stopping(package: Package) -> httpx.Response:
         await asyncio.sleep(60)
         yield message("too late")
 
-    app = package("server").create_app(
-        ScriptedAgent(wait), package("server.settings").ServerSettings()
-    )
+    settings = package("server.settings").ServerSettings()
+    app = package("server").create_app(ScriptedAgent(wait), settings)
     with ThreadPoolExecutor(1) as pool:
         with serving_app(app, timeout_graceful_shutdown=1) as running:
-            response = pool.submit(running.post, HELLO)
+            response = pool.submit(running.post, body, headers=headers)
             assert started.wait(10)
         return response.result()
 
@@ -297,6 +314,39 @@ def test_request_error_of_the_agent_is_sent_to_the_client(
     assert (error["message"], error["code"]) == (text, "invalid_prompt")
     assert failed["response"]["error"] == {"message": text, "code": "invalid_prompt"}
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_request_that_outlives_the_shutdown_has_a_failed_trace(
+    package: Package, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+    stream = respond_while_stopping(package, STREAM)
+    assert '"type":"response.failed"' in stream.text
+    assert "The server is stopping" in stream.text
+    assert respond_while_stopping(package).status_code == httpx.codes.SERVICE_UNAVAILABLE
+    traces = re.findall(r"trace (tr-\w+)", caplog.text)
+    assert [stored_trace(trace_id).info.state for trace_id in traces] == ["ERROR", "ERROR"]
+
+
+def test_failure_of_the_server_itself(
+    package: Package,
+    run_app: RunApp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+
+    def fail(_body: bytes) -> None:
+        raise RuntimeError("secret-7")
+
+    app = run_app(answer_with("Hi"))
+    monkeypatch.setattr(package("server.endpoint"), "parse_request", fail)
+    response = app.post(HELLO)
+    assert response.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+    assert response.json()["error"]["type"] == "server_error"
+    assert "secret-7" not in response.text
+    wait_until(lambda: access_log(caplog))
+    assert access_log(caplog)[0].startswith("POST /responses 500 in ")
 
 
 # Access log
@@ -524,7 +574,9 @@ class SyncAgent(ResponsesAgent):
     def predict(self, request: ResponsesAgentRequest) -> Any:
         raise NotImplementedError
 
-    def predict_stream(self, request: ResponsesAgentRequest) -> Iterator[ResponsesAgentStreamEvent]:
+    def predict_stream(
+        self, request: ResponsesAgentRequest
+    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
         try:
             yield delta("Hi")
             self.started.set()

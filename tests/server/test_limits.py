@@ -57,7 +57,7 @@ from tests.server.serving import (
         (
             HELLO | {"previous_response_id": "resp_1"},
             400,
-            "stores no conversations. Send all turns",
+            "stores no conversations",
         ),
         (HELLO | {"conversation": "conv_1"}, 400, "`conversation` is not supported"),
         (b'{"input": "Hello", "top_p": NaN}', 400, "is not valid JSON"),

@@ -29,6 +29,9 @@ _CONFLICT = re.compile(
 )
 _MARKER = re.compile(r"^(<<<<<<<|\|\|\|\|\|\|\||=======|>>>>>>>)( |$)", re.MULTILINE)
 _GUARD = re.compile(r"{% if _copier_operation == 'update' %}(.+){% endif %}")
+# A file that only the tiny template contains.
+SAMPLE = f"{PACKAGE}/sample.txt"
+_TINY = ("copier.yml", "reserved_names.yml", "hooks", "template/{{ _copier_conf.answers_file }}")
 # Copier reads these besides `template/`.
 _OUTSIDE = ("copier.yml", "reserved_names.yml", "hooks")
 
@@ -108,6 +111,16 @@ class Template(Repository):
         template.release(NOW)
         # Copier clones it several times per update. Packed, it is cloned faster.
         template.git("repack", "-a", "-d", "--quiet")
+        return template
+
+    @classmethod
+    def tiny(cls, folder: Path) -> Self:
+        """The settings and hooks of the working tree, and no files; not released yet."""
+        template = cls(folder)
+        for name in tracked_files():
+            if name.as_posix().startswith(_TINY):
+                copy_file(name, folder)
+        template.git("init", "--quiet")
         return template
 
     @classmethod
@@ -300,6 +313,11 @@ def small_project(folder: Path) -> Project:
 def all_releases(folder: Path) -> Template:
     """All releases and the working tree. Do not change the result."""
     return Template.with_history(folder / "releases")
+
+
+def lines(name: str) -> str:
+    """A text of twenty lines that no other text contains."""
+    return "".join(f"{name} {number}\n" for number in range(20))
 
 
 def copy_file(name: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Answers survive updates, and a changed answer changes what hangs on it."""
+"""Updates keep the answers, and a changed answer changes the files that depend on it."""
 
 from pathlib import Path
 from typing import Any
@@ -11,36 +11,36 @@ WORKFLOW = ".github/workflows/ci.yml"
 
 
 def answers(project: Project) -> dict[str, Any]:
-    """What the template was told."""
+    """The answers that the project records."""
     return yaml.safe_load(project.read(ANSWERS))
 
 
-def flip(project: Project, **changed: Any) -> None:
-    """Give another answer, without taking up another release."""
+def change_answers(project: Project, **changed: Any) -> None:
+    """Change answers and stay at the same release."""
     before = answers(project)
     project.commit()
     project.update(NOW, **changed)
     assert answers(project) == before | changed
 
 
-def test_a_changed_ci_changes_its_files(project: Project, tmp_path: Path) -> None:
-    flip(project, ci="gitlab")
+def test_another_ci_replaces_the_workflow(project: Project, tmp_path: Path) -> None:
+    change_answers(project, ci="gitlab")
     assert project.conflicts() == {}
     assert not project.path(WORKFLOW).exists()
     assert project.path(".gitlab-ci.yml").exists()
     assert project.files() == project.template.fresh(NOW, tmp_path / "fresh", ci="gitlab")
 
 
-def test_an_answer_that_takes_a_file_away_leaves_it_to_git(project: Project) -> None:
-    project.append(WORKFLOW, "# Mine.\n")
-    flip(project, ci="none")
+def test_a_changed_file_that_an_answer_removes_is_still_in_git(project: Project) -> None:
+    project.append(WORKFLOW, "# The owner's line.\n")
+    change_answers(project, ci="none")
     assert not project.path(WORKFLOW).exists()
-    assert project.git("show", f"HEAD:{WORKFLOW}").endswith("# Mine.\n")
+    assert project.git("show", f"HEAD:{WORKFLOW}").endswith("# The owner's line.\n")
 
 
-def test_a_changed_licence_changes_its_files(project: Project, tmp_path: Path) -> None:
+def test_another_license_adds_its_files(project: Project, tmp_path: Path) -> None:
     author = "The weather-agent authors"
-    flip(project, license="MIT", author=author)
+    change_answers(project, license="MIT", author=author)
     assert project.conflicts() == {}
     assert author in project.read("LICENSE")
     assert project.files() == project.template.fresh(
@@ -48,7 +48,7 @@ def test_a_changed_licence_changes_its_files(project: Project, tmp_path: Path) -
     )
 
 
-def test_a_licence_can_be_given_up(project: Project, tmp_path: Path) -> None:
+def test_a_license_can_be_removed(project: Project, tmp_path: Path) -> None:
     licensed = Project.made(project.template, tmp_path / "licensed", license="Apache-2.0")
     licensed.update(NOW, license="none")
     assert licensed.conflicts() == {}
@@ -57,29 +57,31 @@ def test_a_licence_can_be_given_up(project: Project, tmp_path: Path) -> None:
     assert licensed.read("pyproject.toml") == project.read("pyproject.toml")
 
 
-def test_the_owners_work_stays_when_an_answer_changes(project: Project) -> None:
-    project.append(f"{PACKAGE}/tools.py", "# Mine.\n")
+def test_the_owners_changes_survive_changed_answers(project: Project) -> None:
+    project.append(f"{PACKAGE}/tools.py", "# The owner's line.\n")
     project.append("README.md", "It runs in Vienna.\n")
-    project.write(f"{PACKAGE}/instructions.md", "Mine.\n")
-    flip(project, ci="azure", llm="databricks:/my-endpoint", description="Tells the weather.")
+    project.write(f"{PACKAGE}/instructions.md", "The owner's text.\n")
+    change_answers(
+        project, ci="azure", llm="databricks:/my-endpoint", description="Tells the weather."
+    )
     assert project.conflicts() == {}
-    assert project.read(f"{PACKAGE}/tools.py").endswith("# Mine.\n")
+    assert project.read(f"{PACKAGE}/tools.py").endswith("# The owner's line.\n")
     assert project.read("README.md").endswith("It runs in Vienna.\n")
-    assert project.read(f"{PACKAGE}/instructions.md") == "Mine.\n"
+    assert project.read(f"{PACKAGE}/instructions.md") == "The owner's text.\n"
     assert "llm: databricks:/my-endpoint\n" in project.read(f"{PACKAGE}/config.yml")
 
 
-def test_a_licence_of_the_owners_own_is_a_conflict_and_not_lost(project: Project) -> None:
-    project.write("LICENSE", "All mine.\n")
-    flip(project, license="MIT", author="Me")
+def test_a_license_file_of_the_owner_becomes_a_conflict(project: Project) -> None:
+    project.write("LICENSE", "The owner's license.\n")
+    change_answers(project, license="MIT", author="Ada")
     conflict = project.conflict("LICENSE")
-    assert conflict.owners == "All mine.\n"
+    assert conflict.owners == "The owner's license.\n"
     assert conflict.templates.startswith("MIT License\n")
 
 
 def test_a_renamed_question_keeps_its_answer(project: Project, tmp_path: Path) -> None:
     own = "Tells the weather in Vienna."
-    flip(project, description=own)
+    change_answers(project, description=own)
     template = project.template
     old_default = "default: An agent that answers questions with the help of tools.\n"
     new_default = "default: \"{{ description | default('An agent.') }}\"\n"
@@ -96,7 +98,7 @@ def test_a_renamed_question_keeps_its_answer(project: Project, tmp_path: Path) -
     assert project.files() == template.fresh(NEXT, tmp_path / "fresh", summary=own)
 
 
-def test_a_new_question_is_answered_with_its_default(project: Project, tmp_path: Path) -> None:
+def test_a_new_question_gets_its_default(project: Project, tmp_path: Path) -> None:
     before = answers(project)
     question = "tone:\n  type: str\n  help: How does it speak?\n  default: plainly\n\n"
     project.template.edit("copier.yml", "\nci:\n", f"\n{question}ci:\n")
@@ -107,7 +109,7 @@ def test_a_new_question_is_answered_with_its_default(project: Project, tmp_path:
     assert project.files() == project.template.fresh(NEXT, tmp_path / "fresh")
 
 
-def test_answers_stay_when_a_default_changes(project: Project) -> None:
+def test_a_changed_default_does_not_change_answers(project: Project) -> None:
     before = answers(project)
     old = "default: An agent that answers questions with the help of tools.\n"
     project.template.edit("copier.yml", old, "default: An agent.\n")

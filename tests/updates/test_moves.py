@@ -11,7 +11,6 @@ import copier
 import pytest
 from copier.errors import TaskError
 
-from tests.helpers.template import ROOT
 from tests.updates.projects import (
     ANSWERS,
     LATER,
@@ -19,16 +18,14 @@ from tests.updates.projects import (
     NEXT,
     NOW,
     PACKAGE,
+    SAMPLE,
     Conflict,
     Project,
-    Repository,
     Template,
-    copy_file,
+    lines,
 )
 
-# What Copier and the hook need; the files to be moved are written by the tests.
-NEEDED = ("copier.yml", "reserved_names.yml", "hooks", "template/{{ _copier_conf.answers_file }}")
-OLD, NEW = f"{PACKAGE}/old.txt", f"{PACKAGE}/new/name.txt"
+OLD, NEW = SAMPLE, f"{PACKAGE}/new/name.txt"
 # Files of which each is in a situation of its own; see `changes_of_the_owner`.
 SITUATIONS = (
     "untouched",
@@ -59,11 +56,6 @@ class Updated(NamedTuple):
     printed: str
 
 
-def lines(name: str) -> str:
-    """A text of twenty lines that occur in no other text."""
-    return "".join(f"{name} {number}\n" for number in range(20))
-
-
 def old(name: str) -> str:
     """The old path of the file for a situation."""
     return f"old/{name}.txt"
@@ -74,23 +66,10 @@ def new(name: str) -> str:
     return f"new/{name}.md"
 
 
-def tiny_template(folder: Path) -> Template:
-    """A template with the settings and the hook of this one, and no files yet."""
-    template = Template(folder)
-    for file in Repository(ROOT).git("ls-files", "-co", "--exclude-standard").splitlines():
-        if file.startswith(NEEDED):
-            copy_file(Path(file), folder)
-    template.git("init", "--quiet")
-    return template
-
-
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tiny_project: Project) -> Project:
     """A project with one file to be moved, and its template. The test may change both."""
-    template = tiny_template(tmp_path / "template")
-    template.write(OLD, lines("Line"))
-    template.release(NOW)
-    return Project.made(template, tmp_path / NAME)
+    return tiny_project
 
 
 def write_situations(template: Template) -> None:
@@ -139,7 +118,7 @@ def changes_of_the_template(template: Template) -> None:
 def updated(tmp_path_factory: pytest.TempPathFactory) -> Updated:
     """A project with a file in each situation, after the update. Do not change it."""
     folder = tmp_path_factory.mktemp("moves")
-    template = tiny_template(folder / "template")
+    template = Template.tiny(folder / "template")
     write_situations(template)
     template.release(NOW)
     project = Project.made(template, folder / NAME)
@@ -169,7 +148,8 @@ def run_hook(project: Project, version: str = NEXT) -> subprocess.CompletedProce
 def test_changes_move_along(name: str, updated: Updated) -> None:
     text = lines(NAME if name == "rendered" else name)
     assert updated.project.read(new(name)) == f"{text}The owner's last line.\n"
-    assert f"carried   {old(name)} -> {new(name)}\n" in updated.printed
+    split = f" (split: see also {new('other-half')})" if name == "split" else ""
+    assert f"carried   {old(name)} -> {new(name)}{split}\n" in updated.printed
 
 
 def test_changes_of_both_sides_are_merged(updated: Updated) -> None:
@@ -263,7 +243,7 @@ def test_a_second_run_of_the_hook_changes_nothing(updated: Updated) -> None:
 
 
 def test_the_files_are_moved_in_a_folder_of_a_larger_repository(tmp_path: Path) -> None:
-    template = tiny_template(tmp_path / "template")
+    template = Template.tiny(tmp_path / "template")
     write_situations(template)
     template.release(NOW)
     project = Project.in_a_larger_repository(template, tmp_path / "mono", f"agents/{NAME}")
@@ -389,7 +369,7 @@ def test_changes_that_git_does_not_track_stop_the_update_before_it_starts(
 ) -> None:
     if state == "ignored":
         project.git("rm", "--cached", "--quiet", OLD)
-        project.write(".gitignore", "old.txt\n")
+        project.write(".gitignore", f"{Path(OLD).name}\n")
         project.commit()
     else:
         project.git("update-index", f"--{state}", OLD)

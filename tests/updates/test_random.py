@@ -1,6 +1,6 @@
-"""Random edits of an owner meet random edits of the template: nothing is lost on either side.
+"""Updates of projects with random edits to releases with random edits lose nothing.
 
-UPDATE_TRIALS is the number of trials; each is the same at every run, so a failure can be repeated.
+UPDATE_TRIALS is the number of trials. Each trial is the same in every run, so it can be repeated.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.updates.projects import (
     split_conflicts,
 )
 
-TRIALS = int(os.environ.get("UPDATE_TRIALS", "40"))
+TRIALS = int(os.environ.get("UPDATE_TRIALS", "12"))
 FILES = 6
 EDITS = 5
 BOTH_ADD = f"{PACKAGE}/added_by_both.py"
@@ -30,7 +30,7 @@ Lines = list[str]
 
 
 def free(lines: Lines) -> list[int]:
-    """The lines that Jinja neither writes nor may leave out; all of them, in a project."""
+    """The indexes of the lines that do not depend on Jinja."""
     depth = 0
     found = []
     for number, line in enumerate(lines):
@@ -41,7 +41,7 @@ def free(lines: Lines) -> list[int]:
 
 
 def edited(lines: Lines, name: str, focus: float, chance: Random) -> Lines:
-    """Lines with some inserted, changed, deleted and appended, half of them around one place."""
+    """Insert, change, delete and append lines, half of them near one place."""
     result = list(lines)
     for number in range(chance.randint(1, EDITS)):
         new = f"# {name} {number}, {chance.random()}"
@@ -61,43 +61,43 @@ def edited(lines: Lines, name: str, focus: float, chance: Random) -> Lines:
 def edit(
     side: Repository, file: str, name: str, focus: float, chance: Random
 ) -> tuple[Lines, Lines]:
-    """Edit a file of the project or of the template; its lines before and after."""
+    """Edit a file of the project or the template; return its lines before and after."""
     before = side.read(file).splitlines()
     after = edited(before, name, focus, chance)
-    # Some editors end a file without a newline.
+    # Some editors do not end a file with a newline.
     side.write(file, "\n".join(after) + "\n" * (chance.random() < 0.9))
     return before, after
 
 
 def added(before: Lines, after: Lines) -> Lines:
-    """The lines that are new; each is the only one of its kind."""
+    """The new lines, which are all different."""
     return [line for line in after if line not in before]
 
 
 def deleted(before: Lines, after: Lines) -> Lines:
-    """The lines that are gone, of those that were the only one of their kind."""
+    """The lines that are gone, of those that occurred once."""
     return [line for line in once(before) if line not in after]
 
 
 def once(lines: Iterable[str]) -> Lines:
-    """The lines that stand there once, in their order."""
+    """The lines that occur once, in their order."""
     return [line for line, times in Counter(lines).items() if times == 1]
 
 
 def check(text: str, before: Lines, after: Lines) -> None:
-    """Assert that a file holds what one side did to it, in its place or in a conflict."""
+    """Assert that a file contains the edits of one side, in their place or in a conflict."""
     outside = split_conflicts(text)[0].splitlines()
     lines = text.splitlines()
     assert [line for line in added(before, after) if line not in lines] == [], "Lost."
-    assert [line for line in deleted(before, after) if line in outside] == [], "Came back."
+    assert [line for line in deleted(before, after) if line in outside] == [], "Restored."
     kept = once(after)
     assert [line for line in outside if line in kept] == [
         line for line in kept if line in outside
-    ], "Twice, or in another place."
+    ], "Duplicated or moved."
 
 
-def files_in_the_way(project: Project, check: str) -> set[str]:
-    """The files for which a check of the workflow is red, as it names them."""
+def rejected_files(project: Project, check: str) -> set[str]:
+    """The files that a check of the workflow rejects because of conflict markers."""
     done = run_as("github", check, project.folder)
     named = set(re.findall(r"^(.+?):\d+:[<>]{7} ", done.stdout, re.MULTILINE))
     assert bool(done.returncode) == bool(named)
@@ -105,7 +105,7 @@ def files_in_the_way(project: Project, check: str) -> set[str]:
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
-def test_nothing_is_lost_on_either_side(trial: int, project: Project) -> None:
+def test_no_edit_of_either_side_is_lost(trial: int, project: Project) -> None:
     chance = Random(trial)
     first_check = commands("github", project.folder)[0]
     seeds = {file.replace("{{ package_name }}", "weather_agent") for file in owners_files()}
@@ -116,8 +116,8 @@ def test_nothing_is_lost_on_either_side(trial: int, project: Project) -> None:
         for side, name in ((project, "owner's"), (project.template, "template's")):
             if chance.random() < 0.8:
                 edits.append((file, *edit(side, file, name, focus, chance)))
-    project.write("added_by_the_owner.md", f"Owner's {trial}.\n")
-    project.template.write("added_by_the_template.md", f"Template's {trial}.\n")
+    project.write("added_by_the_owner.md", f"The owner's file {trial}.\n")
+    project.template.write("added_by_the_template.md", f"The template's file {trial}.\n")
     if chance.random() < 0.3:
         for side, line in ((project, "# The owner's."), (project.template, "# The template's.")):
             side.write(BOTH_ADD, f"{line}\n")
@@ -129,10 +129,10 @@ def test_nothing_is_lost_on_either_side(trial: int, project: Project) -> None:
 
     for file, before, after in edits:
         check(project.read(file), before, after)
-    assert project.read("added_by_the_owner.md") == f"Owner's {trial}.\n"
-    assert project.read("added_by_the_template.md") == f"Template's {trial}.\n"
+    assert project.read("added_by_the_owner.md") == f"The owner's file {trial}.\n"
+    assert project.read("added_by_the_template.md") == f"The template's file {trial}.\n"
     assert not project.path(removed).exists()
     marked = {file for file, *_ in edits if split_conflicts(project.read(file))[1]}
     assert project.conflicts().keys() == marked
-    assert files_in_the_way(project, first_check) == marked
+    assert rejected_files(project, first_check) == marked
     assert [str(name) for name in project.names() if name.suffix in (".rej", ".orig")] == []

@@ -1,4 +1,4 @@
-"""Projects made from every release there ever was become what the working tree renders."""
+"""Updates from every release to the working tree."""
 
 import itertools
 import re
@@ -10,16 +10,19 @@ import copier
 import pytest
 import yaml
 
-from tests.helpers.template import COPIER_YML, QUESTIONS, ROOT
+from tests.helpers.template import COPIER_YML, QUESTIONS, ROOT, tracked_files
 from tests.updates.projects import (
     ANSWERS,
+    MOVED_FILES,
     NAME,
     NOW,
     Project,
     Template,
     all_releases,
+    name_in_project,
     owners_files,
     released,
+    with_placeholder,
 )
 
 RELEASED = released()
@@ -34,7 +37,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "no CI": {"ci": "none", "llm": "openai:/gpt-5-mini", "description": "Tells the weather."},
 }
-# The longest that the validators let through, and the words in which they are strict.
+# Where the owner adds lines to a file.
+PLACES = ("first", "middle", "last")
+# The longest answers that the validators accept, and other extremes.
 EXTREMES: dict[str, dict[str, Any]] = {
     "long": {"project_name": "a" * 30, "package_name": "b" * 30, "description": "c" * 90},
     "digits": {"project_name": "a-1-b2", "package_name": "a1_2", "llm": "openai:/a.b:c/d@e-f"},
@@ -43,13 +48,14 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "author": {"license": "MIT", "author": "Ångström O'Neill & Co."},
 }
 
-# A migration needs trust, once for each project that is older than it.
-TRUST = bool(COPIER_YML.get("_migrations"))
+MOVES: dict[str, dict[str, str | list[str] | None]] = yaml.safe_load(
+    (ROOT / MOVED_FILES).read_text(encoding="utf-8")
+)
 
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """All releases, and the working tree as the newest; not to be changed."""
+    """All releases, and the working tree as the newest. Do not change it."""
     return all_releases(tmp_path_factory.getbasetemp())
 
 
@@ -58,12 +64,12 @@ def tag(request: pytest.FixtureRequest) -> str:
     """The tag of a release."""
     shown = ("git", "cat-file", "-e", RELEASED[request.param])
     present = subprocess.run(shown, cwd=ROOT, capture_output=True, check=False).returncode == 0
-    assert present, f"The release {request.param} is missing here: git fetch --tags --unshallow"
+    assert present, f"This clone does not contain {request.param}. Run: git fetch --unshallow"
     return request.param
 
 
 def read_at(tag: str, file: str) -> str:
-    """A file of the template as it was released."""
+    """A file of the template in a release."""
     shown = ["git", "show", f"{RELEASED[tag]}:{file}"]
     return subprocess.run(shown, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
@@ -77,9 +83,27 @@ def questions_at(tag: str) -> dict[str, Any]:
 
 
 def reserved_names(settings: dict[str, Any]) -> set[str]:
-    """The names that no package may have; up to v0.2.0 they were a list."""
+    """The names that a package cannot have; up to v0.2.0 they were a list."""
     names = settings["reserved_names"]["default"]
     return set(names.split() if isinstance(names, str) else names)
+
+
+def files_at(tag: str) -> set[str]:
+    """The files that a release renders for any answers, as `moved_files.yml` names them."""
+    listing = ["git", "ls-tree", "-r", "-z", "--name-only", RELEASED[tag], "template/"]
+    done = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
+    names = (name for name in done.stdout.split("\0") if name)
+    return {project_file(Path(name)) for name in names}
+
+
+def project_file(source: Path) -> str:
+    """The name in a project of a file of the template, as `moved_files.yml` gives it."""
+    return with_placeholder(name_in_project(source.relative_to("template")))
+
+
+def files_now() -> set[str]:
+    """The files that the working tree renders for any answers."""
+    return {project_file(name) for name in tracked_files() if name.parts[0] == "template"}
 
 
 def seeds(answers: dict[str, Any]) -> set[str]:
@@ -89,13 +113,13 @@ def seeds(answers: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_an_untouched_project_becomes_what_a_fresh_one_is(
+def test_an_unchanged_project_becomes_a_fresh_one(
     preset: str, tag: str, releases: Template, tmp_path: Path
 ) -> None:
     answers = PRESETS[preset]
     project = Project.made(releases, tmp_path / "agent", tag, **answers)
     before = project.files()
-    project.update(NOW, unsafe=TRUST)
+    project.update(NOW, unsafe=True)
     assert project.conflicts() == {}
 
     fresh = releases.fresh(NOW, tmp_path / "fresh", **answers)
@@ -112,46 +136,70 @@ def test_an_untouched_project_becomes_what_a_fresh_one_is(
     assert project.is_clean()
 
 
-def test_no_line_of_the_owners_is_lost_in_any_file(
+def test_no_line_of_the_owner_is_lost_in_any_file(
     tag: str, releases: Template, tmp_path: Path
 ) -> None:
     project = Project.made(releases, tmp_path / "agent", tag)
     files = [str(name) for name in project.names() if str(name) != ANSWERS]
     for file in files:
-        project.write(file, f"Mine, above {file}\n{project.read(file)}Mine, below {file}\n")
+        text = project.read(file).splitlines(keepends=True)
+        added = [f"The owner's {place} line of {file}\n" for place in PLACES]
+        middle = len(text) // 2
+        text = [added[0], *text[:middle], added[1], *text[middle:], added[2]]
+        project.write(file, "".join(text))
     project.commit()
-    project.update(NOW, unsafe=TRUST)
-    lines = {line for name in project.names() for line in project.read(str(name)).splitlines()}
-    mine = {f"Mine, {place} {file}" for file in files for place in ("above", "below")}
-    assert mine - lines == set()
+    project.update(NOW, unsafe=True)
+    texts = {str(name): project.read(str(name)) for name in project.names()}
+    lines = {line for text in texts.values() for line in text.splitlines()}
+    owners = {f"The owner's {place} line of {file}" for file in files for place in PLACES}
+    assert owners - lines == set()
+    # Git lists the files with conflicts, so the owner finds them.
+    marked = {file for file, text in texts.items() if "<<<<<<< before updating\n" in text}
+    assert project.conflicts().keys() == marked
 
 
-def test_every_choice_that_was_released_is_still_there(tag: str) -> None:
+def test_every_file_that_is_gone_is_listed_as_moved(tag: str) -> None:
+    listed = {file for moves in MOVES.values() for file in moves}
+    assert files_at(tag) - files_now() - listed == set()
+
+
+def test_every_moved_file_has_a_new_path_that_exists() -> None:
+    paths: set[str] = set()
+    for new in itertools.chain.from_iterable(moves.values() for moves in MOVES.values()):
+        paths |= {new} if isinstance(new, str) else set(new or [])
+    assert paths - files_now() == set()
+
+
+def test_every_version_with_moved_files_has_a_migration() -> None:
+    assert MOVES.keys() == {migration["version"] for migration in COPIER_YML["_migrations"]}
+
+
+def test_every_released_choice_is_still_valid(tag: str) -> None:
     for name, question in questions_at(tag).items():
         if name in QUESTIONS and isinstance(question, dict) and "choices" in question:
             released = set(question["choices"].values())
             assert released <= set(QUESTIONS[name]["choices"].values()), name
 
 
-def test_every_name_that_was_free_is_still_free(tag: str) -> None:
+def test_every_name_that_was_valid_is_still_valid(tag: str) -> None:
     released = reserved_names(yaml.safe_load(read_at(tag, "reserved_names.yml")))
     added = reserved_names(COPIER_YML) - released
-    assert added == set(), "Projects of such a name could not be updated."
+    assert added == set(), "Projects with such a name could not be updated."
 
 
 @pytest.mark.parametrize("case", EXTREMES)
-def test_every_answer_that_was_accepted_still_is(
+def test_every_answer_that_was_valid_is_still_valid(
     case: str, tag: str, releases: Template, tmp_path: Path
 ) -> None:
-    asked = {"project_name": NAME} | EXTREMES[case]
+    answers = {"project_name": NAME} | EXTREMES[case]
     for version in (tag, NOW):
         worker = copier.run_copy(
             str(releases.folder),
             tmp_path / version,
-            data=asked,
+            data=answers,
             vcs_ref=version,
             defaults=True,
             pretend=True,
             quiet=True,
         )
-        assert asked.items() <= worker.answers.combined.items(), version
+        assert answers.items() <= worker.answers.combined.items(), version

@@ -1,4 +1,4 @@
-"""`copier update` brings what the template changed, and keeps what the owner did."""
+"""`copier update` applies the template's changes and keeps the owner's."""
 
 import re
 import subprocess
@@ -13,17 +13,24 @@ from tests.updates.projects import (
     NAME,
     NEXT,
     PACKAGE,
+    Conflict,
     Project,
     owners_files,
 )
 
 AGENT = f"{PACKAGE}/agent.py"
 TOOLS = f"{PACKAGE}/tools.py"
+LOGS = f"{PACKAGE}/ops/log_filters.py"
+REPORT = f"{PACKAGE}/commands/report.py"
+README_TITLE = "# {{ project_name }}\n"
+IMPORT = "import json\n"
+OWNERS_IMPORT = "import json  # the owner's\n"
+TEMPLATES_IMPORT = "import json  # the template's\n"
 WORKFLOW = ".github/workflows/ci.yml"
-SEEDS = sorted(file.replace("{{ package_name }}", "weather_agent") for file in owners_files())
+OWNERS = sorted(file.replace("{{ package_name }}", "weather_agent") for file in owners_files())
 
 
-def test_a_release_that_changes_nothing_changes_nothing(project: Project, tmp_path: Path) -> None:
+def test_a_release_without_changes_changes_nothing(project: Project, tmp_path: Path) -> None:
     before = project.files()
     project.release_and_update()
     assert project.git("diff", "--stat").splitlines()[0].split()[0] == ".copier-answers.yml"
@@ -32,35 +39,35 @@ def test_a_release_that_changes_nothing_changes_nothing(project: Project, tmp_pa
 
 
 def test_a_second_update_changes_nothing(project: Project) -> None:
-    project.edit(AGENT, "import os\n", "import os\nimport random\n")
-    project.template.append(AGENT, "# The end.\n")
+    project.edit(AGENT, IMPORT, f"{IMPORT}import random\n")
+    project.template.append(AGENT, "# The template's last line.\n")
     project.release_and_update()
     project.commit()
     project.update()
     assert project.is_clean()
 
 
-def test_an_untouched_project_becomes_what_a_fresh_one_is(project: Project, tmp_path: Path) -> None:
+def test_an_unchanged_project_becomes_a_fresh_one(project: Project, tmp_path: Path) -> None:
     template = project.template
-    template.append(AGENT, "# The end.\n")
-    template.edit("README.md", "## Quick start\n", "## The quick start\n")
-    template.write(f"{PACKAGE}/memory.py", '"""What the agent remembers."""\n')
-    template.delete(f"{PACKAGE}/logs.py")
+    template.append(AGENT, "# The template's last line.\n")
+    template.edit("README.md", README_TITLE, f"{README_TITLE}\nAnother line.\n")
+    template.write(f"{PACKAGE}/memory.py", '"""The memory of the agent."""\n')
+    template.delete(LOGS)
     project.release_and_update()
     assert project.conflicts() == {}
     assert project.files() == template.fresh(NEXT, tmp_path / "fresh")
 
 
-def test_both_sides_may_change_a_file_in_different_places(project: Project) -> None:
-    project.edit(AGENT, "content = self.instructions\n", "content = self.instructions.upper()\n")
+def test_changes_in_different_places_of_a_file_are_merged(project: Project) -> None:
+    project.append(AGENT, "# The owner's last line.\n")
     project.template.edit(AGENT, "import mlflow\n", "import mlflow  # tracing\n")
     project.release_and_update()
     assert project.conflicts() == {}
-    assert "content = self.instructions.upper()\n" in project.read(AGENT)
+    assert project.read(AGENT).endswith("# The owner's last line.\n")
     assert "import mlflow  # tracing\n" in project.read(AGENT)
 
 
-def test_the_owners_tools_stay_while_the_template_changes_its_own(project: Project) -> None:
+def test_the_owners_tools_stay_when_the_template_changes_its_own(project: Project) -> None:
     tool = 'def rain(place: str) -> bool:\n    """Tell whether it rains."""\n    return True\n'
     project.edit(TOOLS, "\nTOOLS = [", f"\n{tool}\n\nTOOLS = [rain, ")
     project.edit(TOOLS, "available_timezones\n", "available_timezones\n\nimport httpx\n")
@@ -72,97 +79,94 @@ def test_the_owners_tools_stay_while_the_template_changes_its_own(project: Proje
         assert project.read(TOOLS).count(piece) == 1, piece
 
 
-def test_a_line_that_both_changed_is_a_conflict_with_both_sides(project: Project) -> None:
-    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
-    project.template.edit(
-        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
-    )
+def test_a_line_that_both_sides_changed_becomes_a_conflict(project: Project) -> None:
+    project.edit(AGENT, IMPORT, OWNERS_IMPORT)
+    project.template.edit(AGENT, IMPORT, TEMPLATES_IMPORT)
     project.release_and_update()
     conflict = project.conflict(AGENT)
-    assert conflict.owners == "        tag_trace(request)  # mine\n"
-    assert conflict.templates == "        tag_trace(request)  # its\n"
+    assert conflict == Conflict(OWNERS_IMPORT, TEMPLATES_IMPORT)
 
 
-def test_a_path_that_both_added_holds_both(project: Project) -> None:
-    project.write(f"{PACKAGE}/memory.py", "MINE = 1\n")
-    project.template.write(f"{PACKAGE}/memory.py", "ITS = 2\n")
+def test_a_file_that_both_sides_added_becomes_a_conflict(project: Project) -> None:
+    project.write(f"{PACKAGE}/memory.py", "OWNERS = 1\n")
+    project.template.write(f"{PACKAGE}/memory.py", "TEMPLATES = 2\n")
     project.release_and_update()
     conflict = project.conflict(f"{PACKAGE}/memory.py")
-    assert (conflict.owners, conflict.templates) == ("MINE = 1\n", "ITS = 2\n")
+    assert (conflict.owners, conflict.templates) == ("OWNERS = 1\n", "TEMPLATES = 2\n")
 
 
-def test_the_owners_files_stay_while_the_template_changes_its_seeds(project: Project) -> None:
-    for seed in SEEDS:
-        project.write(seed, f"My {seed}.\n")
-        project.template.write(seed, "A better seed.\n")
+def test_the_owners_files_stay_when_the_template_changes_them(project: Project) -> None:
+    for file in OWNERS:
+        project.write(file, f"The owner's {file}.\n")
+        project.template.write(file, "The template's text.\n")
     project.release_and_update()
     assert project.conflicts() == {}
-    assert all(project.read(seed) == f"My {seed}.\n" for seed in SEEDS)
+    assert all(project.read(file) == f"The owner's {file}.\n" for file in OWNERS)
 
 
-def test_an_untouched_seed_stays_as_it_was(project: Project) -> None:
-    before = {seed: project.read(seed) for seed in SEEDS}
-    for seed in SEEDS:
-        project.template.write(seed, "A better seed.\n")
+def test_the_owners_files_stay_even_without_changes(project: Project) -> None:
+    before = {file: project.read(file) for file in OWNERS}
+    for file in OWNERS:
+        project.template.write(file, "The template's text.\n")
     project.release_and_update()
-    assert {seed: project.read(seed) for seed in SEEDS} == before
+    assert {file: project.read(file) for file in OWNERS} == before
 
 
-def test_a_deleted_seed_stays_deleted(project: Project) -> None:
-    for seed in SEEDS:
-        project.delete(seed)
-        project.template.write(seed, "A better seed.\n")
+def test_deleted_files_of_the_owner_stay_deleted(project: Project) -> None:
+    for file in OWNERS:
+        project.delete(file)
+        project.template.write(file, "The template's text.\n")
     project.release_and_update()
-    assert not any(project.path(seed).exists() for seed in SEEDS)
+    assert not any(project.path(file).exists() for file in OWNERS)
 
 
-def test_the_owners_files_stay_where_the_template_drops_its_seeds(project: Project) -> None:
-    project.write(SEEDS[0], "Mine.\n")
-    before = {seed: project.read(seed) for seed in SEEDS}
-    for seed in SEEDS:
-        project.template.delete(seed)
+def test_the_owners_files_stay_when_the_template_removes_them(project: Project) -> None:
+    project.write(OWNERS[0], "The owner's text.\n")
+    before = {file: project.read(file) for file in OWNERS}
+    for file in OWNERS:
+        project.template.delete(file)
     project.release_and_update()
-    assert {seed: project.read(seed) for seed in SEEDS} == before
+    assert {file: project.read(file) for file in OWNERS} == before
 
 
-def test_a_retired_file_stays_with_the_owner(project: Project, tmp_path: Path) -> None:
-    retired = f"{PACKAGE}/logs.py"
-    project.append(retired, "# Mine.\n")
-    before = project.read(retired)
-    project.template.delete(retired)
+def test_a_file_that_the_template_excludes_stays(project: Project, tmp_path: Path) -> None:
+    excluded = LOGS
+    project.append(excluded, "# The owner's.\n")
+    before = project.read(excluded)
+    project.template.delete(excluded)
     project.template.add_setting("_exclude", '  - "src/{{ package_name }}/logs.py"\n')
     project.release_and_update()
     assert project.conflicts() == {}
-    assert project.read(retired) == before
-    assert retired not in project.template.fresh(NEXT, tmp_path / "fresh")
+    assert project.read(excluded) == before
+    assert excluded not in project.template.fresh(NEXT, tmp_path / "fresh")
 
 
 def test_a_file_that_the_owner_deleted_stays_deleted(project: Project) -> None:
-    project.delete(f"{PACKAGE}/report.py")
-    project.template.append(f"{PACKAGE}/report.py", "# More.\n")
+    project.delete(REPORT)
+    project.template.append(REPORT, "# More.\n")
     project.release_and_update()
     assert project.conflicts() == {}
-    assert not project.path(f"{PACKAGE}/report.py").exists()
+    assert not project.path(REPORT).exists()
 
 
-def test_files_of_the_owners_own_stay_as_they_are(project: Project) -> None:
+def test_files_that_only_the_owner_has_stay_the_same(project: Project) -> None:
     own = {
         "tests/test_weather.py": "def test_rain() -> None:\n    assert True\n",
         "notebooks/try.ipynb": '{"cells": []}\n',
         f"{PACKAGE}/forecast.py": "HOURS = 24\n",
         "uv.lock": "version = 1\n",
-        ".env": "OPENAI_API_KEY=sk-mine\n",
+        ".env": "OPENAI_API_KEY=sk-owner\n",
     }
     for file, text in own.items():
         project.write(file, text)
-    project.template.append(AGENT, "# The end.\n")
+    project.template.append(AGENT, "# The template's last line.\n")
     project.release_and_update()
     assert {file: project.read(file) for file in own} == own
     assert project.git("check-ignore", ".env").strip() == ".env"
 
 
 def uv_add(project: Project, *arguments: str) -> None:
-    """Add a dependency to `pyproject.toml` as `uv add` does, without looking it up."""
+    """Add a dependency with `uv add`, without resolving it."""
     subprocess.run(
         ["uv", "add", "--quiet", "--frozen", *arguments],
         cwd=project.folder,
@@ -172,7 +176,7 @@ def uv_add(project: Project, *arguments: str) -> None:
 
 
 @pytest.mark.parametrize("bumped", ['"mlflow>=', '"tzdata>='])
-def test_an_added_dependency_stays_while_the_template_raises_a_floor(
+def test_an_added_dependency_stays_when_the_template_raises_a_bound(
     bumped: str, project: Project
 ) -> None:
     uv_add(project, "httpx-sse>=0.4.0")
@@ -185,7 +189,7 @@ def test_an_added_dependency_stays_while_the_template_raises_a_floor(
         assert text.count(line) == 1, line
 
 
-def test_an_added_dependency_stays_while_the_template_adds_one(project: Project) -> None:
+def test_an_added_dependency_stays_when_the_template_adds_one(project: Project) -> None:
     uv_add(project, "httpx-sse>=0.4.0")
     mark = "    # yours, added by `uv add`\n"
     project.template.edit("pyproject.toml", mark, f'    "rich>=13",\n{mark}')
@@ -196,7 +200,7 @@ def test_an_added_dependency_stays_while_the_template_adds_one(project: Project)
 
 
 @pytest.mark.parametrize("added", ["aiosqlite>=0.20", "pytest-cov>=5", "zstd>=1.5"])
-def test_an_added_tool_stays_while_the_template_raises_floors(added: str, project: Project) -> None:
+def test_an_added_tool_stays_when_the_template_raises_bounds(added: str, project: Project) -> None:
     uv_add(project, "--dev", added)
     for tool in ('"pytest>=', '"ruff>=', '"ty>='):
         project.template.edit("pyproject.toml", f"    {tool}", f"    {tool}9.")
@@ -207,37 +211,41 @@ def test_an_added_tool_stays_while_the_template_raises_floors(added: str, projec
         assert text.count(line) == 1, line
 
 
-def test_the_owners_settings_stay_while_the_template_changes_its_own(project: Project) -> None:
+def test_the_owners_settings_stay_when_the_template_changes_its_own(project: Project) -> None:
     project.append("pyproject.toml", '\n[tool.coverage.run]\nsource = ["src"]\n')
-    project.edit("pyproject.toml", "description = ", 'description = "Mine." # ')
+    project.edit("pyproject.toml", "description = ", 'description = "An agent." # ')
     project.template.edit("pyproject.toml", "line-length = 100\n", "line-length = 110\n")
-    project.template.edit("pyproject.toml", "[build-system]\n", "# How.\n[build-system]\n")
+    project.template.edit("pyproject.toml", "[build-system]\n", "# The build.\n[build-system]\n")
     project.release_and_update()
     assert project.conflicts() == {}
     text = project.read("pyproject.toml")
-    for piece in ("[tool.coverage.run]", 'description = "Mine."', "line-length = 110", "# How."):
+    for piece in (
+        "[tool.coverage.run]",
+        'description = "An agent."',
+        "line-length = 110",
+        "# The build.",
+    ):
         assert text.count(piece) == 1, piece
 
 
-def test_the_readmes_last_section_is_the_owners(project: Project) -> None:
-    before, heading, _ = project.read("README.md").partition("\n## More about this agent\n")
-    own = "\nIt runs in Vienna.\n\n### Who runs it\n\nThe weather team.\n"
-    project.write("README.md", before + heading + own)
-    project.template.edit("README.md", "## Quick start\n", "## The quick start\n")
-    project.template.edit("README.md", "your work kept\n", "your work kept, always\n")
+def test_the_last_section_of_the_readme_is_the_owners(project: Project) -> None:
+    text = project.read("README.md")
+    start = text.index("\n## ", text.rindex("\n## ") - 1)
+    heading = text[start:].split("\n")[1]
+    owners = f"\n{heading}\n\nIt runs in Vienna.\n\n### Team\n\nThe weather team.\n"
+    project.write("README.md", text[:start] + owners)
+    project.template.edit("README.md", README_TITLE, f"{README_TITLE}\nAnother line.\n")
     project.release_and_update()
     assert project.conflicts() == {}
-    text = project.read("README.md")
-    assert text.endswith(heading + own)
-    assert "## The quick start\n" in text
-    assert "your work kept, always\n" in text
+    assert project.read("README.md").endswith(owners)
+    assert "\nAnother line.\n" in project.read("README.md")
 
 
-def test_the_owners_variables_in_the_workflow_stay_beside_a_new_step(project: Project) -> None:
+def test_the_owners_variables_in_the_workflow_stay_when_a_step_is_added(project: Project) -> None:
     variables = "    env:\n      OPENAI_API_KEY: ${{ secrets.OPENAI_API_KEY }}\n"
     project.edit(WORKFLOW, "    timeout-minutes: 15\n", f"    timeout-minutes: 15\n{variables}")
     project.append(WORKFLOW, variables.replace("    ", "        "))
-    step = "      - name: Licences\n        run: uv run licences\n"
+    step = "      - name: Licenses\n        run: uv run licenses\n"
     project.template.edit(WORKFLOW, "      - name: Types\n", f"{step}      - name: Types\n")
     project.release_and_update()
     assert project.conflicts() == {}
@@ -247,23 +255,21 @@ def test_the_owners_variables_in_the_workflow_stay_beside_a_new_step(project: Pr
     assert text.count(step) == 1
 
 
-def test_formatting_the_project_makes_no_conflict(project: Project) -> None:
+def test_formatting_the_project_causes_no_conflict(project: Project) -> None:
     subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--quiet"], cwd=project.folder, check=True
     )
     assert project.is_clean()
-    project.template.append(AGENT, "# The end.\n")
+    project.template.append(AGENT, "# The template's last line.\n")
     project.release_and_update()
     assert project.conflicts() == {}
-    assert project.read(AGENT).endswith("# The end.\n")
+    assert project.read(AGENT).endswith("# The template's last line.\n")
 
 
-def test_the_message_after_an_update_finds_the_conflicts(project: Project) -> None:
-    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
+def test_the_command_in_the_message_lists_the_conflicts(project: Project) -> None:
+    project.edit(AGENT, IMPORT, OWNERS_IMPORT)
     project.commit()
-    project.template.edit(
-        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
-    )
+    project.template.edit(AGENT, IMPORT, TEMPLATES_IMPORT)
     project.template.release(NEXT)
     update = ["copier", "update", "--defaults"]
     done = subprocess.run(update, cwd=project.folder, check=True, capture_output=True, text=True)
@@ -275,7 +281,7 @@ def test_the_message_after_an_update_finds_the_conflicts(project: Project) -> No
     assert (sync, verify) == ("uv sync", f"uv run {NAME} verify")
 
 
-def test_uncommitted_work_is_refused_and_stays(project: Project) -> None:
+def test_uncommitted_changes_stop_the_update(project: Project) -> None:
     project.append(TOOLS, "# Not committed.\n")
     project.write("notes.md", "Not committed either.\n")
     before = project.files()
@@ -285,48 +291,46 @@ def test_uncommitted_work_is_refused_and_stays(project: Project) -> None:
     assert project.files() == before
 
 
-def test_a_checkout_that_asks_for_crlf_makes_no_conflict(project: Project) -> None:
+def test_a_checkout_with_crlf_causes_no_conflict(project: Project) -> None:
     project.git("config", "core.autocrlf", "true")
     project.git("rm", "-r", "--quiet", "--cached", ".")
     project.git("reset", "--quiet", "--hard")
-    project.append(TOOLS, "# Mine.\n")
+    project.append(TOOLS, "# The owner's.\n")
     project.template.edit(TOOLS, "from datetime", "import math\nfrom datetime")
     project.release_and_update()
     assert project.conflicts() == {}
     assert b"\r" not in b"".join(project.files().values())
     assert "import math\n" in project.read(TOOLS)
-    assert project.read(TOOLS).endswith("# Mine.\n")
+    assert project.read(TOOLS).endswith("# The owner's.\n")
 
 
-def test_an_update_can_be_taken_back(project: Project) -> None:
-    project.write(".env", "OPENAI_API_KEY=sk-mine\n")
-    project.edit(AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # mine\n")
+def test_an_update_can_be_undone(project: Project) -> None:
+    project.write(".env", "OPENAI_API_KEY=sk-owner\n")
+    project.edit(AGENT, IMPORT, OWNERS_IMPORT)
     before = project.files()
-    project.template.edit(
-        AGENT, "        tag_trace(request)\n", "        tag_trace(request)  # its\n"
-    )
-    project.template.write(f"{PACKAGE}/memory.py", "ITS = 2\n")
+    project.template.edit(AGENT, IMPORT, TEMPLATES_IMPORT)
+    project.template.write(f"{PACKAGE}/memory.py", "TEMPLATES = 2\n")
     project.release_and_update()
     assert list(project.conflicts()) == [AGENT]
     project.git("reset", "--quiet", "--hard")
     project.git("clean", "-d", "--force", "--quiet")
     assert project.is_clean()
     assert project.files() == before
-    assert project.read(".env") == "OPENAI_API_KEY=sk-mine\n"
+    assert project.read(".env") == "OPENAI_API_KEY=sk-owner\n"
 
 
-def test_a_file_can_be_left_out_of_an_update(project: Project) -> None:
-    project.append("AGENTS.md", "Mine.\n")
+def test_a_file_can_be_excluded_from_an_update(project: Project) -> None:
+    project.append("AGENTS.md", "The owner's.\n")
     before = project.read("AGENTS.md")
     project.template.edit("AGENTS.md", "## Rules\n", "## The rules\n")
-    project.template.append(AGENT, "# The end.\n")
+    project.template.append(AGENT, "# The template's last line.\n")
     project.release_and_update(exclude=["AGENTS.md"])
-    assert project.read(AGENT).endswith("# The end.\n")
+    assert project.read(AGENT).endswith("# The template's last line.\n")
     assert project.read("AGENTS.md") == before
     project.commit()
-    project.template.append(TOOLS, "# The end.\n")
+    project.template.append(TOOLS, "# The template's last line.\n")
     project.template.release(LATER)
     project.update()
     assert project.conflicts() == {}
-    assert project.read(TOOLS).endswith("# The end.\n")
+    assert project.read(TOOLS).endswith("# The template's last line.\n")
     assert project.read("AGENTS.md") == before

@@ -80,7 +80,8 @@ class AgentEndpoint:
             except asyncio.CancelledError:
                 if not state.is_stopping:
                     raise
-                return stopping_error().response()
+                span.record_exception(stopping := stopping_error())
+                return stopping.response()
             except Exception as error:
                 span.record_exception(error)
                 return error_of_agent(error).response()
@@ -103,7 +104,8 @@ class AgentEndpoint:
             except asyncio.CancelledError:
                 if not state.is_stopping:
                     raise
-                yield encode(*failure_events(writer, stopping_error()))
+                span.record_exception(stopping := stopping_error())
+                yield encode(*failure_events(writer, stopping))
             except Exception as error:
                 span.record_exception(error)
                 yield encode(*failure_events(writer, error_of_agent(error)))

@@ -37,6 +37,9 @@ class AccessLog:
         state = state_of(scope)
         try:
             await self.app(scope, receive, recording_send)
+        except Exception:
+            status = status or 500  # the outermost middleware of Starlette sends it
+            raise
         finally:
             logger.info(
                 "%s %s %s in %.3f s, first event %s, trace %s",
