@@ -74,7 +74,7 @@ class Steps:
         importlib.import_module(f"{self.package}.agent")
 
     def log_model(self) -> None:
-        logged = importlib.import_module(f"{self.package}.log_model").log_agent()
+        logged = importlib.import_module(f"{self.package}.ops.log_model").log_agent()
         self.path = Path(mlflow.artifacts.download_artifacts(logged.model_uri))
 
     def load_model(self) -> None:

@@ -1,114 +1,48 @@
-"""Sound agents: changes to a generated project against which no rule of the contract may speak."""
+"""Changes to a generated project that are correct: no rule of the contract may fail."""
 
 from tests.contract.breakages.changes import (
-    IN_A_THREAD,
+    AGENT_CLASS,
+    RUN_IN_THREAD,
     Patch,
-    another_agent,
     at_import,
+    each_item,
     in_agent,
+    in_answer,
     in_example,
     in_log_model,
+    in_tools,
+    instead_of_set_model,
+    method,
     new_file,
-    when_asked,
-    while_answering,
+    subclass,
+    tools_file,
 )
 
-TOOLS = "TOOLS = [current_time, days_between]"
+INSTRUCTIONS = "        content = self.instructions\n"
 
-# An agent without an LLM; the pieces of its answer are the words of the user.
+# An agent without an LLM; it streams the user's message line by line.
 ECHO = '''
-class Echo(ResponsesAgent):
-    """Says what was said."""
+class Echo(mlflow.pyfunc.ResponsesAgent):
+    """Repeats the message of the user."""
 
-    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
-        done = map(done_item, self.predict_stream(request))
-        items: list[Any] = [item for item in done if item]
-        return ResponsesAgentResponse(output=items)
+    def predict(self, request):
+        items = [item for event in self.predict_stream(request) if (item := done_item(event))]
+        return {"output": items}
 
     def predict_stream(self, request):
-        said = str(to_messages(request.input)[-1]["content"])
-        item_id = f"msg_{uuid4().hex}"
-        for word in said.splitlines(keepends=True):
-            yield ResponsesAgentStreamEvent(**self.create_text_delta(word, item_id))
-        item = self.create_text_output_item(said, item_id)
-        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+        text = str(to_messages(request.input)[-1]["content"])
+        item_id = unique_id("msg")
+        for line in text.splitlines(keepends=True):
+            yield delta_event(line, item_id)
+        yield done_event(self.create_text_output_item(text, item_id))
 
 
 mlflow.models.set_model(Echo())
 '''
 
-VARIATIONS: dict[str, tuple[Patch, ...]] = {
-    # Tools
-    "no tools": (Patch("tools.py", TOOLS, "TOOLS = []"),),
-    "another tool": (
-        Patch(
-            "tools.py",
-            TOOLS,
-            '''def weigh(things: list[str], precise: bool = False) -> dict[str, float]:
-    """Weigh things."""
-    return {thing: 1.5 if precise else 2.0 for thing in things}
-
-
-TOOLS = [weigh]''',
-        ),
-    ),
-    "a tool that raises on purpose": (
-        Patch(
-            "tools.py",
-            TOOLS,
-            '''def book(day: str) -> str:
-    """Book a day."""
-    raise PermissionError(f"{day} cannot be booked; ask for another day.")
-
-
-TOOLS = [current_time, days_between, book]''',
-        ),
-    ),
-    "a tool that returns a long text": (
-        Patch(
-            "tools.py",
-            TOOLS,
-            '''def read(page: int) -> str:
-    """Read a page of the handbook."""
-    return f"Page {page}. " + "Nothing is written here. " * 500
-
-
-TOOLS = [current_time, days_between, read]''',
-        ),
-    ),
-    "tools that run in threads of one's own, with the context of the request": (
-        Patch(
-            "toolbox.py",
-            IN_A_THREAD,
-            'await asyncio.to_thread(adapter.validate_json, arguments or "{}")',
-        ),
-        Patch("toolbox.py", "from anyio import to_thread\n", ""),
-        Patch("toolbox.py", "import inspect\n", "import asyncio\nimport inspect\n"),
-    ),
-    "a tool that is asynchronous": (
-        Patch(
-            "tools.py",
-            TOOLS,
-            '''async def lend(book: str) -> str:
-    """Lend a book.
-
-    Args:
-        book: Its title.
-    """
-    await asyncio.sleep(0)
-    return f"{book} is yours."
-
-
-TOOLS = [current_time, days_between, lend]''',
-        ),
-        Patch("tools.py", "from datetime import date", "import asyncio\nfrom datetime import date"),
-    ),
-    # Answers
-    "no LLM at all": (at_import("from uuid import uuid4\n\n"), another_agent(ECHO)),
-    "a plain agent of a few lines": (
-        new_file(
-            "src/weather_agent/plain.py",
-            '''"""The whole agent."""
+# An agent that uses nothing of the template.
+PLAIN = '''
+"""The whole agent."""
 
 import uuid
 
@@ -117,8 +51,8 @@ from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentResponse, ResponsesAgentStreamEvent
 
 
-def said_last(request):
-    """What the user said last, as text."""
+def last_message(request):
+    """Return the last message of the user."""
     for item in reversed(request.input):
         content = getattr(item, "content", None)
         if isinstance(content, str):
@@ -130,7 +64,7 @@ def said_last(request):
 
 
 class Plain(ResponsesAgent):
-    """Repeats."""
+    """Repeats the message of the user."""
 
     def predict(self, request):
         events = list(self.predict_stream(request))
@@ -138,7 +72,7 @@ class Plain(ResponsesAgent):
 
     def predict_stream(self, request):
         item_id = str(uuid.uuid4())
-        text = f"You said: {said_last(request)}"
+        text = f"You said: {last_message(request)}"
         yield ResponsesAgentStreamEvent(**self.create_text_delta(text, item_id=item_id))
         yield ResponsesAgentStreamEvent(
             type="response.output_item.done",
@@ -147,51 +81,104 @@ class Plain(ResponsesAgent):
 
 
 mlflow.models.set_model(Plain())
+'''
+
+
+def tool(name: str, code: str) -> tuple[Patch, ...]:
+    """Add a tool with this name."""
+    return in_tools(code), Patch("tools.py", "TOOLS = [", f"TOOLS = [{name}, ")
+
+
+VARIATIONS: dict[str, tuple[Patch, ...]] = {
+    # Tools
+    "no tools": (tools_file('"""The tools."""\n\nTOOLS = []\n'),),
+    "a tool with lists and defaults": tool(
+        "weigh",
+        '''
+def weigh(things: list[str], precise: bool = False) -> dict[str, float]:
+    """Weigh things."""
+    return {thing: 1.5 if precise else 2.0 for thing in things}
+''',
+    ),
+    "a tool that raises an exception": tool(
+        "book",
+        '''
+def book(day: str) -> str:
+    """Book a day."""
+    raise PermissionError(f"{day} is not available. Ask for another day.")
+''',
+    ),
+    "a tool that returns a long text": tool(
+        "read_page",
+        '''
+def read_page(number: int) -> str:
+    """Read a page of the handbook."""
+    return f"Page {number}. " + "This page is empty. " * 500
+''',
+    ),
+    "an asynchronous tool": (
+        *tool(
+            "lend",
+            '''
+async def lend(book: str) -> str:
+    """Lend a book.
+
+    Args:
+        book: Its title.
+    """
+    await asyncio.sleep(0)
+    return f"{book} is yours."
 ''',
         ),
+        Patch("tools.py", "from datetime import date", "import asyncio\nfrom datetime import date"),
+    ),
+    "tools that run in asyncio's threads": (
+        Patch(
+            "runtime/toolbox.py",
+            RUN_IN_THREAD,
+            'await asyncio.to_thread(adapter.validate_json, arguments or "{}")',
+        ),
+        Patch("runtime/toolbox.py", "from anyio import to_thread\n", ""),
+        Patch("runtime/toolbox.py", "import inspect\n", "import asyncio\nimport inspect\n"),
+    ),
+    # Answers
+    "no LLM": (
+        at_import("from weather_agent.runtime.items import delta_event, done_event, unique_id"),
+        instead_of_set_model(ECHO),
+    ),
+    "an agent of a few lines in another file": (
+        new_file("src/weather_agent/plain.py", PLAIN),
         in_log_model('PACKAGE / "agent.py"', 'PACKAGE / "plain.py"'),
     ),
     "reasoning before the answer": (
-        in_agent(
-            "        messages = [self.system_message(request)",
-            """        thought = self.create_reasoning_item(f"rs_{time.time_ns()}", "Let me see.")
-        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=thought)
-        messages = [self.system_message(request)""",
-        ),
+        at_import("from weather_agent.runtime.items import done_event, unique_id"),
+        in_answer('yield done_event(self.create_reasoning_item(unique_id("rs"), "Let me see."))'),
     ),
-    "a greeting in parts": (
-        in_agent(
-            "        messages = [self.system_message(request)",
-            """        first = f"msg_{time.time_ns()}"
-        pieces = ["Good ", "day", ", ", "and welcome."]
-        for piece in pieces:
-            yield ResponsesAgentStreamEvent(**self.create_text_delta(piece, item_id=first))
-        yield ResponsesAgentStreamEvent(
-            type="response.output_item.done",
-            item=self.create_text_output_item("".join(pieces), first),
-        )
-        messages = [self.system_message(request)""",
-        ),
+    "a greeting before the answer": (
+        at_import("from weather_agent.runtime.items import delta_event, done_event, unique_id"),
+        in_answer("""
+greeting_id = unique_id("msg")
+words = ["Good ", "day", ", ", "and welcome."]
+for word in words:
+    yield delta_event(word, greeting_id)
+yield done_event(self.create_text_output_item("".join(words), greeting_id))
+"""),
     ),
-    "sources cited in the text": (
-        Patch(
-            "conversation.py",
-            '    item["status"] = "completed"\n',
-            """    item["status"] = "completed"
-    if item["type"] == "message":
-        item["content"][0]["annotations"] = [
-            {
-                "type": "url_citation",
-                "url": "https://example.com/handbook",
-                "title": "The handbook",
-                "start_index": 0,
-                "end_index": 1,
-            }
-        ]
-""",
-        ),
+    "citations in the text": (
+        each_item("""
+if item["type"] == "message":
+    item["content"][0]["annotations"] = [
+        {
+            "type": "url_citation",
+            "url": "https://example.com/handbook",
+            "title": "The handbook",
+            "start_index": 0,
+            "end_index": 1,
+        }
+    ]
+"""),
     ),
-    "plain data in custom_outputs": (
+    "nested data in custom_outputs": (
         in_agent(
             '{"llm": llm.uri, "rounds": rounds}',
             """{
@@ -202,39 +189,37 @@ mlflow.models.set_model(Plain())
         ),
     ),
     # Requests
-    "custom inputs in the example": (
+    "custom_inputs in the example": (
         in_example('"input": [', '"custom_inputs": {"city": "Paris"}, "input": ['),
     ),
-    "custom inputs that are checked": (
-        while_answering(
-            """        tenant = (request.custom_inputs or {}).get("tenant", "a")
-        if not isinstance(tenant, str):
-            raise ValueError("custom_inputs.tenant must be a text.")
-"""
-        ),
+    "validated custom_inputs": (
+        at_import("from weather_agent.runtime.items import RequestError"),
+        in_answer("""
+tenant = (request.custom_inputs or {}).get("tenant", "a")
+if not isinstance(tenant, str):
+    raise RequestError("custom_inputs.tenant must be a string.")
+"""),
     ),
     # Classes
-    "a mixin between": (
+    "a mixin and a base class of the owner": (
         in_agent(
-            "class Agent(ResponsesAgent):",
+            AGENT_CLASS,
             '''class Polite:
     """Adds nothing but a base."""
 
 
-class Base(Polite, ResponsesAgent):
-    """A base of one's own."""
-
-    def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
-        raise NotImplementedError
+class Base(Polite, AsyncResponsesAgent):
+    """A base of the owner."""
 
 
-class Agent(Base):''',
+class Agent(Base):
+''',
         ),
     ),
-    "a class derived from a class of one's own": (
-        another_agent('''
+    "a subclass of a subclass": (
+        subclass('''
 class Weather(Agent):
-    """Knows the weather as well."""
+    """Knows the weather."""
 
 
 class CoastalWeather(Weather):
@@ -243,73 +228,65 @@ class CoastalWeather(Weather):
     def system_message(self, request: ResponsesAgentRequest) -> dict[str, Any]:
         message = super().system_message(request)
         return message | {"content": message["content"] + "\\nYou know the tides."}
-
-
-mlflow.models.set_model(CoastalWeather(load_config(), load_instructions(), Toolbox(TOOLS)))
 '''),
     ),
-    "an agent with models of Pydantic inside": (
-        at_import(
-            '''from pydantic import BaseModel
+    "an agent that uses Pydantic models": (
+        at_import('''
+from pydantic import BaseModel
 
 
 class Profile(BaseModel):
-    """Who asks."""
+    """The user."""
 
     name: str = "somebody"
     languages: list[str] = []
-
-
-'''
-        ),
-        while_answering(
-            """        asking = (request.context and request.context.user_id) or "somebody"
-        assert Profile(name=asking).model_dump()
-"""
-        ),
-    ),
-    # Asynchronous code
-    "an event loop inside": (
-        when_asked("""        import asyncio
-
-        loop = asyncio.new_event_loop()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
+'''),
+        in_answer("""
+name = (request.context and request.context.user_id) or "somebody"
+assert Profile(name=name).model_dump()
 """),
     ),
-    "an event loop in a thread of its own": (
-        at_import("import asyncio\nimport threading\n\n"),
-        while_answering(
-            """        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, daemon=True)
-        thread.start()
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-"""
-        ),
+    # Asynchronous code
+    "an event loop for each request": (
+        method("""
+def predict_stream(self, request):
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    yield from super().predict_stream(request)
+"""),
     ),
-    # What is made once
-    "a client made at the first request": (
-        at_import(
-            '''from functools import lru_cache
+    "an event loop in another thread": (
+        at_import("import asyncio\nimport threading"),
+        in_answer("""
+loop = asyncio.new_event_loop()
+thread = threading.Thread(target=loop.run_forever, daemon=True)
+thread.start()
+asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+loop.call_soon_threadsafe(loop.stop)
+thread.join()
+loop.close()
+"""),
+    ),
+    # Objects that are created once
+    "a client created by the first request": (
+        at_import('''
+from functools import lru_cache
 
 import httpx
 
 
 @lru_cache(maxsize=1)
 def weather_client() -> httpx.Client:
-    """The client of the weather service, made when it is first needed."""
+    """Return the client of the weather service."""
     return httpx.Client(base_url="https://weather.example.com", timeout=5)
-
-
-'''
-        ),
-        while_answering("        assert weather_client()\n"),
+'''),
+        in_answer("assert weather_client()"),
     ),
-    "a client made at the first request, and kept under a lock": (
-        at_import("import threading\n\nimport httpx\n\n"),
+    "a client created by the first request, under a lock": (
+        at_import("import threading\n\nimport httpx"),
         in_agent(
             "        self.toolbox = toolbox\n",
             """        self.toolbox = toolbox
@@ -323,50 +300,43 @@ def weather_client() -> httpx.Client:
             return self._client
 """,
         ),
-        while_answering("        assert self.weather_client()\n"),
+        in_answer("assert self.weather_client()"),
     ),
-    "an answer that is logged": (
-        at_import("import logging\n\nLOGGER = logging.getLogger(__name__)\n\n"),
-        while_answering('        LOGGER.info("Answering %d items.", len(request.input))\n'),
+    "a log message for each answer": (
+        at_import("import logging\n\nLOGGER = logging.getLogger(__name__)"),
+        in_answer('LOGGER.info("Answering %d items.", len(request.input))'),
     ),
     # Packaging
-    "more in the package, and more beside it": (
+    "more files in the package and in code_paths": (
         new_file(
             "src/weather_agent/politeness.py",
             '"""Manners."""\n\n\ndef polite(text: str) -> str:\n    return f"{text} Please."\n',
         ),
-        in_agent(
-            "from weather_agent.toolbox import Toolbox\n",
-            "from weather_agent.politeness import polite\n"
-            "from weather_agent.toolbox import Toolbox\n",
-        ),
-        in_agent(
-            "        content = self.instructions\n", "        content = polite(self.instructions)\n"
-        ),
+        at_import("from weather_agent.politeness import polite"),
+        in_agent(INSTRUCTIONS, "        content = polite(self.instructions)\n"),
         new_file("src/weather_agent/cities.csv", "Tokyo,Japan\nParis,France\n"),
-        Patch(
-            "tools.py",
-            TOOLS,
-            '''def country(city: str) -> str:
+        *tool(
+            "country",
+            '''
+def country(city: str) -> str:
     """Name the country of a city."""
     text = files(__package__).joinpath("cities.csv").read_text(encoding="utf-8")
     countries = dict(line.split(",") for line in text.splitlines())
     return countries.get(city, "unknown")
-
-
-TOOLS = [current_time, days_between, country]''',
+''',
         ),
         Patch(
             "tools.py",
             "from datetime import date, datetime\n",
             "from datetime import date, datetime\nfrom importlib.resources import files\n",
         ),
+        new_file("scripts.py", '"""A module outside the package."""\n'),
         in_log_model(
             "code_paths=[str(PACKAGE)],",
-            'code_paths=[str(PACKAGE), str(ROOT / "tests" / "contract" / "rules.py")],',
+            'code_paths=[str(PACKAGE), str(PACKAGE.parents[1] / "scripts.py")],',
         ),
     ),
-    "metadata, resources and packages of one's own": (
+    "metadata, resources and packages of the owner": (
         in_log_model(
             '            name="agent",\n',
             '            name="agent",\n            metadata={"team": "a"},\n',
@@ -376,44 +346,44 @@ TOOLS = [current_time, days_between, country]''',
             "resources: {}\n",
             "resources:\n  serving_endpoint: [an-embedder]\n  table: [main.docs.pages]\n",
         ),
-        at_import("import tqdm\nimport yaml\n\n"),
-        while_answering("        assert yaml.safe_load('1') == tqdm.tqdm([1]).total\n"),
+        at_import("import tqdm\nimport yaml"),
+        in_answer('assert yaml.safe_load("1") == tqdm.tqdm([1]).total'),
     ),
 }
 
-# Each run of all rules takes a while, so several variations that do not touch are tried at once.
+# Checking all rules takes long, so variations that do not touch the same lines share a run.
 TRIED_TOGETHER = (
     (
         "no tools",
         "reasoning before the answer",
-        "custom inputs in the example",
-        "metadata, resources and packages of one's own",
+        "custom_inputs in the example",
+        "metadata, resources and packages of the owner",
     ),
     (
-        "another tool",
-        "a greeting in parts",
-        "custom inputs that are checked",
-        "an answer that is logged",
-    ),
-    (
-        "a tool that raises on purpose",
-        "sources cited in the text",
-        "an event loop inside",
+        "a tool with lists and defaults",
+        "a tool that raises an exception",
+        "a greeting before the answer",
+        "validated custom_inputs",
+        "a log message for each answer",
+        "an event loop for each request",
     ),
     (
         "a tool that returns a long text",
-        "plain data in custom_outputs",
-        "an event loop in a thread of its own",
+        "tools that run in asyncio's threads",
+        "an asynchronous tool",
+        "citations in the text",
+        "nested data in custom_outputs",
+        "an event loop in another thread",
+        "an agent that uses Pydantic models",
+        "a client created by the first request",
     ),
+    ("no LLM",),
+    ("an agent of a few lines in another file",),
     (
-        "tools that run in threads of one's own, with the context of the request",
-        "a tool that is asynchronous",
-        "an agent with models of Pydantic inside",
-        "a client made at the first request",
+        # The mixin changes the class line, before which the client's imports are inserted.
+        "a client created by the first request, under a lock",
+        "more files in the package and in code_paths",
+        "a mixin and a base class of the owner",
+        "a subclass of a subclass",
     ),
-    ("no LLM at all",),
-    ("a plain agent of a few lines",),
-    # The class line that the mixin changes is where the client's is put before.
-    ("a client made at the first request, and kept under a lock", "a mixin between"),
-    ("a class derived from a class of one's own", "more in the package, and more beside it"),
 )

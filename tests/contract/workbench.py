@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.helpers.agents import Agent, clean_environment
+from tests.contract.logged_model import LoggedModel
+from tests.helpers.agents import Agent, clean_environment, parts_of_rules
 
 PROGRAM = Path(__file__).with_name("workbench_program.py")
 PATIENCE = 100  # seconds
@@ -32,17 +33,32 @@ class Workbench:
         self.agent = agent
         self._process = process
 
-    def findings(self, *rules: str) -> dict[str, Found]:
+    def findings(self, *rules: str, model: Path | None = None) -> dict[str, Found]:
         """Run these rules of the contract, or all, as `verify` does.
+
+        Args:
+            rules: The names of the rules.
+            model: The folder of a logged model to check instead of the source.
 
         Returns:
             What was found, by the names of the rules.
         """
-        return self._findings([f"--rule={name}" for name in rules])
+        options = [f"--rule={name}" for name in rules]
+        if model:
+            options.append(f"--model-path={model}")
+        parts = parts_of_rules(self.agent.folder)
+        groups = [part for part in GROUPS if not rules or part in {parts[name] for name in rules}]
+        return self._findings(options, groups)
+
+    def log(self, folder: Path) -> LoggedModel:
+        """Log the agent, and keep its model in an empty folder."""
+        status, printed = self._do("log", [self.agent.package.name, str(folder)], folder)
+        assert status == 0, printed
+        return LoggedModel(self.agent, folder / "model")
 
     def rules(self) -> dict[str, Found]:
         """All rules in their order, none of them checked."""
-        return self._findings(["--collect-only"])
+        return self._findings(["--collect-only"], GROUPS)
 
     def noticed_by_mlflow(self) -> str | None:
         """At which step MLflow alone notices that the agent is broken; None if it never does."""
@@ -52,13 +68,15 @@ class Workbench:
             last = notes.read_text(encoding="utf-8").split("\n")[-2]
         return None if last == "end" else last
 
-    def _findings(self, options: Sequence[str]) -> dict[str, Found]:
+    def _findings(self, options: Sequence[str], groups: Sequence[str]) -> dict[str, Found]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             output, findings = folder / "output.txt", folder / "findings.json"
-            settings = ("--override-ini=addopts=", "-p", "no:cacheprovider")
+            # What is turned off here takes time, and the report of a rule does not need it.
+            faster = ("--assert=plain", "--tb=native", "--disable-plugin-autoload")
+            settings = ("--override-ini=addopts=", "-p", "no:cacheprovider", *faster)
             folders = (f"--rootdir={self.agent.folder}", f"--basetemp={folder / 'pytest'}")
-            files = [f"tests/contract/test_{group}.py" for group in GROUPS]
+            files = [f"tests/contract/test_{group}.py" for group in groups]
             arguments = [*folders, *settings, "--json-events", *options, *files]
             status, printed = self._do("contract", arguments, folder)
             output.write_text(printed, encoding="utf-8")

@@ -4,6 +4,7 @@
 
     {"do": "contract", "arguments": [ARGUMENT OF PYTEST, …], "printed": FILE, "seconds": NUMBER}
     {"do": "report", "arguments": [PACKAGE, OUTPUT, HOW IT ENDED, FINDINGS], "printed": FILE, …}
+    {"do": "log", "arguments": [PACKAGE, FOLDER], "printed": FILE, "seconds": NUMBER}
     {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES], "printed": FILE, "seconds": NUMBER}
 
 Each is done in a child of its own, so that no job sees the modules, threads or settings of
@@ -16,6 +17,7 @@ import os
 # Neither may start threads: a child would have only the one that forks.
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "OPENBLAS_NUM_THREADS": "1"}
 
+import gc
 import importlib
 import json
 import shutil
@@ -31,11 +33,14 @@ from pathlib import Path
 from typing import Any
 
 IMPORTED_ONCE = (
+    "aiohttp",
     "alembic.command",
+    "anyio._backends._asyncio",
     "docstring_parser",
     "dotenv",
     "git",
     "httpcore",
+    "httpx_aiohttp",
     "mlflow",
     "mlflow.genai.agent_server",
     "mlflow.openai",
@@ -45,8 +50,10 @@ IMPORTED_ONCE = (
     "openai.types.chat",
     "openai.types.responses",
     "pandas",
+    "pydantic_settings",
     "pytest",
     "sqlalchemy.dialects.sqlite",
+    "starlette.applications",
     "uvicorn",
     "uvicorn.lifespan.on",
     "uvicorn.loops.asyncio",
@@ -62,6 +69,8 @@ def main() -> None:
     for name in IMPORTED_ONCE:
         with suppress(ImportError):
             importlib.import_module(name)
+    skip_requirement_check()
+    gc.freeze()  # otherwise each child copies these objects when it collects garbage
     with tempfile.TemporaryDirectory() as folder:
         empty_store = Path(folder) / "mlflow.db"
         in_child(lambda: make_store(empty_store), Path(folder) / "printed.txt", 60)
@@ -73,7 +82,7 @@ def main() -> None:
 
 def answer(job: dict[str, Any], empty_store: Path) -> int | None:
     """Do a job, and say how its process ended."""
-    work = {"contract": check, "report": report, "mlflow": try_mlflow}[job["do"]]
+    work = {"contract": check, "report": report, "log": log, "mlflow": try_mlflow}[job["do"]]
 
     def work_from_the_beginning() -> int | None:
         begin(empty_store)
@@ -100,6 +109,19 @@ def report(package: str, output: str, how: str, findings: str) -> None:
     keys = ("result", "found", "requirement", "fix")
     found = {one.name: {key: getattr(one, key) for key in keys} for one in report.findings}
     Path(findings).write_text(json.dumps(found), encoding="utf-8")
+
+
+def log(package: str, folder: str) -> None:
+    """Log the agent in a new store, and download the model to `model` in this folder."""
+    import mlflow
+
+    os.environ["AGENT_LLM"] = "offline:/demo"
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    mlflow.create_experiment("log", artifact_location=Path(folder, "artifacts").as_uri())
+    mlflow.set_experiment("log")
+    logged = importlib.import_module(f"{package}.ops.log_model").log_agent()
+    Path(folder, "model").mkdir()
+    mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=f"{folder}/model")
 
 
 def try_mlflow(package: str, folder: str, notes: str) -> None:
@@ -155,6 +177,16 @@ def begin(empty_store: Path) -> None:
             shutil.rmtree(cache, ignore_errors=True)
     importlib.invalidate_caches()
     copy_new_stores_from(empty_store)
+
+
+def skip_requirement_check() -> None:
+    """Let MLflow load models without comparing their requirements with what is installed.
+
+    It takes a second per model, and only logs a warning.
+    """
+    import mlflow.pyfunc
+
+    vars(mlflow.pyfunc)["warn_dependency_requirement_mismatches"] = lambda _: None
 
 
 def make_store(path: Path) -> None:

@@ -51,22 +51,21 @@ class Agent:
 
     @contextmanager
     def patched(self, file: str, old: str | None, new: str) -> Generator[None]:
-        """Replace text in a file, or add a file, until the block ends.
+        """Replace text in a file, or write a whole file, until the block ends.
 
         Args:
             file: The path of the file, relative to the package or else to the repository.
-            old: The text to replace, which must occur once; None to add a file.
+            old: The text to replace, which must occur once; None to write the whole file.
             new: The text that replaces it.
         """
         path = self.package / file if (self.package / file).exists() else self.folder / file
-        original = None if old is None else path.read_text(encoding="utf-8")
-        if original is None or old is None:
-            assert not path.exists(), f"{path} exists already."
+        original = path.read_text(encoding="utf-8") if path.exists() else None
+        if old is None:
             path.write_text(new, encoding="utf-8")
         else:
-            assert original.count(old) == 1, (
-                f"{old!r} occurs {original.count(old)} times in {path}."
-            )
+            assert original is not None, f"{path} does not exist."
+            times = original.count(old)
+            assert times == 1, f"{old!r} occurs {times} times in {path}."
             path.write_text(original.replace(old, new), encoding="utf-8")
         try:
             yield

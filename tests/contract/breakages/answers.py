@@ -1,469 +1,443 @@
-"""Breakages of answers: what comes back for a request, and what stays behind."""
+"""Mistakes in answers: what a request returns, and what it leaves behind."""
 
 from tests.contract.breakages.changes import (
     Patch,
-    another_agent,
     at_import,
     breaks,
+    each_item,
     in_agent,
-    when_asked,
-    while_answering,
-    with_all_items,
-    with_each_item,
+    in_answer,
+    method,
+    new_answer,
 )
 
-NEW_ID = '    return f"{prefix}_{uuid4().hex}"'
-CUSTOM_OUTPUTS = "events[-1].custom_outputs"
-RETURN = f"""        return ResponsesAgentResponse(
-            output=items, custom_outputs={CUSTOM_OUTPUTS}, usage=tokens.usage()
-        )
-"""
 OUTPUT = 'yield function_call_output(item["call_id"], output)'
-CONTENT = "        content = self.instructions\n"
-EVENTS = "        events = list(self.predict_stream(request))\n"
+INSTRUCTIONS = "        content = self.instructions\n"
+INPUT = "*to_messages(request.input)]"
+TOOLBOX_TRY = "        try:\n            output"
 
 
-def with_custom_outputs(value: str) -> Patch:
-    """Answers that carry this, written as Python, in their `custom_outputs`."""
-    return in_agent(RETURN, RETURN.replace(CUSTOM_OUTPUTS, value))
+def custom_outputs(value: str) -> Patch:
+    """Return a Python expression as the `custom_outputs` of `predict`."""
+    return method(f"""
+def predict(self, request):
+    response = super().predict(request)
+    response.custom_outputs = {value}
+    return response
+""")
+
+
+def changed_items(code: str) -> Patch:
+    """Change the list `items` before `predict` returns it."""
+    return method(f"""
+def predict(self, request):
+    items = [item.model_dump(exclude_none=True) for item in super().predict(request).output]
+    {code}
+    return {{"output": items}}
+""")
 
 
 ANSWERS = {
-    # What predict returns
-    "a text returned": breaks(
+    # The return value of predict
+    "a string returned by predict": breaks(
         "accepted",
         "ResponsesAgentResponse|ResponsesResponse|str",
-        in_agent(RETURN, '        return items[-1]["content"][0]["text"]\n'),
+        method("""
+def predict(self, request):
+    return super().predict(request).output[-1].content[0]["text"]
+"""),
     ),
-    "a chat completion returned": breaks(
+    "a chat completion returned by predict": breaks(
         "accepted",
         "output",
-        in_agent(
-            RETURN,
-            """        text = items[-1]["content"][0]["text"]
-        return {"choices": [{"message": {"role": "assistant", "content": text}}]}
-""",
-        ),
+        method("""
+def predict(self, request):
+    text = super().predict(request).output[-1].content[0]["text"]
+    return {"choices": [{"message": {"role": "assistant", "content": text}}]}
+"""),
     ),
-    "predict as a coroutine": breaks(
+    "an asynchronous predict": breaks(
         "accepted",
         "coroutine",
-        in_agent("    def predict(self, request", "    async def predict(self, request"),
+        method("""
+async def predict(self, request):
+    return super().predict(request)
+"""),
     ),
-    "no predict": breaks(
+    "an agent without an answer method": breaks(
         "accepted",
-        "abstract method predict",
-        in_agent("    def predict(self, request", "    def answer(self, request"),
+        "abstract method '?answer",
+        in_agent("    async def answer(\n", "    async def respond(\n"),
     ),
-    "predict with the arguments of a PythonModel": breaks(
+    "a predict with the parameters of a PythonModel": breaks(
         "accepted",
         "missing 1 required positional argument: 'request'",
-        in_agent("    def predict(self, request", "    def predict(self, context, request"),
+        method("""
+def predict(self, context, request):
+    return super().predict(request)
+"""),
     ),
     "predict and predict_stream that call each other": breaks(
         "accepted",
         "RecursionError|recursion",
-        when_asked("        yield from map(dict, self.predict(request).output)\n"),
-    ),
-    "a template's answer left in": breaks(
-        "last-turn",
-        "said the same",
-        another_agent("""
-class Stub(Agent):
-    def predict_stream(self, request):
-        text, item_id = "Hello! How can I help you?", f"msg_{time.time_ns()}"
-        yield ResponsesAgentStreamEvent(**self.create_text_delta(text, item_id))
-        item = self.create_text_output_item(text, item_id)
-        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
-
-
-mlflow.models.set_model(Stub(load_config(), load_instructions(), Toolbox(TOOLS)))
+        method("""
+def predict_stream(self, request):
+    yield from self.predict(request).output
 """),
     ),
-    "only the first turn read": breaks(
+    "the same answer to every request": breaks(
         "last-turn",
-        "said the same",
-        in_agent("*to_messages(request.input)]", "*to_messages(request.input[:1])]"),
+        "to two different requests|the same",
+        new_answer(
+            """
+message_id = unique_id("msg")
+yield delta_event("Hello! How can I help you?", message_id)
+yield done_event(self.create_text_output_item("Hello! How can I help you?", message_id))
+""",
+            "from weather_agent.runtime.items import delta_event, done_event, unique_id",
+        ),
+    ),
+    "only the first message sent to the LLM": breaks(
+        "last-turn",
+        "the same",
+        in_agent(INPUT, "*to_messages(request.input[:1])]"),
     ),
     # Items
     "a message without an id": breaks(
-        "item-ids",
-        "no id",
-        with_each_item('    if item["type"] == "message":\n        item["id"] = ""\n'),
+        "item-ids", "no id", each_item('if item["type"] == "message":\n    item["id"] = ""')
     ),
-    "one id for all items": breaks(
-        "item-ids", "used twice", Patch("conversation.py", NEW_ID, '    return "item_1"')
+    "one id for all items": breaks("item-ids", "twice", each_item('item["id"] = "item_1"')),
+    "ids that repeat in every answer": breaks(
+        "item-ids", "Two answers use the same ids", each_item('item["id"] = item["type"]')
     ),
-    "an id for each kind of item, in every answer the same": breaks(
-        "item-ids",
-        "Two answers use the same ids",
-        with_each_item('    item["id"] = item["type"]\n    return\n'),
-        Patch(
-            "conversation.py",
-            '    item |= {"id": unique_id("fco"), "status": "completed"}',
-            '    item |= {"id": "output", "status": "completed"}',
-        ),
+    "ids of more than 64 characters": breaks(
+        "item-ids", "longer than 64", each_item('item["id"] *= 2')
     ),
-    "ids longer than APIs take": breaks(
-        "item-ids",
-        "longer than 64",
-        Patch("conversation.py", NEW_ID, '    return f"{prefix}_{uuid4().hex}{uuid4().hex}"'),
-    ),
-    "an item made without an id": breaks(
+    "an item created without an id": breaks(
         "accepted",
         "missing 1 required positional argument: 'id'",
-        with_all_items('        items.append(self.create_text_output_item("Bye."))\n'),
+        changed_items('items.append(self.create_text_output_item("Bye."))'),
     ),
-    "content that is a text": breaks(
+    "a message whose content is a string": breaks(
         "accepted",
         "content",
-        with_each_item("""
-    if item["type"] == "message":
-        item["content"] = item["content"][0]["text"]
+        each_item("""
+if item["type"] == "message":
+    item["content"] = item["content"][0]["text"]
 """),
     ),
-    "a part of chat completions in an answer": breaks(
+    "a content part of the chat-completions API": breaks(
         "accepted",
         "content type: text|Invalid content",
-        with_each_item("""
-    if item["type"] == "message":
-        item["content"][0]["type"] = "text"
+        each_item("""
+if item["type"] == "message":
+    item["content"][0]["type"] = "text"
 """),
     ),
-    "an item of a tool that OpenAI runs, made up": breaks(
+    "an invented item of one of OpenAI's tools": breaks(
         "output-items",
         "web_search_call",
-        with_all_items("""
-        items.append({"type": "web_search_call", "id": f"ws_{time.time_ns()}", "found": 3})
-"""),
+        changed_items('items.append({"type": "web_search_call", "id": "ws_1", "found": 3})'),
     ),
-    "an item that never ends": breaks(
-        "output-items",
-        "in_progress|status",
-        Patch("conversation.py", 'item["status"] = "completed"', 'item["status"] = "in_progress"'),
+    "an item that stays in progress": breaks(
+        "output-items", "in_progress|status", each_item('item["status"] = "in_progress"')
     ),
-    "an annotation that cites nothing": breaks(
+    "an annotation without positions": breaks(
         "output-items",
         "annotation",
-        with_each_item("""
-    if item["type"] == "message":
-        item["content"][0]["annotations"] = [{"type": "url_citation", "title": "A", "url": "b"}]
+        each_item("""
+if item["type"] == "message":
+    item["content"][0]["annotations"] = [{"type": "url_citation", "title": "A", "url": "b"}]
 """),
     ),
     # Text
-    "an empty text": breaks(
+    "an empty message": breaks(
         "answer-text",
-        "no text among them",
-        with_each_item(
-            '    if item["type"] == "message":\n        item["content"][0]["text"] = ""\n'
-        ),
+        "text",
+        each_item("""
+if item["type"] == "message":
+    item["content"][0]["text"] = ""
+"""),
     ),
-    "calls and outputs, and no message": breaks(
+    "tool calls without a message after them": breaks(
         "answer-text",
-        "no text among them",
-        in_agent(
-            "            messages += to_messages(items)\n",
-            "            messages += to_messages(items)\n            return\n",
-        ),
+        "text",
+        in_agent("            messages += to_messages(items)\n", "            return\n"),
     ),
     # JSON
     "a datetime in custom_outputs": breaks(
         "output-items",
         "custom_outputs.when is a datetime",
-        at_import("from datetime import datetime\n"),
-        with_custom_outputs('{"when": datetime.now()}'),
+        at_import("from datetime import datetime"),
+        custom_outputs('{"when": datetime.now()}'),
     ),
     "a set in custom_outputs": breaks(
-        "output-items", "custom_outputs.used is a set", with_custom_outputs('{"used": {"a"}}')
+        "output-items", "custom_outputs.used is a set", custom_outputs('{"used": {"a"}}')
     ),
     "NaN in custom_outputs": breaks(
-        "output-items",
-        "custom_outputs.score is nan",
-        with_custom_outputs('{"score": float("nan")}'),
+        "output-items", "custom_outputs.score is nan", custom_outputs('{"score": float("nan")}')
     ),
-    "a number of NumPy in custom_outputs": breaks(
+    "a NumPy number in custom_outputs": breaks(
         "output-items",
         "custom_outputs.score is a float",
-        at_import("import numpy\n"),
-        with_custom_outputs('{"score": numpy.float32(0.5)}'),
+        at_import("import numpy"),
+        custom_outputs('{"score": numpy.float32(0.5)}'),
     ),
-    "half a character in a text": breaks(
+    "an unpaired surrogate in a text": breaks(
         "output-items",
-        "holds half a character",
-        with_each_item(
-            '    if item["type"] == "message":\n        item["content"][0]["text"] += "\\ud83d"\n'
-        ),
+        "half a character|surrogate",
+        each_item("""
+if item["type"] == "message":
+    item["content"][0]["text"] += "\\ud83d"
+"""),
     ),
     "the environment in custom_outputs": breaks(
         "closed-environment",
         "AGENT_CANARY",
-        with_custom_outputs('{"environment": dict(os.environ)}'),
+        at_import("import os"),
+        custom_outputs('{"environment": dict(os.environ)}'),
     ),
-    # Calls
-    "outputs without a call": breaks(
+    # Tool calls
+    "an output with the id of no call": breaks(
         "tool-calls", "call_0", in_agent(OUTPUT, 'yield function_call_output("call_0", output)')
     ),
     "a call without an output": breaks(
         "tool-calls",
-        "Calls .* have the outputs",
-        with_all_items(
-            '        items = [item for item in items if item["type"] != "function_call_output"]\n'
-        ),
+        "outputs",
+        changed_items('items = [item for item in items if item["type"] != "function_call_output"]'),
     ),
-    "an output given twice": breaks(
-        "tool-calls",
-        "have the outputs|twice",
-        in_agent(OUTPUT, f"{OUTPUT}\n                {OUTPUT}"),
+    "two outputs for one call": breaks(
+        "tool-calls", "outputs|twice", in_agent(OUTPUT, f"{OUTPUT}\n                {OUTPUT}")
     ),
     "an output before its call": breaks(
         "tool-calls",
-        "no call before it",
-        with_all_items("""
-        items.sort(key=lambda item: item["type"] != "function_call_output")
+        "no call before it|before its call",
+        changed_items('items.sort(key=lambda item: item["type"] != "function_call_output")'),
+    ),
+    "arguments that are not valid JSON": breaks(
+        "tool-calls",
+        "JSON object",
+        each_item("""
+if item["type"] == "function_call":
+    item["arguments"] = str(json.loads(item["arguments"]))
 """),
     ),
-    "arguments that are no JSON": breaks(
-        "tool-calls",
-        "no JSON object",
-        Patch(
-            "conversation.py",
-            '        item["arguments"] = _json_object(item["arguments"])\n',
-            '        item["arguments"] = str(json.loads(item["arguments"]))\n',
-        ),
-    ),
-    "an output that is a dictionary": breaks(
+    "a tool output that is a dictionary": breaks(
         "accepted",
         "output",
         in_agent(OUTPUT, 'yield function_call_output(item["call_id"], {"result": output})'),
     ),
     # Tools
-    "a tool that raises": breaks(
+    "an exception of a tool that ends the request": breaks(
         "failing-tools",
-        "A wrong call ended the request",
+        "ended the request",
         Patch(
-            "toolbox.py",
-            "        try:\n            output",
-            "        adapter.validate_json(arguments)\n        try:\n            output",
+            "runtime/toolbox.py",
+            TOOLBOX_TRY,
+            f"        adapter.validate_json(arguments)\n{TOOLBOX_TRY}",
         ),
     ),
-    "a tool that nobody knows ends the answer": breaks(
+    "a call of an unknown tool that ends the request": breaks(
         "failing-tools",
-        "A wrong call ended the request.*no_such_tool",
-        Patch("toolbox.py", "self._adapters.get(name)", "self._adapters[name]"),
+        "ended the request.*no_such_tool",
+        Patch("runtime/toolbox.py", "self._adapters.get(name)", "self._adapters[name]"),
     ),
-    "a tool that ends the process": breaks(
+    "an invalid call that ends the process": breaks(
         "failing-tools",
         "SystemExit",
         Patch(
-            "toolbox.py",
+            "runtime/toolbox.py",
             "        except ValidationError as error:\n",
             """        except ValidationError as error:
             raise SystemExit(1) from error
 """,
         ),
     ),
-    "a failing tool whose output is left out": breaks(
+    "a failed call without an output": breaks(
         "failing-tools",
-        "have the outputs",
-        in_agent(
-            OUTPUT,
-            f'if not output.startswith("Error"):\n                    {OUTPUT}',
-        ),
+        "outputs",
+        in_agent(OUTPUT, f'if not output.startswith("Error"):\n                    {OUTPUT}'),
     ),
     # Requests
-    "content taken for a text": breaks(
+    "content that must be a string": breaks(
         "every-request",
-        "With content parts: TypeError",
-        in_agent(CONTENT, "        content = self.instructions + request.input[-1].content\n"),
+        "content parts: TypeError",
+        in_agent(INSTRUCTIONS, "        content = self.instructions + request.input[-1].content\n"),
     ),
-    "the last content taken to be there": breaks(
+    "a last item that must have content": breaks(
         "every-request",
-        "With a tool's output as the last item: .*content",
-        while_answering("        _ = request.input[-1].content\n"),
+        "tool's output as the last item: .*content",
+        in_answer("_ = request.input[-1].content"),
     ),
-    "the request taken for a dictionary": breaks(
-        "accepted",
-        "subscriptable",
-        while_answering('        _ = request["input"]\n'),
+    "a request used as a dictionary": breaks(
+        "accepted", "subscriptable", in_answer('_ = request["input"]')
     ),
-    "custom_inputs taken to be there": breaks(
-        "accepted",
-        "NoneType.*subscriptable",
-        while_answering('        _ = request.custom_inputs["tenant"]\n'),
+    "required custom_inputs": breaks(
+        "accepted", "NoneType.*subscriptable", in_answer('_ = request.custom_inputs["tenant"]')
     ),
-    "custom_inputs taken to be there, as the example has them": breaks(
+    "required custom_inputs, which the example has": breaks(
         "every-request",
-        "With no custom_inputs: TypeError: 'NoneType' object is not subscriptable",
+        "no custom_inputs: TypeError: 'NoneType' object is not subscriptable",
         Patch("input_example.json", '"input": [', '"custom_inputs": {"tenant": "a"}, "input": ['),
-        while_answering('        _ = request.custom_inputs["tenant"]\n'),
+        in_answer('_ = request.custom_inputs["tenant"]'),
     ),
-    "one key of custom_inputs taken to be there": breaks(
+    "a required key of custom_inputs": breaks(
         "every-request",
         "custom_inputs: KeyError: 'user_id'",
-        while_answering("        _ = request.custom_inputs and request.custom_inputs['user_id']\n"),
+        in_answer('_ = request.custom_inputs and request.custom_inputs["user_id"]'),
     ),
-    "the context taken to be there": breaks(
+    "a required context": breaks(
         "every-request",
-        "With text: AttributeError: 'NoneType' object has no attribute 'user_id'",
+        "text: AttributeError: 'NoneType' object has no attribute 'user_id'",
         Patch("input_example.json", '"input": [', '"context": {"user_id": "a"}, "input": ['),
-        while_answering("        _ = request.context.user_id\n"),
+        in_answer("_ = request.context.user_id"),
     ),
-    "the user in the context taken to be there": breaks(
+    "a required user in the context": breaks(
         "every-request",
-        "With a context without a user: .*NoneType",
-        while_answering("        _ = request.context and request.context.user_id.upper()\n"),
+        "a context without a user: .*NoneType",
+        in_answer("_ = request.context and request.context.user_id.upper()"),
     ),
-    "a role that is refused": breaks(
+    "a rejected role": breaks(
         "every-request",
-        "With a system message: ValueError",
-        while_answering(
-            """        for item in request.input:
-            if getattr(item, "role", "user") not in ("user", "assistant"):
-                raise ValueError(f"Unknown role: {item.role}")
-"""
-        ),
+        "a system message: ValueError",
+        in_answer("""
+for item in request.input:
+    if getattr(item, "role", "user") not in ("user", "assistant"):
+        raise ValueError(f"Unknown role: {item.role}")
+"""),
     ),
-    "a text that is cut to ASCII": breaks(
+    "a text that must be ASCII": breaks(
         "every-request",
-        "With a text in other scripts: UnicodeEncodeError",
-        while_answering(
-            "        _ = str(to_messages(request.input)[-1]['content']).encode('ascii')\n"
-        ),
+        "text in other scripts: UnicodeEncodeError",
+        in_answer('_ = str(to_messages(request.input)[-1]["content"]).encode("ascii")'),
     ),
-    # What stays behind
-    "the request kept on the instance while it is answered": breaks(
+    # State
+    "the request stored on the instance": breaks(
         "stateless",
         "Agent.request",
-        while_answering("        self.request = request\n"),
-        in_agent("*to_messages(request.input)]", "*to_messages(self.request.input)]"),
+        in_answer("self.request = request"),
+        in_agent(INPUT, "*to_messages(self.request.input)]"),
     ),
-    "items gathered on the instance": breaks(
+    "items collected on the instance": breaks(
         "requests-apart",
-        "holds what others said",
-        in_agent(
-            RETURN,
-            """        self.kept = [*getattr(self, "kept", []), *items]
-        return ResponsesAgentResponse(output=self.kept)
-""",
-        ),
+        "word",
+        method("""
+def predict(self, request):
+    response = super().predict(request)
+    self.kept = [*getattr(self, "kept", []), *response.output]
+    response.output = self.kept
+    return response
+"""),
     ),
-    "a list of items on the class": breaks(
+    "items collected on the class": breaks(
         "requests-apart",
-        "holds what others said",
-        in_agent(
-            "    def __init__(self, config: Config",
-            "    items: list[Any] = []\n\n    def __init__(self, config: Config",
-        ),
-        in_agent(
-            RETURN,
-            """        self.items += items
-        return ResponsesAgentResponse(output=list(self.items))
-""",
-        ),
+        "word",
+        method("""
+items: list[Any] = []
+
+def predict(self, request):
+    response = super().predict(request)
+    self.items += response.output
+    response.output = list(self.items)
+    return response
+"""),
     ),
-    "a conversation gathered in the module": breaks(
+    "a conversation collected in the module": breaks(
         "stateless",
         "HISTORY",
-        at_import("HISTORY: list[dict[str, Any]] = []\n"),
-        in_agent(
-            "        messages = [self.system_message(request), *to_messages(request.input)]\n",
-            """        HISTORY.extend(to_messages(request.input))
-        messages = [self.system_message(request), *HISTORY]
-""",
-        ),
+        at_import("HISTORY: list[dict[str, Any]] = []"),
+        in_answer("HISTORY.extend(to_messages(request.input))"),
+        in_agent(INPUT, "*HISTORY]"),
     ),
-    "conversations remembered by their ids": breaks(
+    "conversations stored by their ids": breaks(
         "stateless",
         "MEMORY",
-        at_import("MEMORY: dict[str | None, list[Any]] = {}\n"),
-        in_agent(
-            "        messages = [self.system_message(request), *to_messages(request.input)]\n",
-            """        key = request.context and request.context.conversation_id
-        MEMORY.setdefault(key, []).extend(to_messages(request.input))
-        messages = [self.system_message(request), *MEMORY[key]]
-""",
-        ),
+        at_import("MEMORY: dict[str | None, list[Any]] = {}"),
+        in_answer("""
+key = request.context and request.context.conversation_id
+MEMORY.setdefault(key, []).extend(to_messages(request.input))
+"""),
+        in_agent(INPUT, "*MEMORY[key]]"),
     ),
-    "a conversation gathered in a default argument": breaks(
+    "a conversation collected in a default argument": breaks(
         "stateless",
         "default 0",
-        in_agent(
-            "    def system_message(self, request: ResponsesAgentRequest) -> dict[str, Any]:\n",
-            """    def remember(self, said: list[Any], memory: list[Any] = []) -> list[Any]:
-        memory.extend(said)
-        return list(memory)
-
-    def system_message(self, request: ResponsesAgentRequest) -> dict[str, Any]:
-""",
-        ),
-        in_agent("*to_messages(request.input)]", "*self.remember(to_messages(request.input))]"),
+        method("""
+def remember(self, messages: list[Any], memory: list[Any] = []) -> list[Any]:
+    memory.extend(messages)
+    return list(memory)
+"""),
+        in_agent(INPUT, "*self.remember(to_messages(request.input))]"),
     ),
-    "answers cached by the user's first words": breaks(
+    "answers cached by the first message": breaks(
         "last-turn",
-        "said the same",
-        at_import("CACHE: dict[str, Any] = {}\n"),
-        in_agent(
-            EVENTS,
-            """        key = str(to_messages(request.input[:1]))
-        if key not in CACHE:
-            CACHE[key] = list(self.predict_stream(request))
-        events = CACHE[key]
-""",
-        ),
+        "the same",
+        at_import("CACHE: dict[str, Any] = {}"),
+        method("""
+def predict(self, request):
+    key = str(to_messages(request.input[:1]))
+    if key not in CACHE:
+        CACHE[key] = super().predict(request)
+    return CACHE[key]
+"""),
     ),
     "answers cached by the whole request": breaks(
         "item-ids",
         "same ids",
-        at_import("CACHE: dict[str, Any] = {}\n"),
-        in_agent(
-            EVENTS,
-            """        key = request.model_dump_json()
-        if key not in CACHE:
-            CACHE[key] = list(self.predict_stream(request))
-        events = CACHE[key]
-""",
-        ),
+        at_import("CACHE: dict[str, Any] = {}"),
+        method("""
+def predict(self, request):
+    key = request.model_dump_json()
+    if key not in CACHE:
+        CACHE[key] = super().predict(request)
+    return CACHE[key]
+"""),
     ),
-    "a count of requests on the instance": breaks(
-        "stateless",
-        "Agent.count",
-        while_answering("        self.count = getattr(self, 'count', 0) + 1\n"),
+    "a request counter on the instance": breaks(
+        "stateless", "Agent.count", in_answer('self.count = getattr(self, "count", 0) + 1')
     ),
-    "the user's settings written to the environment": breaks(
+    "the user's settings in the environment": breaks(
         "stateless",
         "the variable AGENT_USER",
-        while_answering(
-            """        os.environ["AGENT_USER"] = str(request.input[-1])
-"""
-        ),
+        at_import("import os"),
+        in_answer('os.environ["AGENT_USER"] = str(request.input[-1])'),
     ),
-    "a context variable that stays set": breaks(
+    "a context variable that is not reset": breaks(
         "stateless",
-        "SAID",
-        at_import("""from contextvars import ContextVar
+        "HISTORY",
+        at_import("""
+from contextvars import ContextVar
 
-SAID = ContextVar("SAID", default="")
+HISTORY = ContextVar("HISTORY", default="")
 """),
-        when_asked("        SAID.set(SAID.get() + str(request.input))\n"),
-        in_agent(CONTENT, "        content = self.instructions + SAID.get()\n"),
+        method("""
+def predict_stream(self, request):
+    HISTORY.set(HISTORY.get() + str(request.input))
+    yield from super().predict_stream(request)
+"""),
+        in_agent(INSTRUCTIONS, "        content = self.instructions + HISTORY.get()\n"),
     ),
     # Threads
     "the event loop of the main thread": breaks(
         "requests-apart",
         "no current event loop in thread",
-        when_asked("""
-        import asyncio
+        method("""
+def predict_stream(self, request):
+    import asyncio
 
-        asyncio.get_event_loop().run_until_complete(asyncio.sleep(0))
+    asyncio.get_event_loop().run_until_complete(asyncio.sleep(0))
+    yield from super().predict_stream(request)
 """),
     ),
-    "an alarm for answers that take too long": breaks(
+    "a signal handler set for each request": breaks(
         "requests-apart",
         "signal only works in main thread",
-        when_asked("""
-        import signal
+        method("""
+def predict_stream(self, request):
+    import signal
 
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    yield from super().predict_stream(request)
 """),
     ),
 }

@@ -1,13 +1,21 @@
-"""What a breakage is made of: changes to the files of a generated project."""
+"""The parts of a breakage: changes to the files of a generated project."""
 
+import re
 from dataclasses import dataclass
 from textwrap import indent
 
-IN_A_THREAD = """await to_thread.run_sync(
+AGENT_CLASS = "class Agent(AsyncResponsesAgent):\n"
+ANSWER = "    async def answer(\n"
+MESSAGES = "        messages = [self.system_message(request), *to_messages(request.input)]\n"
+SET_MODEL = "mlflow.models.set_model(AGENT)\n"
+RUN_IN_THREAD = """await to_thread.run_sync(
                 adapter.validate_json, arguments or "{}", abandon_on_cancel=True
             )"""
-AGENT_CLASS = "class Agent(ResponsesAgent):\n"
-SET_MODEL = "mlflow.models.set_model(AGENT)\n"
+
+# Patches to these files change how the model is logged, or what is logged besides its code.
+LOGGING_FILES = re.compile(r"ops/|tests/|config\.yml|input_example\.json|pyproject\.toml|.*/\.env")
+# These rules check logging, and loading after it.
+LOGGING_RULES = {"accepted", "loads-again"}
 
 
 @dataclass(frozen=True)
@@ -15,9 +23,9 @@ class Patch:
     """A change to one file.
 
     Attributes:
-        file: Its path in the agent's package, or in the repository.
-        old: What stands there now, exactly once; None for a file that is not there.
-        new: What stands there instead.
+        file: The path in the agent's package, or in the repository.
+        old: The text to replace, which occurs exactly once; None to write the whole file.
+        new: The new text.
     """
 
     file: str
@@ -27,87 +35,108 @@ class Patch:
 
 @dataclass(frozen=True)
 class Breakage:
-    """Changes that break one rule of the contract.
+    """A mistake that breaks one rule of the contract.
 
     Attributes:
-        rule: The rule that must notice.
-        says: A regular expression for what the rule must say it saw.
-        patches: The changes, at different places.
+        rule: The rule that must fail.
+        found: A regular expression for what the rule must report.
+        patches: The changes, in order.
     """
 
     rule: str
-    says: str
+    found: str
     patches: tuple[Patch, ...]
 
+    @property
+    def affects_logging(self) -> bool:
+        """Whether the mistake shows only if the model is logged again."""
+        files = (patch.file for patch in self.patches)
+        return self.rule in LOGGING_RULES or any(map(LOGGING_FILES.match, files))
 
-def breaks(rule: str, says: str, *patches: Patch) -> Breakage:
-    """A breakage of a rule, which must say so in these words."""
-    return Breakage(rule, says, patches)
+
+def breaks(rule: str, found: str, *patches: Patch) -> Breakage:
+    """Return a breakage of a rule."""
+    return Breakage(rule, found, patches)
 
 
 def in_agent(old: str, new: str) -> Patch:
-    """A change to the agent's file."""
+    """Edit agent.py."""
     return Patch("agent.py", old, new)
 
 
 def in_log_model(old: str, new: str) -> Patch:
-    """A change to how the agent is logged."""
-    return Patch("log_model.py", old, new)
+    """Edit ops/log_model.py."""
+    return Patch("ops/log_model.py", old, new)
 
 
 def in_example(old: str, new: str) -> Patch:
-    """A change to the input example."""
+    """Edit the input example."""
     return Patch("input_example.json", old, new)
 
 
 def new_file(file: str, text: str) -> Patch:
-    """A file that was not there; its path in the repository."""
-    return Patch(file, None, text)
+    """Add a file; the path is relative to the repository."""
+    return Patch(file, None, text.lstrip("\n"))
 
 
-def another_agent(source: str) -> Patch:
-    """Code in the place of the line that gives the agent to MLflow."""
-    return in_agent(SET_MODEL, source.lstrip("\n"))
+def tools_file(text: str) -> Patch:
+    """Replace tools.py."""
+    return Patch("tools.py", None, text.lstrip("\n"))
 
 
-def when_asked(code: str) -> Patch:
-    """Lines at the beginning of `predict_stream`, which `predict` calls as well."""
-    line = "        yield from iterate(self.predict_stream_async(request))\n"
-    return in_agent(line, code.lstrip("\n") + line)
-
-
-def while_answering(code: str) -> Patch:
-    """Lines at the beginning of the asynchronous answer, which both methods collect."""
-    return in_agent(
-        "        tag_trace(request)\n", code.lstrip("\n") + "        tag_trace(request)\n"
-    )
+def in_tools(code: str) -> Patch:
+    """Add code to tools.py, before the list of tools."""
+    return Patch("tools.py", "TOOLS = [", f"{_lines(code)}\n\nTOOLS = [")
 
 
 def at_import(code: str) -> Patch:
-    """Lines at the top of the agent's file, after its imports."""
-    return in_agent(AGENT_CLASS, code.lstrip("\n") + "\n\n" + AGENT_CLASS)
+    """Add code to agent.py that runs at import, after its imports."""
+    return in_agent(AGENT_CLASS, f"{_lines(code)}\n\n{AGENT_CLASS}")
 
 
-def with_each_item(code: str) -> Patch:
-    """Lines that do something to every `item` that the LLM's answer is turned into."""
-    line = '    item["status"] = "completed"\n'
-    return Patch("conversation.py", line, line + code.lstrip("\n"))
+def method(code: str) -> Patch:
+    """Add a method to the agent's class, such as an override of `predict`."""
+    return in_agent(ANSWER, f"{_lines(code, 4)}\n{ANSWER}")
 
 
-def with_each_event(code: str) -> Patch:
-    """Lines in the place of those that pass an `event` on."""
-    delta = "            {} ResponsesAgentStreamEvent(**create_text_delta(text, message_id))\n"
-    loop = "    for item in _items(whole):\n"
-    done = "        {} ResponsesAgentStreamEvent(type=_ITEM_DONE, item=item)\n"
-    code = code.strip("\n") + "\n"
-    return Patch(
-        "conversation.py",
-        delta.format("yield") + loop + done.format("yield"),
-        delta.format("event =") + indent(code, "    ") + loop + done.format("event =") + code,
+def in_answer(code: str) -> Patch:
+    """Add code at the start of `answer`."""
+    return in_agent(MESSAGES, _lines(code, 8) + MESSAGES)
+
+
+def each_event(code: str, imports: str = "") -> Patch:
+    """Process each `event` of the answer; the code yields what the caller gets."""
+    return new_answer(
+        f"async for event in super().answer(request, llm):\n{_lines(code, 4)}", imports
     )
 
 
-def with_all_items(code: str) -> Patch:
-    """Lines of `predict` that do something to `items` before they are returned."""
-    line = "        return ResponsesAgentResponse(\n            output=items, "
-    return in_agent(line, code.lstrip("\n") + line)
+def each_item(code: str) -> Patch:
+    """Change each `item` of the answer when it is done."""
+    return each_event(f"if item := done_item(event):\n{_lines(code, 4)}yield event")
+
+
+def new_answer(code: str, imports: str = "") -> Patch:
+    """Log a subclass whose `answer` has this body."""
+    return subclass(f"""{imports}
+
+class Changed(Agent):
+    async def answer(self, request, llm):
+{_lines(code, 8)}""")
+
+
+def subclass(code: str) -> Patch:
+    """Log an instance of a subclass of `Agent`; `AGENT` is still the agent without changes."""
+    name = re.findall(r"^class (\w+)", code, re.MULTILINE)[-1]
+    instance = f"{name}(load_config(), load_instructions(), Toolbox(TOOLS))"
+    return instead_of_set_model(f"{_lines(code)}\n\nmlflow.models.set_model({instance})")
+
+
+def instead_of_set_model(code: str) -> Patch:
+    """Replace the last line of agent.py, which passes the agent to MLflow."""
+    return in_agent(SET_MODEL, _lines(code))
+
+
+def _lines(code: str, spaces: int = 0) -> str:
+    """Return code without blank lines around it, indented."""
+    return indent(code.strip("\n") + "\n", " " * spaces)

@@ -1,22 +1,25 @@
-"""Breakages that show where a server loads the model: elsewhere, with nothing of this machine."""
+"""Mistakes that show where a server loads the model: elsewhere, without this repository."""
 
 from tests.contract.breakages.changes import (
     Patch,
-    another_agent,
     at_import,
     breaks,
-    in_agent,
+    in_answer,
     in_log_model,
+    instead_of_set_model,
+    method,
     new_file,
-    while_answering,
+    tools_file,
 )
 
 CODE = "            code_paths=[str(PACKAGE)],\n"
-CONFIG = "            model_config=config.model_dump(),\n"
+CONFIG = '            model_config=config.model_dump(mode="json"),\n'
 
 LOADING = {
     # Code
-    "the package left out": breaks("packaged-code", "weather_agent.tools", in_log_model(CODE, "")),
+    "a model without the package": breaks(
+        "packaged-code", "weather_agent.tools", in_log_model(CODE, "")
+    ),
     "the files of the package instead of its folder": breaks(
         "packaged-code",
         "weather_agent",
@@ -24,65 +27,69 @@ LOADING = {
             CODE, '            code_paths=[str(path) for path in PACKAGE.glob("*.py")],\n'
         ),
     ),
-    "a module beside the package, imported when a tool runs": breaks(
+    "a module outside the package, imported by a tool": breaks(
         "packaged-code",
         "helpers",
         new_file("src/helpers.py", "def polite(text):\n    return text\n"),
-        Patch(
-            "tools.py",
-            "    return (end - start).days",
-            "    from helpers import polite\n\n    return polite((end - start).days)",
-        ),
+        tools_file('''
+"""The tools."""
+
+from datetime import date
+
+
+def days_between(start: date, end: date) -> int:
+    """Count the days from one date to another."""
+    from helpers import polite
+
+    return polite((end - start).days)
+
+
+TOOLS = [days_between]
+'''),
     ),
-    "a folder put on the search path of imports": breaks(
+    "a folder added to sys.path": breaks(
         "packaged-code",
         "agent.py imports helpers",
         new_file("tests/helpers.py", "def polite(text):\n    return text\n"),
-        in_agent(
-            "import mlflow\n",
-            """import sys
-
-import mlflow
+        at_import("""
+import sys
 
 sys.path.append("tests")
 from helpers import polite
-""",
-        ),
+"""),
     ),
     # Files
-    "a prompt read from the current folder at import": breaks(
+    "instructions read from the current directory at import": breaks(
         "fresh-process",
         "prompt.txt",
         new_file("prompt.txt", "Be brief.\n"),
-        at_import('PROMPT = open("prompt.txt").read()\n'),
+        at_import('PROMPT = open("prompt.txt").read()'),
     ),
-    "a file read from the current folder for every answer": breaks(
+    "a file read from the current directory for each answer": breaks(
         "fresh-process",
         "prompt.txt",
         new_file("prompt.txt", "Be brief.\n"),
-        while_answering('        open("prompt.txt").close()\n'),
+        in_answer('open("prompt.txt").close()'),
     ),
-    "a file read from the repository's root for every answer": breaks(
+    "a file read from the repository for each answer": breaks(
         "fresh-process",
         "README.md",
-        while_answering(
-            """        from weather_agent.project import ROOT
+        in_answer("""
+from weather_agent.ops.project import ROOT
 
-        (ROOT / "README.md").read_text()
-"""
-        ),
+(ROOT / "README.md").read_text()
+"""),
     ),
-    "a database of the developer's folder": breaks(
+    "a database in the developer's directory": breaks(
         "fresh-process",
         "cities.db",
         new_file("cities.db", ""),
-        while_answering(
-            """        import sqlite3
+        in_answer("""
+import sqlite3
 
-        with sqlite3.connect("file:cities.db?mode=ro", uri=True) as database:
-            database.execute("SELECT 1")
-"""
-        ),
+with sqlite3.connect("file:cities.db?mode=ro", uri=True) as database:
+    database.execute("SELECT 1")
+"""),
     ),
     # Settings, variables, logins
     "settings that are not logged with the model": breaks(
@@ -90,7 +97,7 @@ from helpers import polite
         "config",
         in_log_model(CONFIG, ""),
         Patch(
-            "config.py",
+            "runtime/config.py",
             """    with as_file(_PACKAGE / "config.yml") as path:
         settings = ModelConfig(development_config=str(path)).to_dict()
 """,
@@ -99,131 +106,126 @@ from helpers import polite
 """,
         ),
     ),
-    "a variable that must be set at import": breaks(
-        "accepted", "'AGENT_REGION'", at_import('REGION = os.environ["AGENT_REGION"]\n')
+    "an environment variable required at import": breaks(
+        "accepted", "'AGENT_REGION'", at_import('import os\n\nREGION = os.environ["AGENT_REGION"]')
     ),
-    "a client built at import without a key": breaks(
+    "a client without a key, created at import": breaks(
         "accepted",
         "OPENAI_API_KEY|api_key",
-        at_import("import openai\n\nCLIENT = openai.OpenAI()\n"),
+        at_import("import openai\n\nCLIENT = openai.OpenAI()"),
     ),
-    "a variable that is set only where the agent is logged": breaks(
+    "an environment variable set only while logging": breaks(
         "fresh-process",
         "AGENT_REGION",
-        at_import('REGION = os.environ["AGENT_REGION"]\n'),
+        at_import('import os\n\nREGION = os.environ["AGENT_REGION"]'),
         in_log_model(
             "    require_checkout()\n",
             '    require_checkout()\n    os.environ["AGENT_REGION"] = "eu"\n',
         ),
     ),
-    "a variable that only a file .env of the developer has": breaks(
+    "an environment variable set only in the developer's .env": breaks(
         "fresh-process",
         "AGENT_REGION",
         new_file(".env", "AGENT_REGION=eu\n"),
-        at_import(
-            """from dotenv import load_dotenv
+        at_import("""
+import os
+
+from dotenv import load_dotenv
 
 load_dotenv()
 REGION = os.environ["AGENT_REGION"]
-"""
-        ),
+"""),
     ),
-    "artifacts that are never logged": breaks(
+    "artifacts that are not logged": breaks(
         "accepted",
         "prompt|artifacts",
-        in_agent(
-            "    def predict(self, request",
-            """    def load_context(self, context) -> None:
-        self.prompt = context.artifacts["prompt"]
-
-    def predict(self, request""",
-        ),
+        method("""
+def load_context(self, context) -> None:
+    self.prompt = context.artifacts["prompt"]
+"""),
     ),
-    "an artifact that is a path of this machine": breaks(
+    "the path of a local file in the settings": breaks(
         "packaged-files",
         "prompt.txt",
         new_file("prompt.txt", "Be brief.\n"),
-        in_agent(
-            "    def predict(self, request",
-            """    def load_context(self, context) -> None:
-        self.prompt = open(context.model_config["prompt"]).read()
-
-    def predict(self, request""",
-        ),
+        method("""
+def load_context(self, context) -> None:
+    self.prompt = open(context.model_config["prompt"]).read()
+"""),
         in_log_model(
             CONFIG,
-            """            model_config=config.model_dump() | {"prompt": str(ROOT / "prompt.txt")},
-""",
+            '            model_config=config.model_dump(mode="json")\n'
+            '            | {"prompt": str(PACKAGE.parents[1] / "prompt.txt")},\n',
         ),
-        Patch("config.py", 'extra="forbid"', 'extra="ignore"'),
+        Patch("runtime/config.py", 'extra="forbid"', 'extra="ignore"'),
     ),
-    # What happens at import
-    "MLflow's store set by the agent": breaks(
+    # Side effects of the import
+    "a tracking URI set at import": breaks(
         "accepted",
         "Run with id=.* not found",
-        at_import('mlflow.set_tracking_uri("sqlite:///dev.db")\n'),
+        at_import('mlflow.set_tracking_uri("sqlite:///dev.db")'),
     ),
-    "the experiment set by the agent": breaks(
-        "quiet-import", "experiment", at_import('mlflow.set_experiment("weather")\n')
+    "an experiment set at import": breaks(
+        "quiet-import", "experiment", at_import('mlflow.set_experiment("weather")')
     ),
-    "another working folder": breaks(
-        "quiet-import", "working folder", at_import('os.chdir("/")\n')
-    ),
-    "a server called at import": breaks(
+    "another current directory": breaks(
         "quiet-import",
-        r"It called .*(192\.0\.2\.1|127\.0\.0\.1)",
-        at_import(
-            """import httpx
+        "working folder|working directory|current directory",
+        at_import('import os\n\nos.chdir("/")'),
+    ),
+    "an HTTP request at import": breaks(
+        "quiet-import",
+        r"(192\.0\.2\.1|127\.0\.0\.1)",
+        at_import("""
+import httpx
 
 try:
     httpx.get("http://127.0.0.1:9/models", timeout=1)
 except httpx.HTTPError:
     pass
-"""
-        ),
+"""),
     ),
-    "arguments parsed at import": breaks(
+    "command-line arguments parsed at import": breaks(
         "accepted",
         "SystemExit",
-        at_import(
-            """import argparse
+        at_import("""
+import argparse
 
 PARSER = argparse.ArgumentParser()
 PARSER.add_argument("--llm", required=True)
 OPTIONS = PARSER.parse_args()
-"""
-        ),
+"""),
     ),
-    "tracing switched off by the agent": breaks(
-        "quiet-import", "tracing is off", at_import("mlflow.tracing.disable()\n")
+    "tracing disabled at import": breaks(
+        "quiet-import", "tracing", at_import("mlflow.tracing.disable()")
     ),
-    "the log of the process set up anew": breaks(
+    "logging configured at import": breaks(
         "quiet-import",
         "log",
-        at_import(
-            """import logging
+        at_import("""
+import logging
 
 logging.basicConfig(level=logging.DEBUG, force=True)
-"""
-        ),
+"""),
     ),
-    "a variable of the process written at import": breaks(
+    "an environment variable set at import": breaks(
         "quiet-import",
         "OPENAI_API_KEY|environment",
-        at_import('os.environ["OPENAI_API_KEY"] = "none"\n'),
+        at_import('import os\n\nos.environ["OPENAI_API_KEY"] = "none"'),
     ),
-    # Giving the agent to MLflow
-    "two agents given to MLflow": breaks(
+    # set_model
+    "two calls of set_model": breaks(
         "one-model",
-        "called 2 times",
-        another_agent("mlflow.models.set_model(AGENT)\nmlflow.models.set_model(AGENT)\n"),
+        "2 times",
+        instead_of_set_model("mlflow.models.set_model(AGENT)\nmlflow.models.set_model(AGENT)"),
     ),
-    "a second agent in a module that the first imports": breaks(
+    "a second agent in an imported module": breaks(
         "one-model",
-        "called 2 times",
+        "2 times",
         new_file(
             "src/weather_agent/old_agent.py",
-            """import mlflow
+            """
+import mlflow
 from mlflow.pyfunc import ResponsesAgent
 
 
@@ -235,20 +237,19 @@ class Old(ResponsesAgent):
 mlflow.models.set_model(Old())
 """,
         ),
-        at_import("from weather_agent import old_agent as _\n"),
+        at_import("from weather_agent import old_agent as _"),
     ),
     # Loading
-    "an agent that loads only once in a process": breaks(
+    "an agent that loads only once per process": breaks(
         "loads-again",
         "loaded twice",
-        at_import(
-            """if getattr(mlflow, "weather_agent", False):
+        at_import("""
+if getattr(mlflow, "weather_agent", False):
     raise RuntimeError("The agent was loaded twice.")
 mlflow.weather_agent = True
-"""
-        ),
+"""),
     ),
-    "an import that asks at the terminal": breaks(
-        "accepted", "reading from stdin", at_import('KEY = input("Key: ")\n')
+    "an import that reads from the terminal": breaks(
+        "accepted", "reading from stdin", at_import('KEY = input("Key: ")')
     ),
 }

@@ -1,16 +1,18 @@
-"""Breakages of the logged model: what Databricks reads of it before it runs anything."""
+"""Mistakes in the logged model: what Databricks reads before it runs anything."""
 
 from tests.contract.breakages.changes import (
+    AGENT_CLASS,
     Patch,
-    another_agent,
     breaks,
     in_agent,
     in_example,
     in_log_model,
+    in_tools,
+    instead_of_set_model,
     new_file,
 )
 
-# In two pieces, so that no scanner takes them for real ones.
+# In two parts, so that secret scanners do not report them.
 DATABRICKS_TOKEN = "dapi" + "0123456789abcdef" * 2
 OPENAI_KEY = "sk-" + "proj-" + "Ab3dEf6hIj9k" * 4
 GITHUB_TOKEN = "ghp_" + "aB3dE6gH9j" * 4
@@ -18,17 +20,28 @@ GITHUB_TOKEN = "ghp_" + "aB3dE6gH9j" * 4
 ARGUMENTS = '            name="agent",\n'
 PYTHON_MODEL = '            python_model=PACKAGE / "agent.py",\n'
 CODE = "            code_paths=[str(PACKAGE)],\n"
-CONFIG = "            model_config=config.model_dump(),\n"
-EXAMPLE = "            input_example=example,\n"
+CONFIG = '            model_config=config.model_dump(mode="json"),\n'
+EXAMPLE = "            input_example=input_example,\n"
 REQUIREMENTS = "            pip_requirements=requirements,\n"
 RESOURCES = "            resources=declared_resources(config),\n"
 
+
+def settings_with(addition: str) -> Patch:
+    """Log other settings than those of config.yml."""
+    return in_log_model(CONFIG, CONFIG.replace(",\n", f" | {addition},\n"))
+
+
+def resource_list(kind: str, name: str) -> Patch:
+    """List a resource in config.yml."""
+    return Patch("config.yml", "resources: {}\n", f"resources:\n  {kind}: [{name}]\n")
+
+
 MODEL = {
-    # Bases
-    "a PythonModel that answers with messages": breaks(
+    # Base classes
+    "a PythonModel that returns messages": breaks(
         "base-class",
         "derived from PythonModel",
-        another_agent("""
+        instead_of_set_model("""
 class Chat(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None):
         return {"messages": [{"role": "assistant", "content": "Hello"}]}
@@ -40,7 +53,7 @@ mlflow.models.set_model(Chat())
     "a ChatAgent": breaks(
         "accepted",
         "ChatAgent|messages",
-        another_agent("""
+        instead_of_set_model("""
 from mlflow.types.agent import ChatAgentMessage, ChatAgentResponse
 
 
@@ -56,7 +69,7 @@ mlflow.models.set_model(Chat())
     "a ChatModel with an example of its own": breaks(
         "base-class",
         "derived from ChatModel",
-        another_agent("""
+        instead_of_set_model("""
 from mlflow.types.llm import ChatChoice, ChatCompletionResponse, ChatMessage
 
 
@@ -73,10 +86,10 @@ mlflow.models.set_model(Chat())
             '            input_example={"messages": [{"role": "user", "content": "Hello"}]},\n',
         ),
     ),
-    "a function for an agent": breaks(
+    "a function instead of an agent": breaks(
         "base-class",
         "_FunctionPythonModel",
-        another_agent("""
+        instead_of_set_model("""
 def predict(model_input: list[str]) -> list[str]:
     return model_input
 
@@ -84,23 +97,33 @@ def predict(model_input: list[str]) -> list[str]:
 mlflow.models.set_model(predict)
 """),
     ),
-    "a class that looks like a ResponsesAgent but is none": breaks(
+    "a class without the ResponsesAgent base": breaks(
         "accepted",
         "PythonModel|callable|set_model",
-        in_agent("class Agent(ResponsesAgent):", "class Agent:"),
+        instead_of_set_model("""
+class Lookalike:
+    def predict(self, request):
+        return AGENT.predict(request)
+
+    def predict_stream(self, request):
+        return AGENT.predict_stream(request)
+
+
+mlflow.models.set_model(Lookalike())
+"""),
     ),
-    # Giving the agent to MLflow
-    "the class given to MLflow, not an instance": breaks(
+    # set_model
+    "the class passed to set_model instead of an instance": breaks(
         "accepted",
         "instance|callable|class|self|set_model",
-        another_agent("mlflow.models.set_model(Agent)\n"),
+        instead_of_set_model("mlflow.models.set_model(Agent)\n"),
     ),
-    "an agent that is given to MLflow only by a script": breaks(
+    "a set_model call that only a script runs": breaks(
         "accepted",
         "set_model",
-        another_agent('if __name__ == "__main__":\n    mlflow.models.set_model(AGENT)\n'),
+        instead_of_set_model('if __name__ == "__main__":\n    mlflow.models.set_model(AGENT)\n'),
     ),
-    "an agent that is never given to MLflow": breaks("accepted", "set_model", another_agent("\n")),
+    "no set_model call": breaks("accepted", "set_model", instead_of_set_model("\n")),
     "an instance of a notebook's class, which MLflow pickles": breaks(
         "models-from-code",
         "python_model.pkl",
@@ -115,7 +138,7 @@ mlflow.models.set_model(predict)
 """,
         ),
     ),
-    "an instance of a module beside the package, pickled by its name": breaks(
+    "an instance of a class outside the package, which MLflow pickles": breaks(
         "models-from-code",
         "python_model.pkl",
         new_file(
@@ -134,10 +157,7 @@ class Greeter(mlflow.pyfunc.ResponsesAgent):
         yield {"type": "response.output_item.done", "item": item}
 """,
         ),
-        in_log_model(
-            "from .config import Config",
-            "from greeter import Greeter\n\nfrom .config import Config",
-        ),
+        in_log_model("import mlflow\n", "import mlflow\nfrom greeter import Greeter\n"),
         in_log_model(PYTHON_MODEL, "            python_model=Greeter(),\n"),
     ),
     # Metadata and signature
@@ -151,7 +171,7 @@ class Greeter(mlflow.pyfunc.ResponsesAgent):
         "signature",
         in_log_model(
             ARGUMENTS,
-            ARGUMENTS + "            signature=mlflow.models.infer_signature(example),\n",
+            ARGUMENTS + "            signature=mlflow.models.infer_signature(input_example),\n",
         ),
     ),
     "a signature set on the logged model": breaks(
@@ -172,7 +192,7 @@ class Greeter(mlflow.pyfunc.ResponsesAgent):
 def _log_agent(""",
         ),
     ),
-    "only the output of a signature set anew": breaks(
+    "an output schema set on the logged model": breaks(
         "signature",
         "output schema is",
         in_log_model(
@@ -197,24 +217,24 @@ def _log_agent(""",
     "messages beside the input in the example": breaks(
         "input-example", "messages", in_example('"input": [', '"messages": [], "input": [')
     ),
-    "an example with the role of a human": breaks(
+    "an example with an unknown role": breaks(
         "accepted", "role|human", in_example('"user"', '"human"')
     ),
-    "a part of chat completions in the example": breaks(
+    "a content part of the chat-completions API in the example": breaks(
         "input-example",
         "'text'",
         in_example(
             '"What time is it in Tokyo?"', '[{"type": "text", "text": "What time is it in Tokyo?"}]'
         ),
     ),
-    "an example that is a text": breaks(
+    "an example that is a string": breaks(
         "accepted", "example|str", in_log_model(EXAMPLE, '            input_example="Hello",\n')
     ),
-    "an example that is no JSON": breaks(
-        "accepted", "input_example.json holds no JSON", in_example('"input": [', "'input': [")
+    "an example that is not valid JSON": breaks(
+        "accepted", "input_example.json is not valid JSON", in_example('"input": [', "'input': [")
     ),
-    "no example at all": breaks("input-example", "example", in_log_model(EXAMPLE, "")),
-    "another example than the repository's": breaks(
+    "no example": breaks("input-example", "example", in_log_model(EXAMPLE, "")),
+    "an example that differs from the repository's": breaks(
         "input-example",
         "not the example of the repository",
         in_log_model(
@@ -222,33 +242,30 @@ def _log_agent(""",
             '            input_example={"input": [{"role": "user", "content": "Hello"}]},\n',
         ),
     ),
-    "an example without a user": breaks(
+    "an example without a user message": breaks(
         "input-example", "no message with the role user", in_example('"user"', '"system"')
     ),
-    "an example in which the user says nothing": breaks(
+    "an example with an empty user message": breaks(
         "input-example", "says nothing", in_example("What time is it in Tokyo?", " ")
     ),
     # Secrets
     "a token in the source": breaks(
         "no-secrets",
         "tools.py:[0-9]+ holds a token of Databricks",
-        Patch("tools.py", "TOOLS = [", f'TOKEN = "{DATABRICKS_TOKEN}"\nTOOLS = ['),
+        in_tools(f'TOKEN = "{DATABRICKS_TOKEN}"'),
     ),
     "a token in the example's custom_inputs": breaks(
         "no-secrets",
         "input_example.json:[0-9]+ holds a token of Databricks",
         in_example('"input": [', f'"custom_inputs": {{"key": "{DATABRICKS_TOKEN}"}}, "input": ['),
     ),
-    "a key in the settings that are logged": breaks(
+    "a key in the logged settings": breaks(
         "no-secrets",
         "holds a key of OpenAI",
-        in_log_model(
-            CONFIG,
-            f'            model_config=config.model_dump() | {{"openai_key": "{OPENAI_KEY}"}},\n',
-        ),
-        Patch("config.py", "    llm: str\n", '    llm: str\n    openai_key: str = ""\n'),
+        settings_with(f'{{"openai_key": "{OPENAI_KEY}"}}'),
+        Patch("runtime/config.py", "    llm: str\n", '    llm: str\n    openai_key: str = ""\n'),
     ),
-    "a password in config.yml's database URL": breaks(
+    "a database URL with a password in config.yml": breaks(
         "no-secrets",
         "holds a password in a URL",
         Patch(
@@ -257,7 +274,7 @@ def _log_agent(""",
             "resources: {}\n# postgresql://agent:hunter2secret@db.example.com/prod\n",
         ),
     ),
-    "a file of variables in the package": breaks(
+    "a .env file in the package": breaks(
         "no-secrets",
         r"\.env is a file for credentials",
         new_file("src/weather_agent/.env", f"OPENAI_API_KEY={OPENAI_KEY}\n"),
@@ -265,7 +282,7 @@ def _log_agent(""",
     "a password in a constant": breaks(
         "no-secrets",
         "tools.py:[0-9]+ holds a password",
-        Patch("tools.py", "TOOLS = [", 'DATABASE_PASSWORD = "Summer2026!"\nTOOLS = ['),
+        in_tools('DATABASE_PASSWORD = "Summer2026!"'),
     ),
     # Requirements
     "requirements without a version": breaks(
@@ -273,12 +290,12 @@ def _log_agent(""",
         "mlflow is not pinned",
         in_log_model(REQUIREMENTS, '            pip_requirements=["mlflow"],\n'),
     ),
-    "a lower bound instead of a version": breaks(
+    "a lower bound instead of a pinned version": breaks(
         "pinned-requirements",
         "mlflow>=3.0.0 is not pinned",
         in_log_model(REQUIREMENTS, '            pip_requirements=["mlflow>=3.0.0"],\n'),
     ),
-    "a conda environment written by hand": breaks(
+    "a handwritten conda environment": breaks(
         "pinned-requirements",
         "mlflow is not pinned",
         in_log_model(
@@ -287,12 +304,12 @@ def _log_agent(""",
 """,
         ),
     ),
-    "another version than is installed": breaks(
+    "a pinned version that is not installed": breaks(
         "pinned-requirements",
         "mlflow==3.0.0, but 3",
         in_log_model(REQUIREMENTS, '            pip_requirements=["mlflow==3.0.0"],\n'),
     ),
-    "requirements from a branch of a repository": breaks(
+    "a requirement from a Git branch": breaks(
         "pinned-requirements",
         "no released version",
         in_log_model(
@@ -303,7 +320,7 @@ def _log_agent(""",
 """,
         ),
     ),
-    "requirements from a file that was written by hand": breaks(
+    "a handwritten list of requirements": breaks(
         "covered-imports",
         "imports docstring_parser",
         in_log_model(
@@ -311,130 +328,97 @@ def _log_agent(""",
             '            pip_requirements=[f"mlflow=={mlflow.__version__}"],\n',
         ),
     ),
-    "a package of the developer's machine, imported late": breaks(
+    "a development dependency, imported by a tool": breaks(
         "covered-imports",
         "tools.py imports pytest",
-        Patch(
-            "tools.py",
-            "    return (end - start).days",
-            "    import pytest\n\n    return pytest.approx((end - start).days).expected",
-        ),
-    ),
-    "a package of the developer's machine, imported by its name": breaks(
-        "covered-imports",
-        "tools.py imports pytest",
-        Patch(
-            "tools.py",
-            "    return (end - start).days",
-            """    from importlib import import_module
+        in_tools("""
+def measure(length: float) -> float:
+    import pytest
 
-    return import_module("pytest").approx((end - start).days).expected""",
-        ),
+    return pytest.approx(length).expected
+"""),
+    ),
+    "a development dependency, imported by name": breaks(
+        "covered-imports",
+        "tools.py imports pytest",
+        in_tools("""
+def measure(length: float) -> float:
+    from importlib import import_module
+
+    return import_module("pytest").approx(length).expected
+"""),
     ),
     # Resources
-    "resources as names": breaks(
+    "resources as strings": breaks(
         "declared-resources",
         "an-endpoint",
-        Patch("config.yml", "resources: {}\n", "resources:\n  serving_endpoint: [an-endpoint]\n"),
+        resource_list("serving_endpoint", "an-endpoint"),
         in_log_model(RESOURCES, '            resources=["an-endpoint"],\n'),
     ),
-    "a table that is not declared": breaks(
+    "an undeclared table": breaks(
         "declared-resources",
         "table a.b.c",
-        in_log_model(
-            CONFIG,
-            """            model_config=config.model_dump() | {"resources": {"table": ["a.b.c"]}},
-""",
-        ),
+        settings_with('{"resources": {"table": ["a.b.c"]}}'),
     ),
-    "an endpoint that is not declared": breaks(
+    "an undeclared endpoint": breaks(
         "declared-resources",
         "serving_endpoint an-endpoint",
-        in_log_model(
-            CONFIG,
-            """            model_config=config.model_dump() | {"llm": "databricks:/an-endpoint"},
-""",
-        ),
+        settings_with('{"llm": "databricks:/an-endpoint"}'),
     ),
-    "the resources left out": breaks(
+    "resources missing from the model": breaks(
         "declared-resources",
         "vector_search_index main.docs.pages",
-        Patch(
-            "config.yml",
-            "resources: {}\n",
-            "resources:\n  vector_search_index: [main.docs.pages]\n",
-        ),
+        resource_list("vector_search_index", "main.docs.pages"),
         in_log_model(RESOURCES, ""),
     ),
-    "an index that only a tool names": breaks(
+    "an undeclared index in a tool": breaks(
         "declared-resources",
         "vector_search_index main.docs.pages",
-        Patch(
-            "tools.py",
-            "def days_between",
-            '''def search(text: str) -> str:
+        in_tools('''
+def search(text: str) -> str:
     """Search the handbook."""
     from databricks.vector_search.client import VectorSearchClient
 
     index = VectorSearchClient().get_index(index_name="main.docs.pages")
     return str(index.similarity_search(text))
-
-
-def days_between''',
-        ),
+'''),
     ),
-    "a foundation model that only a tool names": breaks(
+    "an undeclared foundation model in a tool": breaks(
         "declared-resources",
         "serving_endpoint databricks-claude",
-        Patch(
-            "tools.py",
-            "def days_between",
-            """SUMMARIZER = "databricks-claude-sonnet-4-5"
-
-
-def days_between""",
-        ),
+        in_tools('SUMMARIZER = "databricks-claude-sonnet-4-5"'),
     ),
-    "a function of Unity Catalog that only a tool names": breaks(
+    "an undeclared Unity Catalog function in a tool": breaks(
         "declared-resources",
         "function main.tools.lookup",
-        Patch(
-            "tools.py",
-            "def days_between",
-            '''def lookup(key: str) -> str:
-    """Look a key up."""
+        in_tools('''
+def look_up(key: str) -> str:
+    """Look up a key."""
     from databricks_openai import UCFunctionToolkit
 
     return str(UCFunctionToolkit(function_names=["main.tools.lookup"]).tools)
-
-
-def days_between''',
-        ),
+'''),
     ),
     "a resource of the wrong kind": breaks(
         "declared-resources",
         "vector_search_index main.docs.pages",
-        Patch(
-            "config.yml",
-            "resources: {}\n",
-            "resources:\n  vector_search_index: [main.docs.pages]\n",
-        ),
+        resource_list("vector_search_index", "main.docs.pages"),
         in_log_model(
             RESOURCES,
-            """            resources=[mlflow_resources.DatabricksTable("main.docs.pages")],
+            """            resources=[mlflow.models.resources.DatabricksTable("main.docs.pages")],
 """,
         ),
     ),
-    # Before there is a model
+    # Before the model is logged
     "a file that does not compile": breaks(
-        "accepted", ":", in_agent("class Agent(ResponsesAgent):", "class Agent(ResponsesAgent)")
+        "accepted", "SyntaxError", in_agent(AGENT_CLASS, "class Agent(AsyncResponsesAgent)\n")
     ),
-    "config.yml with a setting that is misspelt": breaks(
+    "a misspelled setting in config.yml": breaks(
         "accepted", "max_round:|max_rounds", Patch("config.yml", "max_rounds: 8", "max_round: 8")
     ),
-    "a lock file that does not fit": breaks(
+    "an outdated lock file": breaks(
         "accepted",
-        "uv could not export uv.lock",
+        "uv cannot export uv.lock",
         Patch("pyproject.toml", '    "click>=8.1.7",\n', '    "click>=8.1.7",\n    "humanize",\n'),
     ),
 }

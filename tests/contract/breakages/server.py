@@ -1,69 +1,80 @@
-"""Breakages that show behind a server, to those who call it."""
+"""Mistakes that show behind a server."""
 
 from textwrap import indent
 
 from tests.contract.breakages.changes import (
-    IN_A_THREAD,
+    RUN_IN_THREAD,
     Patch,
-    another_agent,
-    at_import,
     breaks,
+    each_event,
     in_agent,
-    while_answering,
+    in_answer,
+    instead_of_set_model,
+    method,
+    subclass,
+    tools_file,
 )
 
-EVENTS = "        events = list(self.predict_stream(request))\n"
 CUSTOM_OUTPUTS = '{"llm": llm.uri, "rounds": rounds}'
-TOOLS = "TOOLS = [current_time, days_between]"
-AT_ONCE = """            async for event in answering(agent, request):
-                note_first_event()
-                list(writer.pass_on(event))
+RESPOND = """                async with aclosing(agent_events(self.agent, request)) as events:
+                    async for event in events:
+                        state.record_first_event()
+                        writer.add(event)
 """
-AS_A_STREAM = """            async for event in answering(agent, request):
-                note_first_event()
-                for written in writer.pass_on(event):
+RESPOND_BLOCKING = """                for event in self.agent.predict_stream(request):
+                    writer.add(event)
 """
-WITHOUT_AWAITING = (
-    "async for event in answering(agent, request)",
-    "for event in agent.predict_stream(request)",
-)
-REGISTERS = '    """Make the agent what MLflow\'s server asks."""\n'
-END_AT_ONCE = '        return writer.response("completed")\n'
-END_OF_STREAM = "            yield writer.end()\n"
-TELLS = (
-    """    return f"The agent could not answer. The server's log says why, at failure {name}."\n"""
-)
-NO_ITEMS = """    if request.get("input") == []:
-        raise RefusedError(400, "`input` is empty: there is nothing to answer.")
+STREAM = """                async with aclosing(agent_events(self.agent, request)) as events:
+                    async for event in events:
+                        state.record_first_event()
+                        for written in writer.events_for(event):
+                            yield encode(written)
 """
-NO_OBJECT = """    if not isinstance(request, dict):
-        raise RefusedError(400, 'The request is JSON, but no object. Send {"input": [...]}.')
+STREAM_BLOCKING = """                for event in self.agent.predict_stream(request):
+                    for written in writer.events_for(event):
+                        yield encode(written)
 """
-TEXT = """    if isinstance(request.get("input"), str):
-        request["input"] = [{"role": "user", "content": request["input"]}]
-        body = json.dumps(request).encode()
+BODY = '                body = writer.response("completed")\n'
+END = "                yield encode(writer.end())\n"
+FAILED_STREAM = """                for written in failure_events(writer, error_of_agent(error)):
+                    yield encode(written)
 """
-WHILE_HEARD = (
-    "                        await self._answer_while_heard(scope, body, receive, noting)\n"
-)
+SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
+ERROR_MESSAGE = 'f"The agent could not answer. The server log explains {error_id}."'
+COMPARISON = 'hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())'
+EMPTY_INPUT = """    if fields.get("input") == []:
+        raise ApiError(400, "`input` is empty. Send at least one message.", "input")
+"""
+NOT_AN_OBJECT = """    if not isinstance(fields, dict):
+        raise ApiError(400, 'The request body must be a JSON object, such as {"input": [...]}.')
+"""
+STRING_INPUT = """    if isinstance(fields.get("input"), str):
+        fields["input"] = [{"role": "user", "content": fields["input"]}]
+"""
+
+
+def in_endpoint(old: str, new: str) -> Patch:
+    """Edit server/endpoint.py."""
+    return Patch("server/endpoint.py", old, new)
+
 
 SERVER = {
-    "an answer that JSON cannot hold": breaks(
-        "served-answers",
-        "answered 500",
-        in_agent(CUSTOM_OUTPUTS, '{"score": float("nan")}'),
+    "an answer that JSON cannot represent": breaks(
+        "served-answers", "answered 500|status 500", in_agent(CUSTOM_OUTPUTS, '{"n": float("nan")}')
     ),
-    "an answer that JSON cannot hold, in a stream": breaks(
+    "an event that JSON cannot represent": breaks(
         "served-answers",
-        "RefusedError|answered 500|stream",
-        in_agent(CUSTOM_OUTPUTS, '{"used": {llm.uri}}'),
-        in_agent("custom_outputs=events[-1].custom_outputs", "custom_outputs={}"),
+        "done event",
+        each_event("""
+yield ResponsesAgentStreamEvent(type="response.in_progress", response={"used": {"a"}})
+yield event
+"""),
     ),
-    "no stream behind the server": breaks(
+    "an agent without predict_stream behind the server": breaks(
         "served-answers",
-        "answered 500",
-        another_agent("""
-class Silent(ResponsesAgent):
+        "answered 500|status 500",
+        instead_of_set_model("""
+class Silent(mlflow.pyfunc.ResponsesAgent):
     def predict(self, request):
         return AGENT.predict(request)
 
@@ -71,113 +82,121 @@ class Silent(ResponsesAgent):
 mlflow.models.set_model(Silent())
 """),
     ),
-    "a server that does not start": breaks(
+    "an error while the server starts": breaks(
         "served-answers",
-        "The server does not start: TypeError: .*sampling.*server.py, line",
-        Patch("server.py", '        sampling=Sampling(setting("AGENT_TRACES_PER_SECOND")),\n', ""),
+        "TypeError: .*settings.*app.py, line",
+        Patch("server/app.py", "AgentEndpoint(agent, settings)", "AgentEndpoint(agent)"),
     ),
-    "a server that cannot be imported": breaks(
+    "a server with a failing import": breaks(
         "served-answers",
-        "The server does not start: ModuleNotFoundError",
-        Patch("server.py", "import uvicorn\n", "import uvicorn\nimport no_such_module\n"),
+        "ModuleNotFoundError",
+        Patch("server/app.py", "import mlflow\n", "import mlflow\nimport no_such_module\n"),
     ),
-    "calls of tools that only a stream shows": breaks(
+    "tool calls missing from complete responses": breaks(
         "served-answers",
-        "At once, /invocations gave",
-        Patch(
-            "server.py",
-            END_AT_ONCE,
-            '        said = [item for item in writer.output if item["type"] == "message"]\n'
-            '        return writer.response("completed") | {"output": said}\n',
-        ),
-    ),
-    "items that the server leaves out of streams": breaks(
-        "served-answers",
-        "Streamed, /invocations gave",
-        Patch(
-            "server.py",
-            """                for written in writer.pass_on(event):
-                    yield written
-""",
-            """                for written in writer.pass_on(event):
-                    if "call_id" not in (written.get("item") or {}):
-                        yield written
+        "/invocations",
+        in_endpoint(
+            BODY,
+            f"""{BODY}                messages = [one for one in body["output"] if "role" in one]
+                body["output"] = messages
 """,
         ),
     ),
-    # The client of the API
-    "deltas that the openai client does not find": breaks(
+    "tool calls missing from streams": breaks(
+        "served-answers",
+        "Streamed, /invocations|/invocations.*stream",
+        in_endpoint(
+            STREAM,
+            STREAM.replace(
+                "                            yield encode(written)\n",
+                """                            if "call_id" not in (written.get("item") or {}):
+                                yield encode(written)
+""",
+            ),
+        ),
+    ),
+    # The openai client
+    "text without delta events": breaks(
         "openai-client",
         "no text in the stream",
         Patch(
-            "wire.py",
+            "server/events.py",
             '        yield self._part_event("response.output_text.delta", item_id,'
             " delta=text, logprobs=[])\n",
             "        assert text\n",
         ),
     ),
-    "a text for an input, refused": breaks(
-        "openai-client", "BadRequestError: .*400", Patch("request_body.py", TEXT, "")
+    "an input that is a string rejected": breaks(
+        "openai-client", "BadRequestError: .*400", Patch("server/requests.py", STRING_INPUT, "")
     ),
-    "deltas of a message that has not begun": breaks(
+    "deltas before the start of their message": breaks(
         "openai-client",
         "IndexError",
         Patch(
-            "wire.py", "            yield from self._begin_message(item_id)\n", "            pass\n"
+            "server/events.py",
+            "            yield from self._start_message(item_id)\n",
+            "            pass\n",
         ),
     ),
-    # Whole responses
-    "events that are not numbered": breaks(
+    # Complete responses
+    "events without sequence numbers": breaks(
         "complete-responses",
-        "do not count from 0: .None",
-        Patch("wire.py", '"sequence_number": next(self._numbers), ', ""),
+        "None",
+        Patch("server/events.py", '"sequence_number": next(self._sequence), ', ""),
     ),
-    "events that one writer numbers for all": breaks(
+    "sequence numbers that continue in the next stream": breaks(
         "complete-responses",
-        "do not count from 0",
-        Patch("wire.py", "        self._numbers = count()\n", "        self._numbers = NUMBERS\n"),
-        Patch("wire.py", "Item = dict[str, Any]\n", "Item = dict[str, Any]\nNUMBERS = count()\n"),
+        "from 0",
+        Patch(
+            "server/events.py",
+            "        self._sequence = count()\n",
+            "        self._sequence = ALL\n",
+        ),
+        Patch(
+            "server/events.py",
+            "Event = dict[str, Any]\n",
+            "Event = dict[str, Any]\nALL = count()\n",
+        ),
     ),
-    "a stream that begins with the agent's first event": breaks(
+    "a stream without response.created": breaks(
         "complete-responses",
-        "The first event is response.output_item.added",
-        Patch("server.py", "        yield writer.begin()\n", ""),
+        "first event is response.output_item.added",
+        in_endpoint("            yield encode(writer.start())\n", ""),
     ),
-    "a stream that ends with the agent's last event": breaks(
+    "a stream without response.completed": breaks(
         "complete-responses",
-        "The last event is response.output_item.done",
-        Patch("server.py", END_OF_STREAM, "            pass\n"),
+        "last event is response.output_item.done",
+        in_endpoint(END, ""),
     ),
-    "a body made by hand": breaks(
+    "a response of items only": breaks(
         "complete-responses",
         "id: Field required",
-        Patch("server.py", END_AT_ONCE, '        return {"output": writer.output}\n'),
+        in_endpoint(BODY, '                body = {"output": writer.output}\n'),
     ),
-    "a response that is never complete": breaks(
+    "a response that stays in progress": breaks(
         "complete-responses",
         "status is in_progress",
-        Patch("server.py", END_AT_ONCE, END_AT_ONCE.replace("completed", "in_progress")),
+        in_endpoint(BODY, BODY.replace("completed", "in_progress")),
     ),
     # Errors
-    "a traceback in an error": breaks(
+    "a traceback in an exception": breaks(
         "server-errors",
-        "The exception says Traceback",
-        in_agent(
-            EVENTS,
-            """        import traceback
+        "exception.*Traceback",
+        method("""
+def predict(self, request):
+    import traceback
 
-        try:
-            events = list(self.predict_stream(request))
-        except Exception:
-            raise RuntimeError(traceback.format_exc()) from None
-""",
-        ),
+    try:
+        return super().predict(request)
+    except Exception:
+        raise RuntimeError(traceback.format_exc()) from None
+"""),
     ),
-    "a traceback in the error of a stream": breaks(
+    "a traceback in an exception of a stream": breaks(
         "server-errors",
-        "The exception says Traceback",
-        another_agent("""
-class Talkative(Agent):
+        "exception.*Traceback",
+        subclass("""
+class Verbose(Agent):
     def predict(self, request):
         return AGENT.predict(request)
 
@@ -188,205 +207,168 @@ class Talkative(Agent):
             yield from super().predict_stream(request)
         except Exception:
             raise RuntimeError(traceback.format_exc()) from None
-
-
-mlflow.models.set_model(Talkative(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
     "a token in an error": breaks(
         "server-errors",
-        "token of Databricks",
+        "token of Databricks|Databricks token",
         Patch(
-            "llm.py",
-            '            f"{uri} answered with status',
-            "            f\"Bearer dapi{'0123456789abcdef' * 2}: {uri} answered with status",
+            "runtime/llm/client.py",
+            '            f"{uri} returned status',
+            "            f\"Bearer dapi{'0123456789abcdef' * 2}: {uri} returned status",
         ),
     ),
-    "the exception's words for the caller": breaks(
+    "the message of an exception in the response": breaks(
         "server-errors",
-        "It told what the LLM's provider said",
-        Patch("server.py", TELLS, '    return f"{name}: {error}"\n'),
+        "provider",
+        Patch("server/errors.py", ERROR_MESSAGE, "str(error)"),
     ),
-    "a traceback that the server sends": breaks(
+    "a traceback in the response": breaks(
         "server-errors",
-        "The server answered .*Traceback",
+        "server.*Traceback",
         Patch(
-            "server.py",
-            TELLS,
-            "    import traceback\n\n"
-            '    return "".join(traceback.format_exception(error)).replace("offline", "")\n',
+            "server/errors.py",
+            ERROR_MESSAGE,
+            '"".join(traceback.format_exception(error)).replace("offline", "")',
+        ),
+        Patch("server/errors.py", "import logging\n", "import logging\nimport traceback\n"),
+    ),
+    "status 200 for a failed answer": breaks(
+        "server-errors",
+        "200",
+        in_endpoint(
+            "                return error_of_agent(error).response()\n",
+            '                return JSONResponse(writer.response("completed"))\n',
         ),
     ),
-    "a failure that looks like an answer": breaks(
+    "response.completed for a failed stream": breaks(
         "server-errors",
-        "The server answered 200",
-        Patch(
-            "server.py",
-            "            raise AnswerError(told(error)) from error\n",
-            '            logger.error("Failure", exc_info=error)\n',
-        ),
+        "without an error",
+        in_endpoint(FAILED_STREAM, END),
     ),
-    "a failure that ends the stream as ever": breaks(
-        "server-errors",
-        "The stream ended without an error",
-        Patch(
-            "server.py",
-            """            for written in writer.fail(told(error)):
-                yield written
-""",
-            """            told(error)
-            yield writer.end()
-""",
-        ),
+    # Concurrent requests
+    "a response that blocks the event loop": breaks(
+        "responsive-server", "/health", in_endpoint(RESPOND, RESPOND_BLOCKING)
     ),
-    # Others who ask
-    "an answer that the server's loop waits for": breaks(
-        "responsive-server",
-        "While one request waited, /health got no answer",
-        Patch("server.py", AT_ONCE, AT_ONCE.replace(*WITHOUT_AWAITING)),
-    ),
-    "a stream that the server's loop waits for": breaks(
-        "responsive-server",
-        "While one request waited, /health got no answer",
-        Patch("server.py", AS_A_STREAM, AS_A_STREAM.replace(*WITHOUT_AWAITING)),
+    "a stream that blocks the event loop": breaks(
+        "responsive-server", "/health", in_endpoint(STREAM, STREAM_BLOCKING)
     ),
     "one request at a time": breaks(
         "responsive-server",
-        "another request got no answer",
-        Patch("server.py", REGISTERS, REGISTERS + "    turn = asyncio.Lock()\n"),
-        Patch("server.py", AT_ONCE, "            async with turn:\n" + indent(AT_ONCE, "    ")),
+        "another request",
+        in_endpoint(SAMPLER, f"{SAMPLER}        self.lock = asyncio.Lock()\n"),
+        in_endpoint(RESPOND, "                async with self.lock:\n" + indent(RESPOND, "    ")),
     ),
-    "an asynchronous tool that sleeps like any other": breaks(
+    "an asynchronous tool that calls time.sleep": breaks(
         "responsive-server",
-        "Everybody waited for time.sleep in tools.py, line .*time.sleep.0.1.",
-        Patch("tools.py", "from datetime import date", "import time\nfrom datetime import date"),
-        Patch(
-            "tools.py",
-            TOOLS,
-            '''async def lend(book: str) -> str:
+        "time.sleep in tools.py, line .*time.sleep.0.1.",
+        tools_file('''
+"""The tools."""
+
+import time
+
+
+async def lend(book: str) -> str:
     """Lend a book."""
     time.sleep(0.1)
     return f"{book} is yours."
 
 
-TOOLS = [current_time, days_between, lend]''',
-        ),
+TOOLS = [lend]
+'''),
     ),
-    "tools that run in the server's loop": breaks(
+    "tools that run in the event loop": breaks(
         "responsive-server",
-        "Everybody waited for socket.connect in tools.py",
-        Patch("toolbox.py", IN_A_THREAD, 'adapter.validate_json(arguments or "{}")'),
-        Patch("toolbox.py", "from anyio import to_thread\n", ""),
-        Patch("tools.py", "from datetime import date", "import socket\nfrom datetime import date"),
-        Patch(
-            "tools.py",
-            TOOLS,
-            '''def is_up(port: int) -> bool:
-    """Tell whether something listens at a port."""
-    with socket.socket() as asking:
-        return asking.connect_ex(("127.0.0.1", port)) == 0
+        "socket.connect in tools.py",
+        Patch("runtime/toolbox.py", RUN_IN_THREAD, 'adapter.validate_json(arguments or "{}")'),
+        Patch("runtime/toolbox.py", "from anyio import to_thread\n", ""),
+        tools_file('''
+"""The tools."""
+
+import socket
 
 
-TOOLS = [current_time, days_between, is_up]''',
-        ),
+def is_listening(port: int) -> bool:
+    """Check whether a port accepts connections."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+TOOLS = [is_listening]
+'''),
     ),
-    "health that only the token sees": breaks(
+    "a health check that needs the token": breaks(
         "responsive-server",
-        "/health got .*401",
-        Patch(
-            "guard.py",
-            'elif scope["path"] == "/health" or self._is_known(scope):',
-            "elif self._is_known(scope):",
-        ),
+        "/health.*401",
+        Patch("server/app.py", 'open_paths={"/health", *OPEN_PATHS}', "open_paths=OPEN_PATHS"),
     ),
-    "a token that nobody is asked for": breaks(
+    # The token
+    "requests without a token accepted": breaks(
         "token",
-        "To no token, /invocations answered 200",
-        Patch(
-            "guard.py",
-            "        return not self.token or hmac.compare_digest(",
-            "        return not self.token or not brought or hmac.compare_digest(",
-        ),
+        "no token.*200",
+        Patch("server/middleware.py", COMPARISON, f"not authorization or {COMPARISON}"),
     ),
-    "a token of which the beginning will do": breaks(
+    "any bearer token accepted": breaks(
         "token",
-        "To Bearer another-token, /invocations answered 200",
-        Patch(
-            "guard.py",
-            "hmac.compare_digest(brought.encode(), expected.encode())",
-            'brought.startswith("Bearer ")',
-        ),
+        "Bearer another-token.*200",
+        Patch("server/middleware.py", COMPARISON, 'authorization.startswith("Bearer ")'),
     ),
-    # Clients that leave
-    "an LLM that goes on for a client that has left": breaks(
+    # Clients that disconnect
+    "an LLM call that continues after the client disconnects": breaks(
         "leaving-clients",
-        "still waited for the LLM",
-        Patch(
-            "guard.py",
-            WHILE_HEARD,
-            "                        await self.app(scope, _replay(body), noting)\n",
-        ),
+        "still waited|still waiting",
+        Patch("server/app.py", "    app = CancelOnDisconnect(endpoint)\n", "    app = endpoint\n"),
     ),
-    "work for a client that has left, which stops the next": breaks(
+    "a disconnect that leaks a slot": breaks(
         "leaving-clients",
-        "the next one got status 500",
-        another_agent("""
-class Counting(Agent):
-    seats = 3
+        "status 500|without asking the LLM",
+        method("""
+slots = 3
 
-    async def predict_stream_async(self, request):
-        if not Counting.seats:
-            raise RuntimeError("The agent is busy.")
-        Counting.seats -= 1
-        async for event in super().predict_stream_async(request):
-            yield event
-        Counting.seats += 1
-
-
-mlflow.models.set_model(Counting(load_config(), load_instructions(), Toolbox(TOOLS)))
+async def predict_stream_async(self, request):
+    if not Agent.slots:
+        raise RuntimeError("The agent is busy.")
+    Agent.slots -= 1
+    async for event in super().predict_stream_async(request):
+        yield event
+    Agent.slots += 1
 """),
     ),
-    # Bad requests
-    "custom_inputs that end in an error of the server": breaks(
+    # Invalid requests
+    "custom_inputs that cause a server error": breaks(
         "every-request",
-        "With custom_inputs: AttributeError",
-        while_answering("        _ = request.custom_inputs and request.custom_inputs.tenant\n"),
+        "custom_inputs: AttributeError",
+        in_answer("_ = request.custom_inputs and request.custom_inputs.tenant"),
     ),
-    "requests that nobody validates": breaks(
+    "requests that are not validated": breaks(
         "bad-requests",
-        "answered 500",
-        at_import("""
-from mlflow.genai.agent_server.validator import ResponsesAgentValidator
-
-ResponsesAgentValidator.validate_and_convert_request = (
-    lambda _, data: ResponsesAgentRequest.model_construct(**data)
-)
-"""),
-        Patch("request_body.py", "ResponsesAgentRequest.model_validate(request)", "pass"),
-    ),
-    "an empty input that is answered": breaks(
-        "bad-requests", "To an empty input it answered 200", Patch("request_body.py", NO_ITEMS, "")
-    ),
-    "an empty input that is refused after the LLM was asked": breaks(
-        "bad-requests",
-        "Before it refused an empty input, it asked the LLM",
-        Patch("request_body.py", NO_ITEMS, ""),
+        "500",
         Patch(
-            "server.py",
-            END_AT_ONCE,
-            "        if not request.input:\n"
-            "            current_exchange.get().failure = 400\n"
-            '            raise AnswerError("`input` is empty.")\n' + END_AT_ONCE,
+            "server/requests.py",
+            "ResponsesAgentRequest.model_validate(fields)",
+            "ResponsesAgentRequest.model_construct(**fields)",
         ),
     ),
-    "a number that only Python's JSON knows, and is let through": breaks(
-        "bad-requests",
-        "To a number that JSON does not know it answered",
-        Patch("request_body.py", ", allow_nan=False", ""),
+    "an answer to an empty input": breaks(
+        "bad-requests", "empty input.*200", Patch("server/requests.py", EMPTY_INPUT, "")
     ),
-    "a list that is taken for a request": breaks(
+    "an empty input rejected after the LLM call": breaks(
         "bad-requests",
-        "To JSON that is no object it answered 500",
-        Patch("request_body.py", NO_OBJECT, ""),
+        "LLM",
+        Patch("server/requests.py", EMPTY_INPUT, ""),
+        in_endpoint(
+            BODY,
+            f"""                if not request.input:
+                    return ApiError(400, "`input` is empty.").response()
+{BODY}""",
+        ),
+    ),
+    "NaN accepted in a request": breaks(
+        "bad-requests",
+        "number",
+        Patch("server/requests.py", "parse_constant=_reject_number, ", ""),
+    ),
+    "a list accepted as a request": breaks(
+        "bad-requests", "500", Patch("server/requests.py", NOT_AN_OBJECT, "")
     ),
 }

@@ -1,27 +1,27 @@
-"""Breakages that the rules about the source notice before anything runs."""
+"""Mistakes in the source, which the rules of ast-grep find before anything runs."""
 
 from tests.contract.breakages.changes import (
     SET_MODEL,
-    Patch,
-    another_agent,
     at_import,
     breaks,
     in_agent,
+    in_answer,
     in_log_model,
+    in_tools,
+    instead_of_set_model,
+    method,
     new_file,
-    while_answering,
 )
 
-ARGUMENTS = '            name="agent",\n'
-EVENTS = "        events = list(self.predict_stream(request))\n"
+NAME = '            name="agent",\n'
 
 SOURCE = {
-    "a signature by hand, even none": breaks(
+    "an explicit signature": breaks(
         "signature-by-hand",
         "log_model.py:[0-9]+: signature=None",
-        in_log_model(ARGUMENTS, ARGUMENTS + "            signature=None,\n"),
+        in_log_model(NAME, NAME + "            signature=None,\n"),
     ),
-    "a script that sets a signature later": breaks(
+    "a script that sets a signature": breaks(
         "signature-set-later",
         "set_signature",
         new_file(
@@ -29,38 +29,38 @@ SOURCE = {
             "import mlflow\n\nmlflow.models.set_signature('models:/agent/1', None)\n",
         ),
     ),
-    "an old ChatAgent beside the agent": breaks(
-        "another-base",
-        "ChatAgent",
-        in_agent(
-            "AGENT = Agent(", "class Old(mlflow.pyfunc.ChatAgent):\n    pass\n\n\nAGENT = Agent("
-        ),
+    "a ChatAgent in the same file": breaks(
+        "another-base", "ChatAgent", at_import("class Old(mlflow.pyfunc.ChatAgent):\n    pass\n")
     ),
     "a decorator on predict_stream": breaks(
         "traced-by-hand",
         "agent.py:[0-9]+: @mlflow.trace",
-        in_agent("    def predict_stream(\n", "    @mlflow.trace\n    def predict_stream(\n"),
+        method("""
+@mlflow.trace
+def predict_stream(self, request):
+    yield from super().predict_stream(request)
+"""),
     ),
-    "the path of an artifact instead of a name": breaks(
+    "an artifact path instead of a name": breaks(
         "artifact-path", "artifact_path", in_log_model('name="agent",', 'artifact_path="agent",')
     ),
-    "a request printed": breaks(
-        "print-call", r"print\(request\)", while_answering("        print(request)\n")
-    ),
-    "a client built at import": breaks(
+    "a printed request": breaks("print-call", r"print\(request\)", in_answer("print(request)")),
+    "a client created at import": breaks(
         "work-at-import",
         "OpenAI",
-        at_import('import openai\n\nCLIENT = openai.OpenAI(api_key="none")\n'),
+        at_import('import openai\n\nCLIENT = openai.OpenAI(api_key="none")'),
     ),
-    "MLflow's store set at import": breaks(
+    "a tracking URI set in agent.py": breaks(
         "work-at-import",
         "set_tracking_uri",
-        at_import('mlflow.set_tracking_uri("sqlite:///mlflow.db")\n'),
+        at_import('mlflow.set_tracking_uri("sqlite:///mlflow.db")'),
     ),
-    "the agent logged again when it is imported": breaks(
+    "a model logged at import": breaks(
         "work-at-import",
         "log_model",
-        another_agent(SET_MODEL + 'mlflow.pyfunc.log_model(name="agent", python_model=__file__)\n'),
+        instead_of_set_model(
+            SET_MODEL + 'mlflow.pyfunc.log_model(name="agent", python_model=__file__)'
+        ),
     ),
     "a package installed at import": breaks(
         "work-at-import",
@@ -72,7 +72,7 @@ import sys
 subprocess.run([sys.executable, "-m", "pip", "install", "humanize"], check=False)
 """),
     ),
-    "a client built when the agent is made": breaks(
+    "a client created in __init__": breaks(
         "work-at-import",
         "WorkspaceClient",
         in_agent(
@@ -85,86 +85,71 @@ subprocess.run([sys.executable, "-m", "pip", "install", "humanize"], check=False
 """,
         ),
     ),
-    "a loop run to its end": breaks(
-        "asyncio-run",
-        "asyncio.run",
-        while_answering("        import asyncio\n\n        asyncio.run(asyncio.sleep(0))\n"),
+    "a call of asyncio.run": breaks(
+        "asyncio-run", "asyncio.run", in_answer("import asyncio\n\nasyncio.run(asyncio.sleep(0))")
     ),
-    "the request on self": breaks(
-        "state-on-self",
-        "self.request = request",
-        while_answering("        self.request = request\n"),
+    "the request assigned to self": breaks(
+        "state-on-self", "self.request = request", in_answer("self.request = request")
     ),
-    "a list on the class": breaks(
-        "state-on-class",
-        "items: list",
-        in_agent(
-            "    def __init__(self, config: Config",
-            "    items: list[Any] = []\n\n    def __init__(self, config: Config",
-        ),
-    ),
-    "a coroutine for an answer": breaks(
+    "a list on the class": breaks("state-on-class", "items: list", method("items: list[Any] = []")),
+    "a predict that is a coroutine": breaks(
         "async-predict",
         "async def predict",
-        in_agent("    def predict(self, request", "    async def predict(self, request"),
+        method("""
+async def predict(self, request):
+    return super().predict(request)
+"""),
     ),
-    "a variable read at import": breaks(
+    "an environment variable read at import": breaks(
         "environ-at-import",
         "AGENT_TOKEN",
-        at_import('TOKEN = os.environ.get("AGENT_TOKEN", "")\n'),
+        at_import('import os\n\nTOKEN = os.environ.get("AGENT_TOKEN", "")'),
     ),
-    "a condition that ends the process": breaks(
+    "a call of sys.exit": breaks(
         "exit-call",
         "sys.exit",
-        while_answering(
-            """        if len(request.input) > 100:
-            import sys
+        in_answer("""
+if len(request.input) > 100:
+    import sys
 
-            sys.exit("Too many messages.")
-"""
-        ),
+    sys.exit("Too many messages.")
+"""),
     ),
-    "an agent given only to a script's MLflow": breaks(
+    "a conditional set_model call": breaks(
         "set-model-in-main",
         "set_model",
-        another_agent(f'if __name__ == "__main__":\n    {SET_MODEL}'),
+        instead_of_set_model(f'if __name__ == "__main__":\n    {SET_MODEL}'),
     ),
-    "a path of the developer's machine": breaks(
-        "local-path",
-        "/home/ada",
-        Patch("tools.py", "TOOLS = [", 'CITIES = "/home/ada/cities.csv"\nTOOLS = ['),
+    "a path on the developer's machine": breaks(
+        "local-path", "/home/ada", in_tools('CITIES = "/home/ada/cities.csv"')
     ),
     "a file opened by a relative path": breaks(
-        "relative-file",
-        "prompt.txt",
-        while_answering('        open("prompt.txt").close()\n'),
+        "relative-file", "prompt.txt", in_answer('open("prompt.txt").close()')
     ),
     "a conversation in a global variable": breaks(
         "module-state",
         "HISTORY",
-        at_import("HISTORY = []\n"),
-        while_answering("        HISTORY.extend(request.input)\n"),
+        at_import("HISTORY = []"),
+        in_answer("HISTORY.extend(request.input)"),
     ),
-    "the user's key put into the environment": breaks(
+    "the user's key in the environment": breaks(
         "module-state",
         "environ",
-        while_answering(
-            """        if request.custom_inputs:
-            os.environ["OPENAI_API_KEY"] = request.custom_inputs["key"]
-"""
-        ),
+        at_import("import os"),
+        in_answer("""
+if request.custom_inputs:
+    os.environ["OPENAI_API_KEY"] = request.custom_inputs["key"]
+"""),
     ),
-    "the agent itself passed to log_model": breaks(
+    "an instance passed to log_model": breaks(
         "pickled-agent",
         "python_model=AGENT",
-        in_log_model(
-            "from .config import Config", "from .agent import AGENT\nfrom .config import Config"
-        ),
+        in_log_model("from ..runtime.llm", "from ..agent import AGENT\nfrom ..runtime.llm"),
         in_log_model(
             '            python_model=PACKAGE / "agent.py",\n', "            python_model=AGENT,\n"
         ),
     ),
-    "a resource by its name": breaks(
+    "a resource passed as a string": breaks(
         "resource-names",
         "an-endpoint",
         in_log_model(
@@ -175,14 +160,12 @@ subprocess.run([sys.executable, "-m", "pip", "install", "humanize"], check=False
     "an apology in predict": breaks(
         "swallowed-errors",
         "except Exception",
-        in_agent(
-            EVENTS,
-            """        try:
-            events = list(self.predict_stream(request))
-        except Exception as error:
-            sorry = self.create_text_output_item(f"Sorry: {error}", f"msg_{time.time_ns()}")
-            return ResponsesAgentResponse(output=[sorry])
-""",
-        ),
+        method("""
+def predict(self, request):
+    try:
+        return super().predict(request)
+    except Exception as error:
+        return {"output": [self.create_text_output_item(f"Sorry: {error}", "msg_1")]}
+"""),
     ),
 }

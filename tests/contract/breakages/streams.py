@@ -1,22 +1,22 @@
-"""Breakages of streams."""
+"""Mistakes in streams."""
 
 from tests.contract.breakages.changes import (
-    Patch,
-    another_agent,
     at_import,
     breaks,
-    in_agent,
-    with_all_items,
-    with_each_event,
-    with_each_item,
+    each_event,
+    each_item,
+    instead_of_set_model,
+    method,
+    new_answer,
+    subclass,
 )
 
 STREAMS = {
-    "no stream": breaks(
+    "no predict_stream": breaks(
         "streams",
         "Silent does not implement predict_stream",
-        another_agent("""
-class Silent(ResponsesAgent):
+        instead_of_set_model("""
+class Silent(mlflow.pyfunc.ResponsesAgent):
     def predict(self, request):
         return AGENT.predict(request)
 
@@ -27,93 +27,82 @@ mlflow.models.set_model(Silent())
     "a list of events instead of a generator": breaks(
         "accepted",
         "generator",
-        another_agent("""
-class Listing(Agent):
-    def predict_stream(self, request):
-        return list(super().predict_stream(request))
-
-
-mlflow.models.set_model(Listing(load_config(), load_instructions(), Toolbox(TOOLS)))
+        method("""
+def predict_stream(self, request):
+    return list(super().predict_stream(request))
 """),
     ),
-    "an asynchronous generator": breaks(
+    "an asynchronous predict_stream": breaks(
         "streams",
         "async_generator",
-        another_agent("""
+        subclass("""
 class Asynchronous(Agent):
     def predict(self, request):
         return AGENT.predict(request)
 
     async def predict_stream(self, request):
-        for event in AGENT.predict_stream(request):
+        async for event in self.predict_stream_async(request):
             yield event
-
-
-mlflow.models.set_model(Asynchronous(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
-    "a stream of plain texts": breaks(
+    "a stream of strings": breaks(
         "stream-events",
         "ResponsesAgentStreamEvent",
-        another_agent("""
-class Texts(Agent):
+        subclass("""
+from weather_agent.runtime.items import text_delta
+
+
+class Strings(Agent):
     def predict(self, request):
         return AGENT.predict(request)
 
     def predict_stream(self, request):
         for event in AGENT.predict_stream(request):
             yield text_delta(event)
-
-
-mlflow.models.set_model(Texts(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
-        in_agent("    done_item,\n", "    done_item,\n    text_delta,\n"),
     ),
-    "the whole answer as an event": breaks(
+    "the complete response as the only event": breaks(
         "stream-events",
         "input_type=ResponsesAgentResponse",
-        another_agent("""
-class Whole(Agent):
+        subclass("""
+class Complete(Agent):
     def predict(self, request):
         return AGENT.predict(request)
 
     def predict_stream(self, request):
         yield AGENT.predict(request)
-
-
-mlflow.models.set_model(Whole(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
     # Events
-    "a slip in the type of an event": breaks(
+    "a misspelled event type": breaks(
         "stream-events",
         "response.output_text.detla",
-        with_each_event("""
-        yield event
-        yield ResponsesAgentStreamEvent(type="response.output_text.detla")
+        each_event("""
+yield event
+yield ResponsesAgentStreamEvent(type="response.output_text.detla")
 """),
     ),
-    "an item done twice": breaks(
+    "two done events for one item": breaks(
         "stream-events",
-        "done twice",
-        with_each_event("""
-        yield event
-        if done_item(event):
-            yield event
+        "done twice|twice",
+        each_event("""
+yield event
+if done_item(event):
+    yield event
 """),
     ),
-    "no text deltas": breaks(
+    "a stream without text deltas": breaks(
         "stream-events",
-        "No text delta",
-        with_each_event("""
-        if done_item(event):
-            yield event
+        "[Nn]o text delta",
+        each_event("""
+if done_item(event):
+    yield event
 """),
     ),
-    "no done events": breaks(
+    "a stream without done events": breaks(
         "stream-events",
-        "No done event",
-        another_agent("""
+        "[Nn]o done event",
+        subclass("""
 class Endless(Agent):
     def predict(self, request):
         return AGENT.predict(request)
@@ -122,15 +111,12 @@ class Endless(Agent):
         for event in AGENT.predict_stream(request):
             if not done_item(event):
                 yield event
-
-
-mlflow.models.set_model(Endless(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
-    "the done event of the message left out": breaks(
+    "a message without a done event": breaks(
         "stream-text",
-        "ids of no message",
-        another_agent("""
+        "ids of no message|no message",
+        subclass("""
 class Unfinished(Agent):
     def predict(self, request):
         return AGENT.predict(request)
@@ -140,101 +126,97 @@ class Unfinished(Agent):
             item = done_item(event)
             if not item or item["type"] != "message":
                 yield event
-
-
-mlflow.models.set_model(Unfinished(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
     "a datetime in an event": breaks(
         "stream-events",
         "is a datetime",
-        with_each_event("""
-        from datetime import datetime
-
-        event.custom_outputs = {"at": datetime.now()}
-        yield event
-"""),
-        in_agent(", custom_outputs=events[-1].custom_outputs", ""),
-        in_agent(
-            '                    event.custom_outputs = {"llm": llm.uri, "rounds": rounds}\n', ""
+        each_event(
+            """
+event.custom_outputs = {"at": datetime.now()}
+yield event
+""",
+            "from datetime import datetime",
         ),
     ),
-    "an error for an event, and then the end": breaks(
+    "an error event instead of an exception": breaks(
         "llm-failures",
-        "answered all the same",
-        another_agent("""
-class Reporting(Agent):
-    def predict_stream(self, request):
-        try:
-            yield from super().predict_stream(request)
-        except Exception as error:
-            yield ResponsesAgentStreamEvent(type="error", message=str(error), code="failed")
-
-
-mlflow.models.set_model(Reporting(load_config(), load_instructions(), Toolbox(TOOLS)))
+        "answered",
+        method("""
+def predict_stream(self, request):
+    try:
+        yield from super().predict_stream(request)
+    except Exception as error:
+        yield ResponsesAgentStreamEvent(type="error", message=str(error), code="failed")
 """),
     ),
-    # Texts
-    "another id in the done event than in the deltas": breaks(
-        "stream-text",
-        "ids of no message",
-        with_each_item('    item["id"] = unique_id("msg")\n'),
+    # Text
+    "a done event with another id than its deltas": breaks(
+        "stream-text", "ids of no message|no message", each_item('item["id"] += "0"')
     ),
-    "another text in the done event than in the deltas": breaks(
+    "a done event with another text than its deltas": breaks(
         "stream-text",
-        "but done",
-        with_each_item("""
-    if item["type"] == "message":
-        item["content"][0]["text"] += "!"
+        "but done|done",
+        each_item("""
+if item["type"] == "message":
+    item["content"][0]["text"] += "!"
 """),
     ),
-    "each delta holds the whole text so far": breaks(
+    "deltas that repeat the text so far": breaks(
         "stream-text",
         "current_time current_time says",
-        with_each_event("""
-        if text := text_delta(event):
-            said.append(text)
-            event.delta = "".join(said)
-        yield event
-"""),
-        Patch(
-            "conversation.py",
-            "    whole = []\n",
-            "    whole = []\n    said: list[str] = []\n",
+        new_answer(
+            """
+text = ""
+async for event in super().answer(request, llm):
+    if delta := text_delta(event):
+        text += delta
+        event.delta = text
+    yield event
+""",
+            "from weather_agent.runtime.items import text_delta",
         ),
     ),
-    "the whole text as one more delta at the end": breaks(
+    "the complete text as a last delta": breaks(
         "stream-text",
-        "but done",
-        with_each_event("""
-        if (item := done_item(event)) and item["type"] == "message":
-            text = item["content"][0]["text"]
-            yield ResponsesAgentStreamEvent(type=_TEXT_DELTA, delta=text, item_id=item["id"])
-        yield event
+        "but done|done",
+        each_event(
+            """
+if (item := done_item(event)) and item["type"] == "message":
+    yield delta_event(item["content"][0]["text"], item["id"])
+yield event
+""",
+            "from weather_agent.runtime.items import delta_event",
+        ),
+    ),
+    "deltas after the done event": breaks(
+        "stream-text",
+        "after the item was done|after",
+        each_event(
+            """
+yield event
+if (item := done_item(event)) and item["type"] == "message":
+    yield delta_event(" ", item["id"])
+    item["content"][0]["text"] += " "
+""",
+            "from weather_agent.runtime.items import delta_event",
+        ),
+    ),
+    # Streams and predict
+    "a predict that adds to the text of the stream": breaks(
+        "stream-equals-predict",
+        "predict",
+        method("""
+def predict(self, request):
+    response = super().predict(request)
+    response.output[-1].content[0]["text"] += "!"
+    return response
 """),
     ),
-    "deltas after the item is done": breaks(
-        "stream-text",
-        "comes after the item was done",
-        with_each_event("""
-        if (item := done_item(event)) and item["type"] == "message":
-            yield event
-            yield ResponsesAgentStreamEvent(type=_TEXT_DELTA, delta=" ", item_id=item["id"])
-            item["content"][0]["text"] += " "
-        else:
-            yield event
-"""),
-    ),
-    # Beside predict
-    "predict that says more than the stream": breaks(
+    "a stream without tool calls": breaks(
         "stream-equals-predict",
-        "but predicted",
-        with_all_items('        items[-1]["content"][0]["text"] += "!"\n'),
-    ),
-    "a stream that leaves the tools out": breaks(
-        "stream-equals-predict",
-        "but predicted",
-        another_agent("""
+        "predict",
+        subclass("""
 class Plain(Agent):
     def predict(self, request):
         return AGENT.predict(request)
@@ -244,91 +226,75 @@ class Plain(Agent):
             item = done_item(event)
             if not item or item["type"] == "message":
                 yield event
-
-
-mlflow.models.set_model(Plain(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
     "another answer for the server": breaks(
         "stream-equals-predict",
-        "For the server, it gave .*Ask me later.*but predicted",
-        another_agent("""
+        "Ask me later",
+        subclass("""
+from weather_agent.runtime.base import iterate
+from weather_agent.runtime.items import done_event
+
+
 class Divided(Agent):
     def predict_stream(self, request):
-        yield from iterate(Agent.predict_stream_async(self, request))
+        yield from iterate(super().predict_stream_async(request))
 
     async def predict_stream_async(self, request):
-        item = self.create_text_output_item("Ask me later.", id="msg_1")
-        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
-
-
-mlflow.models.set_model(Divided(load_config(), load_instructions(), Toolbox(TOOLS)))
+        yield done_event(self.create_text_output_item("Ask me later.", "msg_1"))
 """),
     ),
-    "thoughts that only the stream has": breaks(
+    "reasoning that only the stream has": breaks(
         "stream-equals-predict",
-        "'reasoning'.*but predicted",
-        another_agent("""
+        "'reasoning'.*predict",
+        subclass("""
+from weather_agent.runtime.items import done_event, unique_id
+
+
 class Thinking(Agent):
     def predict(self, request):
         return AGENT.predict(request)
 
     def predict_stream(self, request):
-        thought = self.create_reasoning_item(f"rs_{time.time_ns()}", "Let me see.")
-        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=thought)
+        yield done_event(self.create_reasoning_item(unique_id("rs"), "Let me see."))
         yield from AGENT.predict_stream(request)
-
-
-mlflow.models.set_model(Thinking(load_config(), load_instructions(), Toolbox(TOOLS)))
 """),
     ),
-    # A reader that leaves
-    "a stream that goes on after its reader has left": breaks(
+    # Abandoned streams
+    "a stream that cannot be closed": breaks(
         "abandoned-streams",
         "generator ignored GeneratorExit|would not end",
-        another_agent("""
-class Stubborn(Agent):
-    def predict_stream(self, request):
-        for event in super().predict_stream(request):
-            try:
-                yield event
-            except BaseException:
-                continue
-
-
-mlflow.models.set_model(Stubborn(load_config(), load_instructions(), Toolbox(TOOLS)))
+        method("""
+def predict_stream(self, request):
+    for event in super().predict_stream(request):
+        try:
+            yield event
+        except BaseException:
+            continue
 """),
     ),
-    "a goodbye for a reader that has left": breaks(
+    "an event after the stream was closed": breaks(
         "abandoned-streams",
         "generator ignored GeneratorExit",
-        another_agent("""
-class Polite(Agent):
-    def predict_stream(self, request):
-        try:
-            yield from super().predict_stream(request)
-        finally:
-            yield ResponsesAgentStreamEvent(**self.create_text_delta("", "msg_bye"))
-
-
-mlflow.models.set_model(Polite(load_config(), load_instructions(), Toolbox(TOOLS)))
+        method("""
+def predict_stream(self, request):
+    try:
+        yield from super().predict_stream(request)
+    finally:
+        yield ResponsesAgentStreamEvent(**self.create_text_delta("", "msg_bye"))
 """),
     ),
-    "a lock that a reader takes along when it leaves": breaks(
+    "a lock that an abandoned stream never releases": breaks(
         "abandoned-streams",
-        "After a reader had left",
-        at_import("import threading\n"),
-        another_agent("""
-class Locked(Agent):
-    lock = threading.Lock()
+        "waited",
+        at_import("import threading"),
+        method("""
+lock = threading.Lock()
 
-    def predict_stream(self, request):
-        self.lock.acquire()
-        yield from super().predict_stream(request)
-        self.lock.release()
-
-
-mlflow.models.set_model(Locked(load_config(), load_instructions(), Toolbox(TOOLS)))
+def predict_stream(self, request):
+    self.lock.acquire()
+    yield from super().predict_stream(request)
+    self.lock.release()
 """),
     ),
 }

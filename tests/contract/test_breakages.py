@@ -1,0 +1,97 @@
+"""Each rule of the contract fails for the mistakes it is there for, and for nothing else."""
+
+import re
+
+import pytest
+
+from docs.write_contract import BY_THE_TIME_OF_LOGGING, last_measured
+from tests.contract.breakages import BREAKAGES, GROUPS
+from tests.contract.breakages.changes import Breakage, Patch
+from tests.contract.logged_model import LoggedModel
+from tests.contract.variations import TRIED_TOGETHER, VARIATIONS
+from tests.contract.workbench import Found, Workbench
+from tests.helpers.agents import Agent, rules_of
+
+# Some rules wait this long before they fail.
+SHORT_WAIT = Patch("tests/contract/harness/waiting.py", "PATIENCE = 20", "PATIENCE = 5")
+
+REUSE_MODEL = [
+    name
+    for name, breakage in BREAKAGES.items()
+    if not breakage.affects_logging and name not in GROUPS["The source"]
+]
+# At least one for each part of the contract.
+LOGGED_AGAIN = [
+    "a function instead of an agent",
+    "a token in the source",
+    "a module outside the package, imported by a tool",
+    "an HTTP request at import",
+    "ids that repeat in every answer",
+    "a conversation collected in the module",
+    "deltas that repeat the text so far",
+    "half an answer accepted as complete",
+    "a decorated predict",
+    "tool calls missing from streams",
+    "requests without a token accepted",
+]
+
+
+def test_every_rule_has_a_breakage(agent: Agent) -> None:
+    assert rules_of(agent.folder) == {breakage.rule for breakage in BREAKAGES.values()}
+
+
+@pytest.mark.parametrize("name", [name for name in BREAKAGES if name not in REUSE_MODEL])
+def test_breakage(name: str, workbench: Workbench) -> None:
+    check_failed(BREAKAGES[name], finding_with_logging(BREAKAGES[name], workbench))
+
+
+@pytest.mark.parametrize("name", REUSE_MODEL)
+def test_breakage_of_code(name: str, workbench: Workbench, logged_model: LoggedModel) -> None:
+    check_failed(BREAKAGES[name], finding_without_logging(BREAKAGES[name], workbench, logged_model))
+
+
+@pytest.mark.parametrize("name", LOGGED_AGAIN)
+def test_logging_again_does_not_change_the_result(name: str, workbench: Workbench) -> None:
+    assert name in REUSE_MODEL
+    check_failed(BREAKAGES[name], finding_with_logging(BREAKAGES[name], workbench))
+
+
+def test_breakages_that_reuse_a_model_can_be_logged() -> None:
+    noticed = last_measured().noticed
+    assert not [name for name in REUSE_MODEL if noticed[name] in BY_THE_TIME_OF_LOGGING]
+
+
+def finding_with_logging(breakage: Breakage, workbench: Workbench) -> Found:
+    """Check the rule of a breakage on the source, which logs the agent if necessary."""
+    with workbench.agent.changed([SHORT_WAIT, *breakage.patches]):
+        return workbench.findings(breakage.rule)[breakage.rule]
+
+
+def finding_without_logging(
+    breakage: Breakage, workbench: Workbench, logged_model: LoggedModel
+) -> Found:
+    """Check the rule of a breakage on a logged model with the code of the breakage."""
+    with (
+        workbench.agent.changed([SHORT_WAIT, *breakage.patches]),
+        logged_model.with_current_code() as model,
+    ):
+        return workbench.findings(breakage.rule, model=model)[breakage.rule]
+
+
+def check_failed(breakage: Breakage, finding: Found) -> None:
+    """Assert that the rule of a breakage failed for the right reason, and suggests a fix."""
+    assert finding.result == "failed", finding
+    assert re.search(breakage.found, finding.found), finding.found
+    assert finding.fix
+
+
+@pytest.mark.parametrize("names", TRIED_TOGETHER, ids=", ".join)
+def test_correct_variations(names: tuple[str, ...], workbench: Workbench) -> None:
+    with workbench.agent.changed(patch for name in names for patch in VARIATIONS[name]):
+        findings = workbench.findings()
+    assert findings.keys() == rules_of(workbench.agent.folder)
+    assert not [one for one in findings.values() if one.result not in ("passed", "skipped")]
+
+
+def test_every_variation_is_tried() -> None:
+    assert sorted(VARIATIONS) == sorted(name for names in TRIED_TOGETHER for name in names)
