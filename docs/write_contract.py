@@ -43,7 +43,7 @@ class Measured:
 class ListedRule:
     """A rule of the contract: its requirement, and when it is checked."""
 
-    holds: str
+    requirement: str
     moment: str
 
 
@@ -153,7 +153,7 @@ def list_of(rules: Mapping[str, ListedRule]) -> Iterator[str]:
     """All rules with their requirements."""
     yield "## All rules\n"
     for name, rule in rules.items():
-        yield f"- `{name}`: {rule.holds}"
+        yield f"- `{name}`: {rule.requirement}"
     yield ""
 
 

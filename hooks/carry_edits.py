@@ -8,8 +8,8 @@ old file are gone. A migration in `copier.yml` runs this program twice:
 
 The current folder is the project. `moved_files.yml` lists the files that VERSION moves.
 
-`before` refuses the update while nothing has changed, if a file to be moved is not under version
-control: git could not restore it.
+`before` stops the update before it changes anything, if git does not track a file that moves: git
+could not restore it.
 
 `after` merges the owner's file (from the last commit) into the new file, with the file that the
 old version of the template rendered as the common base. If both sides changed the same lines, the
@@ -29,13 +29,15 @@ import yaml
 TEMPLATE = Path(__file__).parents[1]
 MOVED_FILES = Path(__file__).with_name("moved_files.yml")
 EXECUTABLE = "100755"
+# git's modes of files, and the permissions of a file on disk.
+MODES = {"100644": 0o644, EXECUTABLE: 0o755}
 LABELS = ("before updating", "last update", "after updating")
 BY_HAND = "Move your changes by hand, then delete the old file"
 REFUSED = """\
 error: this release moves files that git does not track as they are now:
 {files}
-hint: commit them (`git add --force`; for files that git was told to ignore changes in,
-`git update-index --no-assume-unchanged --no-skip-worktree`), then update again.\
+hint: commit them, then update again. Add ignored files with `git add --force`. For other files, run
+`git update-index --no-assume-unchanged` or `git update-index --no-skip-worktree` first.\
 """
 NO_BASE = """\
 error: {version} of the template, which this agent was made from, cannot be rendered: {error}
@@ -64,9 +66,17 @@ class Committed(NamedTuple):
     mode: str
     blob: str
 
-    def content(self) -> bytes:
-        """The bytes of the file."""
-        return git("cat-file", "blob", self.blob)
+
+class Base(NamedTuple):
+    """The project as the template rendered it at the last update.
+
+    Attributes:
+        folder: A folder with the files; only those that move are rendered.
+        blobs: The ids of their content, which is in git's object database, by path.
+    """
+
+    folder: Path
+    blobs: dict[str, str]
 
 
 class KeptError(Exception):
@@ -76,7 +86,7 @@ class KeptError(Exception):
 def main(stage: str, version: str, answers_file: str) -> None:
     """Run one stage of the migration."""
     committed = committed_files()
-    answers = yaml.safe_load(committed[answers_file].content())
+    answers = yaml.safe_load(content(committed[answers_file]))
     new_answers = yaml.safe_load(Path(answers_file).read_bytes())
     moves = moves_of(version, answers["package_name"], new_answers["package_name"])
     if stage == "before":
@@ -119,7 +129,7 @@ def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            base = render((move.old for move in moves), answers, Path(folder) / "base")
+            base = render(moves, answers, Path(folder) / "base")
         except Exception as error:
             for move in moves:
                 keep(move.old, committed)
@@ -130,10 +140,11 @@ def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[
         report(f"hidden    {module}: the new folder has the same name. Rename your module.")
 
 
-def render(files: Iterable[str], answers: dict[str, Any], folder: Path) -> Path:
-    """Render some files of the project as the template did at the last update."""
+def render(moves: Iterable[Move], answers: dict[str, Any], folder: Path) -> Base:
+    """Render the moved files as the template did at the last update."""
     import copier  # Takes most of a second, which the first stage can do without.
 
+    files = {path for move in moves for path in (move.old, move.new) if path}
     wanted = {path for file in files for path in (Path(file), *Path(file).parents)}
     copier.run_copy(
         str(TEMPLATE),
@@ -145,54 +156,58 @@ def render(files: Iterable[str], answers: dict[str, Any], folder: Path) -> Path:
         quiet=True,
         skip_tasks=True,
     )
-    return folder
+    rendered = sorted(file for file in files if (folder / file).is_file())
+    blobs = store(folder / file for file in rendered)
+    return Base(folder, dict(zip(rendered, blobs, strict=True)))
 
 
-def carry(move: Move, base_folder: Path, committed: dict[str, Committed]) -> str | None:
+def carry(move: Move, base: Base, committed: dict[str, Committed]) -> str | None:
     """Carry the changes in one file, and return a line that says what happened.
 
     Returns:
         None if the owner has changed nothing.
     """
     old, new, others = move
-    base = base_folder / old
-    if not base.is_file():
+    if old not in base.blobs:
         return None
     if old not in committed:
         return f"added     {new}: you had deleted {old}" if new and Path(new).exists() else None
     owners = committed[old]
-    mode_changed = (owners.mode == EXECUTABLE) != bool(base.stat().st_mode & 0o100)
-    if owners.content() == base.read_bytes() and not mode_changed:
+    was_executable = bool((base.folder / old).stat().st_mode & 0o100)
+    mode_changed = (owners.mode == EXECUTABLE) != was_executable
+    if owners.blob == base.blobs[old] and not mode_changed:
         return None
     try:
-        target = find_target(move, base_folder, committed)
-        conflict = merge(owners, base, target)
+        if owners.mode not in MODES:
+            raise KeptError(f"it is a symbolic link. {BY_HAND}")
+        target = find_target(move, base, committed)
+        conflict = merge(owners, base.folder / old, base.blobs[old], target)
     except KeptError as reason:
         keep(old, committed)
         return f"kept      {old}: {reason}"
     if mode_changed:
-        target.chmod(0o755 if owners.mode == EXECUTABLE else 0o644)
+        target.chmod(MODES[owners.mode])
     split = f" (split: see also {', '.join(others)})" if others else ""
     return f"{'conflict' if conflict else 'carried':<9} {old} -> {new}{split}"
 
 
-def find_target(move: Move, base_folder: Path, committed: dict[str, Committed]) -> Path:
+def find_target(move: Move, base: Base, committed: dict[str, Committed]) -> Path:
     """The new file, if the owner's changes can be merged into it.
 
     Raises:
-        KeptError: there is no such file, or it is the owner's own.
+        KeptError: the new file does not exist, or is a file of the owner's own.
     """
     if move.new is None:
         raise KeptError("you changed it, and the template no longer contains it")
     target = Path(move.new)
     if not target.is_file():
         raise KeptError(f"this update did not write {move.new}")
-    if move.new in committed and not (base_folder / move.new).exists():
+    if move.new in committed and move.new not in base.blobs:
         raise KeptError(f"{move.new} is a file of your own. {BY_HAND}")
     return target
 
 
-def merge(owners: Committed, base: Path, target: Path) -> bool:
+def merge(owners: Committed, base: Path, base_blob: str, target: Path) -> bool:
     """Merge the owner's changes into the new file; return whether both changed the same lines.
 
     Raises:
@@ -203,11 +218,12 @@ def merge(owners: Committed, base: Path, target: Path) -> bool:
         return True  # An earlier run has written this conflict.
     if stages:
         raise KeptError(f"{target} already contains a conflict. {BY_HAND}")
-    if target.read_bytes() in (base.read_bytes(), owners.content()):
-        target.write_bytes(owners.content())
+    changed = content(owners)
+    if target.read_bytes() in (base.read_bytes(), changed):
+        target.write_bytes(changed)
         return False
     current = base.with_name(f"{base.name}.owners")
-    current.write_bytes(owners.content())
+    current.write_bytes(changed)
     labels = [option for label in LABELS for option in ("-L", label)]
     command = ["git", "merge-file", "--stdout", *labels, "--", current, base, target]
     merged = subprocess.run(command, capture_output=True, check=False)
@@ -215,7 +231,7 @@ def merge(owners: Committed, base: Path, target: Path) -> bool:
     if not 0 <= merged.returncode <= 127:
         raise KeptError(f"git cannot merge it with {target}. {BY_HAND}")
     if merged.returncode:
-        mark_unmerged(target, owners, base)
+        mark_unmerged(target, base_blob, owners.blob)
     target.write_bytes(merged.stdout)
     return bool(merged.returncode)
 
@@ -227,17 +243,25 @@ def conflict_stages(path: Path) -> dict[str, str]:
     return {stage: blob for _, blob, stage in entries}
 
 
-def mark_unmerged(target: Path, owners: Committed, base: Path) -> None:
+def mark_unmerged(target: Path, base: str, owners: str) -> None:
     """List the new file as unmerged in git's index, so that `git status` shows the conflict."""
-    blobs = (stored(base), owners.blob, stored(target))
+    (new,) = store([target])
     path = git("rev-parse", "--show-prefix").decode().strip() + target.as_posix()
-    entries = [f"100644 {blob} {stage}\t{path}\n" for stage, blob in enumerate(blobs, start=1)]
-    git("update-index", "--index-info", stdin="".join(entries).encode())
+    stages = enumerate((base, owners, new), start=1)
+    entries = "".join(f"100644 {blob} {stage}\t{path}\n" for stage, blob in stages)
+    git("update-index", "--index-info", stdin=entries.encode())
 
 
-def stored(path: Path) -> str:
-    """The id of a file's content, which is then in git's object database."""
-    return git("hash-object", "-w", "--no-filters", "--", str(path)).decode().strip()
+def store(paths: Iterable[Path]) -> list[str]:
+    """Store the content of files in git's object database, and return the ids."""
+    # git takes relative names from the top of the repository, not from the current folder.
+    names = "".join(f"{path.absolute()}\n" for path in paths).encode()
+    return git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names).decode().split()
+
+
+def content(file: Committed) -> bytes:
+    """The bytes of a file in the last commit."""
+    return git("cat-file", "blob", file.blob)
 
 
 def keep(path: str, committed: dict[str, Committed]) -> None:

@@ -121,7 +121,7 @@ def server() -> Iterator[ChatServer]:
 
 @pytest.fixture
 def serve(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Serve]:
-    """A function that runs `serve`, given options and variables, with the fake LLM of the test."""
+    """A function that runs `serve` with options and variables, and with the fake LLM."""
     llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
     with ExitStack() as stack:
         yield lambda *options, **variables: stack.enter_context(

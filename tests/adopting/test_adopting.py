@@ -391,20 +391,20 @@ def test_every_step_fixes_the_rules_it_lists(adopted: Adopted) -> None:
     assert len(adopted.findings) == len(steps) + 1
     for step, before, after in zip(steps, adopted.findings, adopted.findings[1:], strict=False):
         for rule, found in step.fixed_rules():
-            assert before[rule].result == "broken", (step.patch.name, rule)
+            assert before[rule].result == "failed", (step.patch.name, rule)
             assert found in before[rule].found, before[rule].found
             unchanged = not found or found in after[rule].found
-            still = after[rule].result == "broken" and unchanged
+            still = after[rule].result == "failed" and unchanged
             assert not still, (step.patch.name, after[rule].found)
 
 
 def test_every_failed_rule_is_fixed_by_a_step(adopted: Adopted) -> None:
     listed = {rule for step in adopted.example.steps() for rule, _ in step.fixed_rules()}
     broken = {
-        rule for found in adopted.findings for rule, one in found.items() if one.result == "broken"
+        rule for found in adopted.findings for rule, one in found.items() if one.result == "failed"
     }
     assert broken == listed
-    assert {one.result for one in adopted.findings[-1].values()} == {"holds"}
+    assert {one.result for one in adopted.findings[-1].values()} == {"passed"}
 
 
 def test_the_page_lists_the_rules_of_each_step(adopted: Adopted) -> None:
@@ -415,15 +415,15 @@ def test_the_page_lists_the_rules_of_each_step(adopted: Adopted) -> None:
 
 
 FIXES = {
-    "LLM_URL": "build clients in the function that answers a request",
-    "'__name__'": "List the functions themselves in `TOOLS`",
+    "LLM_URL": "create clients in the function that answers a request",
+    "'__name__'": "List functions in `TOOLS`",
     "set_model": "End agent.py with `mlflow.models.set_model(AGENT)`",
-    "named 'catalogue'": "put the module into the agent's package and import it from there",
+    "named 'catalogue'": "move the module into the agent's package and import it from there",
 }
 
 
 def test_the_fix_matches_the_reason_why_logging_fails(adopted: Adopted) -> None:
-    found = [one["accepted"] for one in adopted.findings if one["accepted"].result == "broken"]
+    found = [one["accepted"] for one in adopted.findings if one["accepted"].result == "failed"]
     explained = [(reason, one) for one in found for reason in FIXES if reason in one.found]
     assert explained
     for reason, one in explained:

@@ -73,6 +73,28 @@ def test_the_next_request_omits_the_unfinished_message_of_a_stopped_answer(
     assert "slow" not in json.dumps(llm.bodies[-1]["messages"])
 
 
+def test_unanswered_tool_calls_are_marked_and_not_sent_again(
+    served: Served, open_page: Open
+) -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "search"}
+    items = [{"type": "reasoning", "id": "rs_1", "summary": []}, call | {"arguments": "{}"}]
+    events = [{"type": "response.output_item.done", "item": item} for item in items]
+    events.append({"type": "error", "message": "The answer broke off."})
+    stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    page = open_page(served)
+    options = {"body": stream, "content_type": "text/event-stream"}
+    page.route("**/responses", lambda route: route.fulfill(**options))
+    send_message(page, TOKYO)
+    expect(finished_turn(page).locator(".status")).to_have_text("no output")
+    expect(page.locator(".error:visible")).to_have_text("The answer broke off.")
+    page.unroute("**/responses")
+    with page.expect_request("**/responses") as request:
+        send_message(page, "Hello")
+    sent = json.loads(request.value.post_data or "")["input"]
+    assert sent == [{"role": "user", "content": message} for message in (TOKYO, "Hello")]
+    finished_turn(page, count=2)
+
+
 def test_a_stopped_answer_is_marked_and_traced(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:

@@ -21,8 +21,16 @@ from tests.helpers.template import (
 
 FILES = [path for path in tracked_files() if path.parts[0] == "template"]
 RESERVED_NAMES = set(ALL_QUESTIONS["reserved_names"]["default"].split())
-# Copier's own variables, those that this template uses.
-COPIER_VARIABLES = {"_copier_answers", "_copier_conf", "_copier_operation"}
+# The variables of Copier that this template uses.
+COPIER_VARIABLES = {
+    "_copier_answers",
+    "_copier_conf",
+    "_copier_operation",
+    "_copier_python",
+    "_stage",
+    # Undefined on purpose: the filter `mandatory` stops Copier with a message.
+    "tag",
+}
 
 
 def variables(source: str) -> set[str]:

@@ -171,9 +171,10 @@ class Template(Repository):
         self.write(MOVED_FILES, yaml.safe_dump(moves))
 
     def add_migration(self, version: str) -> None:
-        """Run the hook for a release, as `copier.yml` does for v0.5.0."""
-        (migration,) = COPIER_YML["_migrations"]
-        command = [version if part == "v0.5.0" else part for part in migration["command"]]
+        """Run the hook for a release, with the same command as for released versions."""
+        migration = COPIER_YML["_migrations"][0]
+        known = migration["version"]
+        command = [version if part == known else part for part in migration["command"]]
         entry = json.dumps(migration | {"version": version, "command": command})
         self.add_setting("_migrations", f"  - {entry}\n")
 

@@ -37,6 +37,7 @@ SITUATIONS = (
     "binary",
     "binary-edited-by-both",
     "executable",
+    "symbolic-link",
     "deleted",
     "already-moved",
     "taken",
@@ -92,6 +93,8 @@ def changes_of_the_owner(project: Project) -> None:
         path.write_bytes(path.read_bytes() + added)
     project.path(old("executable")).chmod(0o755)
     project.delete(old("deleted"))
+    project.delete(old("symbolic-link"))
+    project.path(old("symbolic-link")).symlink_to("edited.txt")
     project.append(old("already-moved"), "The owner's last line.\n")
     project.path("new").mkdir()
     project.path(old("already-moved")).rename(project.path(new("already-moved")))
@@ -194,6 +197,13 @@ def test_the_executable_bit_moves_along(updated: Updated) -> None:
     assert not updated.project.path(new("edited")).stat().st_mode & stat.S_IXUSR
 
 
+def test_a_file_that_became_a_symbolic_link_stays(updated: Updated) -> None:
+    name = "symbolic-link"
+    assert updated.project.path(old(name)).is_symlink()
+    assert updated.project.read(new(name)) == lines(name)
+    assert f"kept      {old(name)}: it is a symbolic link." in updated.printed
+
+
 def test_a_deleted_file_comes_back_at_its_new_path_and_is_reported(updated: Updated) -> None:
     assert updated.project.read(new("deleted")) == lines("deleted")
     assert f"added     {new('deleted')}: you had deleted {old('deleted')}\n" in updated.printed
@@ -225,8 +235,11 @@ def test_a_removed_file_stays_if_its_owner_has_changed_it(updated: Updated) -> N
 
 
 def test_nothing_else_stays_at_an_old_path(updated: Updated) -> None:
-    kept = {old(name) for name in ("binary-edited-by-both", "taken", "dropped", "removed")}
-    assert {str(name) for name in updated.project.names() if name.parts[0] == "old"} == kept
+    kept = ("binary-edited-by-both", "dropped", "removed", "symbolic-link", "taken")
+    listed = updated.project.git("ls-files", "--cached", "--", "old").splitlines()
+    paths = {name: updated.project.path(name) for name in listed}
+    there = {name for name, path in paths.items() if path.is_symlink() or path.is_file()}
+    assert there == {old(name) for name in kept}
 
 
 def test_files_without_changes_move_silently(updated: Updated) -> None:

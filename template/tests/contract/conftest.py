@@ -63,7 +63,7 @@ def model_path(
 ) -> Path:
     """The folder of the logged model."""
     if url:
-        pytest.skip("with --url, there is no logged model")
+        pytest.skip("with --url, the logged model is not available")
     if external_model:
         return external_model
     logged = request.getfixturevalue("logged")
@@ -121,7 +121,7 @@ def example(url: str | None, request: pytest.FixtureRequest) -> Request:
     folder = ROOT / "src" / PACKAGE if url else request.getfixturevalue("model_path")
     saved = read_example(folder)
     if not isinstance(saved, dict) or "input" not in saved:
-        raise NotCheckedError("there is no valid request, see `input-example`")
+        raise NotCheckedError("the input example is not a valid request, see `input-example`")
     return saved
 
 

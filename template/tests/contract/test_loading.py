@@ -7,19 +7,20 @@ from mlflow.models import Model
 
 from .harness.agents import LoadedAgent
 from .harness.errors import describe_error, fix_for
-from .harness.fresh_process import FreshAnswer, FreshProcess
+from .harness.fresh_process import FreshProcess
+from .harness.fresh_process_main import Observations
 from .harness.imports import entry_of, foreign_imports, is_of_repository
 from .harness.project import ROOT
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 
 
 @pytest.fixture(scope="module")
-def fresh(fresh_process: FreshProcess) -> FreshAnswer:
+def fresh(fresh_process: FreshProcess) -> Observations:
     """What the model did in a new process."""
-    return fresh_process.answer()
+    return fresh_process.observations()
 
 
-def require_answer(fresh: FreshAnswer) -> None:
+def require_answer(fresh: Observations) -> None:
     """Stop a check that needs an answer of the model if there is none."""
     if fresh.error:
         raise NotCheckedError("the model does not answer, see `fresh-process`")
@@ -33,7 +34,7 @@ def require_answer(fresh: FreshAnswer) -> None:
     fix="Read files with importlib.resources, read credentials when a request is answered, pass "
     "settings to log_model as `model_config`, and let offline:/demo answer without a login.",
 )
-def test_fresh_process(fresh: FreshAnswer) -> None:
+def test_fresh_process(fresh: Observations) -> None:
     if fresh.error:
         raise FailedRuleError(f"The model failed: {fresh.error}", fix_for(fresh.error))
 
@@ -45,7 +46,7 @@ def test_fresh_process(fresh: FreshAnswer) -> None:
     fix="Do not register a fixed name and do not keep anything open at import. Move what fails the "
     "second time into a function.",
 )
-def test_loads_again(model_path: Path, fresh: FreshAnswer) -> None:
+def test_loads_again(model_path: Path, fresh: Observations) -> None:
     require_answer(fresh)
     try:
         LoadedAgent(model_path)
@@ -60,8 +61,8 @@ def test_loads_again(model_path: Path, fresh: FreshAnswer) -> None:
     fix="Move the code in `src/` into the agent's package. `code_paths` in ops/log_model.py "
     "contains the whole package folder.",
 )
-def test_packaged_code(model: Model, model_path: Path, fresh: FreshAnswer) -> None:
-    outside = fresh.observations.modules_outside
+def test_packaged_code(model: Model, model_path: Path, fresh: Observations) -> None:
+    outside = fresh.modules_outside
     assert not outside, f"The model imports code from outside: {', '.join(outside)}."
     for name, file in foreign_imports(entry_of(model, model_path), model_path / "code").items():
         assert not is_of_repository(name, ROOT), (
@@ -77,8 +78,8 @@ def test_packaged_code(model: Model, model_path: Path, fresh: FreshAnswer) -> No
     "folder that the server runs in.",
     fix="Put the file into the agent's package, and read it with importlib.resources.",
 )
-def test_packaged_files(fresh: FreshAnswer) -> None:
-    outside = dict.fromkeys(fresh.observations.files_opened)
+def test_packaged_files(fresh: Observations) -> None:
+    outside = dict.fromkeys(fresh.files_opened)
     assert not outside, f"The agent opens files outside the model: {', '.join(outside)}."
     require_answer(fresh)
 
@@ -91,10 +92,10 @@ def test_packaged_files(fresh: FreshAnswer) -> None:
     fix="Remove the call from code that runs at import: connect when a request is answered, and "
     "configure MLflow, logging and variables where the agent is started, in commands/ or server/.",
 )
-def test_quiet_import(fresh: FreshAnswer) -> None:
-    connections = dict.fromkeys(fresh.observations.connections_at_import)
+def test_quiet_import(fresh: Observations) -> None:
+    connections = dict.fromkeys(fresh.connections_at_import)
     assert not connections, f"Loading the model connects to {', '.join(connections)}."
-    changes = dict.fromkeys(fresh.observations.changes_at_import)
+    changes = dict.fromkeys(fresh.changes_at_import)
     assert not changes, f"After loading the model, {'; '.join(changes)}."
     require_answer(fresh)
 
@@ -103,11 +104,11 @@ def test_quiet_import(fresh: FreshAnswer) -> None:
     "one-model",
     "`set_model` is called once, while the agent's file is imported.",
     why="MLflow uses the last call. With two calls, the order of imports decides which agent is "
-    "deployed; without a call, there is no agent.",
+    "deployed. Without a call, MLflow cannot load the model.",
     fix="Call `mlflow.models.set_model(AGENT)` once, as the last line of agent.py.",
 )
-def test_one_model(fresh: FreshAnswer) -> None:
-    calls = fresh.observations.set_model_calls
+def test_one_model(fresh: Observations) -> None:
+    calls = fresh.set_model_calls
     if not calls:
         require_answer(fresh)
     assert len(calls) == 1, f"It is called {len(calls)} times, with {', '.join(calls)}."

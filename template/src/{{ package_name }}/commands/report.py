@@ -64,10 +64,6 @@ class Report:
         """Whether no rule failed and all could be checked."""
         return all(finding.result in ("passed", "skipped") for finding in self.findings)
 
-    def start(self, text: str) -> None:
-        """Print what is checked."""
-        self._print(text)
-
     def add(self, event: dict[str, Any]) -> None:
         """Process an event of `tests/contract/harness/reporting.py`.
 
@@ -90,6 +86,7 @@ class Report:
                 self.running = ""
                 self._add_result(name, result, found, fix)
             case {"problem": text}:
+                self._clear_progress()
                 raise ProjectError(f"pytest cannot run the contract. {text}")
             case {"ended": reason}:
                 self._add_interrupted(reason)
@@ -100,17 +97,18 @@ class Report:
         for finding in failed:
             self._print_failure(finding)
         if failed:
-            self._print("")
+            self.print()
         for result in ("not checked", "skipped"):
             causes = Counter(finding.found for finding in self._with_result(result))
             for cause, count in causes.items():
-                self._print(f"{count} {'rule' if count == 1 else 'rules'} {result}: {cause}")
-        self._print(self.summary())
+                self.print(f"{count} {'rule' if count == 1 else 'rules'} {result}: {cause}")
+        self.print(self.summary())
 
     def summary(self) -> str:
         """Return the number of rules per result, the time, and the names of failed rules."""
         counts = Counter(finding.result for finding in self.findings)
-        parts = [f"{counts[result]} {result}" for result in MARKS if counts[result]]
+        order = ("failed", "passed", "skipped", "not checked")
+        parts = [f"{counts[result]} {result}" for result in order if counts[result]]
         text = f"{', '.join(parts)} in {time.monotonic() - self.start_time:.0f} s"
         failed = ", ".join(finding.name for finding in self._with_result("failed"))
         return f"{text}: {failed}" if failed else text
@@ -155,25 +153,25 @@ class Report:
         for start in range(0, len(findings), columns):
             row = findings[start : start + columns]
             cells = (f"{_mark(finding)} {finding.name:<{cell_width - 2}}" for finding in row)
-            label = "" if start else subject
-            self._print(f"{label:<{label_width}}{''.join(cells)}".rstrip())
+            label = "" if start else {"llm": "LLM"}.get(subject, subject)
+            self.print(f"{label:<{label_width}}{''.join(cells)}".rstrip())
 
     def _print_sentences(self, findings: list[Finding]) -> None:
         for finding in findings:
             is_unchecked = finding.result in ("not checked", "skipped")
             text = f"{finding.result}: {finding.found}" if is_unchecked else finding.requirement
-            self._print_wrapped(f"{_mark(finding)} {finding.name:<22}", text, indent=24)
+            self.print(_mark(finding) + self._wrap(f"  {finding.name:<22}", text)[1:])
 
     def _print_failure(self, finding: Finding) -> None:
-        self._print("")
-        self._print(click.style(f"✗ {finding.name}", fg="red", bold=True))
-        self._print_wrapped("  ", finding.requirement, indent=2)
+        self.print()
+        self.print(click.style(f"✗ {finding.name}", fg="red", bold=True))
+        self.print(self._wrap("  ", finding.requirement))
         for label in ("found", "why", "fix"):
-            self._print_wrapped(f"  {label:<7}", getattr(finding, label), indent=9)
+            self.print(self._wrap(f"  {label:<7}", getattr(finding, label)))
 
-    def _print_wrapped(self, label: str, text: str, *, indent: int) -> None:
-        lines = textwrap.wrap(text, max(self.width - indent, 20)) or [""]
-        self._print(label + f"\n{' ' * indent}".join(lines))
+    def _wrap(self, label: str, text: str) -> str:
+        indent = " " * len(label)
+        return textwrap.fill(text, self.width, initial_indent=label, subsequent_indent=indent)
 
     def _print_progress(self, name: str) -> None:
         if self.has_progress:
@@ -185,7 +183,8 @@ class Report:
         if self.has_progress:
             click.echo("\r\x1b[K", nl=False)
 
-    def _print(self, text: str) -> None:
+    def print(self, text: str = "") -> None:
+        """Print a line, unless the report is quiet."""
         if not self.quiet:
             click.echo(text)
 

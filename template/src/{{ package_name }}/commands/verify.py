@@ -56,7 +56,7 @@ def verify(
             require_agent_at(url)
             options.append(f"--url={url}")
         report = Report(quiet=as_json, verbose=verbose)
-        report.start(f"Checking {url or model_uri or 'the source'} …")
+        report.print(f"Checking {url or model_uri or 'the source'} …")
         for event in run_contract(options):
             report.add(event)
     if unknown := set(only) - set(report.known):
@@ -114,7 +114,7 @@ def require_agent_at(url: str) -> None:
         )
     if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
         raise ProjectError(
-            f"{route} answered {status}; there is no agent. Pass the address of a server, or the "
+            f"No agent answers at {route} (status {status}). Pass the address of a server, or the "
             "whole URL of an endpoint, which ends in /invocations."
         )
 
@@ -152,8 +152,9 @@ def run_contract(options: Sequence[str]) -> Iterator[dict[str, Any]]:
         has_events = False
         for event in read_events(process.stdout, output):
             has_events = True
-            watchdog.restart()
+            watchdog.stop()
             yield event
+            watchdog.start()
         watchdog.stop()
     if not has_events:
         raise ProjectError(f"pytest did not start: {''.join(output)}")
@@ -178,25 +179,20 @@ class Watchdog:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.has_fired = False
-        self._start()
+        self.start()
 
-    def _start(self) -> None:
-        self._timer = Timer(LONGEST_SILENCE, self._fire)
-        self._timer.daemon = True
+    def start(self) -> None:
+        """Start counting."""
+        self._timer = Timer(LONGEST_SILENCE, self._kill)
         self._timer.start()
 
-    def _fire(self) -> None:
-        self.has_fired = True
-        self.process.kill()
-
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop counting."""
         self._timer.cancel()
 
-    def restart(self) -> None:
-        """Start counting again."""
-        self.stop()
-        self._start()
+    def _kill(self) -> None:
+        self.has_fired = True
+        self.process.kill()
 
 
 def _position(path: Path) -> int:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from .fresh_process_main import Observations
@@ -13,14 +12,6 @@ LOAD_PATIENCE = 60  # seconds
 HARNESS = Path(__file__).parent
 # The variables that a process needs to start, on Linux, macOS and Windows.
 KEPT_VARIABLES = ("PATH", "LANG", "SYSTEMROOT")
-
-
-@dataclass(frozen=True)
-class FreshAnswer:
-    """What a model did in a new process, and the error that it ended with, if any."""
-
-    observations: Observations = field(default_factory=Observations)
-    error: str = ""
 
 
 class FreshProcess:
@@ -55,14 +46,13 @@ class FreshProcess:
             stderr=subprocess.DEVNULL,
         )
 
-    def answer(self) -> FreshAnswer:
+    def observations(self) -> Observations:
         """Wait for the process, and return what the model did."""
         try:
             status = self._process.wait(LOAD_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return FreshAnswer(error=f"It did not finish within {LOAD_PATIENCE} s.")
+            return Observations(error=f"It did not finish within {LOAD_PATIENCE} s.")
         if not self._result.exists():
-            return FreshAnswer(error=f"The process ended with status {status}.")
-        observations = Observations(**json.loads(self._result.read_text(encoding="utf-8")))
-        return FreshAnswer(observations, "" if observations.answered else observations.error)
+            return Observations(error=f"The process ended with status {status}.")
+        return Observations(**json.loads(self._result.read_text(encoding="utf-8")))

@@ -31,9 +31,8 @@ SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/System", "/Library")
 
 @dataclass
 class Observations:
-    """What a model did while it was loaded and called."""
+    """What a model did while it was loaded and called, and its error if it did not answer."""
 
-    answered: bool = False
     error: str = ""
     set_model_calls: list[str] = field(default_factory=list)
     connections_at_import: list[str] = field(default_factory=list)
@@ -170,7 +169,6 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         request = read_example(model_path) or HELLO
         model.predict(request)
         list(model.predict_stream(request))
-        observations.answered = True
     except (Exception, SystemExit) as error:
         observations.error = describe_error(error)
     finally:

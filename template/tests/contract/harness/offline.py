@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -16,7 +17,7 @@ from .waiting import PATIENCE, Attempt, eventually
 
 # A model of the offline LLM that does not answer before the test ends.
 SILENT = "silent"
-# Models that were logged before v0.5.0 have the second module.
+# Models that were logged before v0.5.0 have the second module; the oldest are synchronous.
 MODULES = (f"{PACKAGE}.runtime.llm.offline", f"{PACKAGE}.offline_llm")
 
 
@@ -37,22 +38,42 @@ class OfflineLLM:
         self.last_body = ""
         self.released = False
         transport = _transport()
-        if transport is None:
-            return
+        if hasattr(transport, "handle_async_request"):
+            patch.setattr(transport, "handle_async_request", self._recording(transport))
+        elif transport:
+            patch.setattr(transport, "handle_request", self._recording_synchronously(transport))
+
+    def _recording(self, transport: Any) -> Any:
         handle = transport.handle_async_request
 
         async def record(transport: Any, request: httpx.Request) -> httpx.Response:
-            self.calls += 1
-            self.last_body = body = (await request.aread()).decode()
-            self.in_flight += 1
-            try:
-                while json.loads(body)["model"] == SILENT and not self.released:
+            with self._record((await request.aread()).decode()) as is_waiting:
+                while is_waiting():
                     await asyncio.sleep(0.02)
                 return await handle(transport, request)
-            finally:
-                self.in_flight -= 1
 
-        patch.setattr(transport, "handle_async_request", record)
+        return record
+
+    def _recording_synchronously(self, transport: Any) -> Any:
+        handle = transport.handle_request
+
+        def record(transport: Any, request: httpx.Request) -> httpx.Response:
+            with self._record(request.read().decode()) as is_waiting:
+                while is_waiting():
+                    time.sleep(0.02)
+                return handle(transport, request)
+
+        return record
+
+    @contextmanager
+    def _record(self, body: str) -> Generator[Callable[[], bool]]:
+        self.calls += 1
+        self.last_body = body
+        self.in_flight += 1
+        try:
+            yield lambda: json.loads(body)["model"] == SILENT and not self.released
+        finally:
+            self.in_flight -= 1
 
     def use(self, model: str) -> None:
         """Select a model of the offline LLM, or `SILENT`."""
