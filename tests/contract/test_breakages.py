@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from docs.write_contract import BY_THE_TIME_OF_LOGGING, last_measured
+from docs.write_contract import LOGGING_STEPS, last_measured
 from tests.contract.breakages import BREAKAGES, GROUPS
 from tests.contract.breakages.changes import Breakage, Patch
 from tests.contract.logged_model import LoggedModel
@@ -58,7 +58,9 @@ def test_logging_again_does_not_change_the_result(name: str, workbench: Workbenc
 
 def test_breakages_that_reuse_a_model_can_be_logged() -> None:
     noticed = last_measured().noticed
-    assert not [name for name in REUSE_MODEL if noticed[name] in BY_THE_TIME_OF_LOGGING]
+    rejected = {name for name in REUSE_MODEL if noticed[name] in LOGGING_STEPS}
+    # MLflow cannot log it after the import of the agent, as measured; the contract logs it before.
+    assert rejected == {"tracing disabled at import"}
 
 
 def finding_with_logging(breakage: Breakage, workbench: Workbench) -> Found:

@@ -16,11 +16,9 @@ from typing import Any
 import pytest
 
 from docs.write_contract import PAGE, last_measured, page, rules_in
-from tests.contract.breakages import BREAKAGES
 from tests.contract.breakages.changes import Patch
-from tests.contract.variations import TRIED_TOGETHER, VARIATIONS
 from tests.contract.workbench import Workbench
-from tests.helpers.agents import Agent, clean_environment, rules_of
+from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.template import TEMPLATE
 
 # Serves the agent until stdin is closed.
@@ -33,33 +31,6 @@ MESSAGES = "        messages = [self.system_message(request), *to_messages(reque
 def in_answer(code: str) -> Patch:
     """Add code at the start of `answer`."""
     return Patch("agent.py", MESSAGES, code + MESSAGES)
-
-
-def test_every_rule_is_tried(agent: Agent) -> None:
-    assert rules_of(agent.folder) == {breakage.rule for breakage in BREAKAGES.values()}
-
-
-@pytest.mark.parametrize("name", BREAKAGES)
-def test_a_rule_notices(name: str, workbench: Workbench) -> None:
-    breakage = BREAKAGES[name]
-    with workbench.agent.changed(breakage.patches):
-        found = workbench.findings(breakage.rule)[breakage.rule]
-    assert found.result == "failed", found
-    assert re.search(breakage.says, found.found), found.found
-    assert found.fix
-
-
-@pytest.mark.parametrize("names", TRIED_TOGETHER, ids=", ".join)
-def test_sound_variations_raise_no_alarm(names: tuple[str, ...], workbench: Workbench) -> None:
-    with workbench.agent.changed(patch for name in names for patch in VARIATIONS[name]):
-        found = workbench.findings()
-    assert found.keys() == rules_of(workbench.agent.folder)
-    alarms = {name: one for name, one in found.items() if one.result in ("failed", "not checked")}
-    assert not alarms
-
-
-def test_every_variation_is_tried() -> None:
-    assert sorted(VARIATIONS) == sorted(name for names in TRIED_TOGETHER for name in names)
 
 
 def test_parsing_pauses_garbage_collection(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def predict_stream(self, request):
     ),
     "the same answer to every request": breaks(
         "last-turn",
-        "to two different requests|the same",
+        "Two different requests have the same answer",
         new_answer(
             """
 message_id = unique_id("msg")
@@ -99,14 +99,16 @@ yield done_event(self.create_text_output_item("Hello! How can I help you?", mess
     ),
     "only the first message sent to the LLM": breaks(
         "last-turn",
-        "the same",
+        "Two different requests have the same answer",
         in_agent(INPUT, "*to_messages(request.input[:1])]"),
     ),
     # Items
     "a message without an id": breaks(
-        "item-ids", "no id", each_item('if item["type"] == "message":\n    item["id"] = ""')
+        "item-ids", "has no id", each_item('if item["type"] == "message":\n    item["id"] = ""')
     ),
-    "one id for all items": breaks("item-ids", "twice", each_item('item["id"] = "item_1"')),
+    "one id for all items": breaks(
+        "item-ids", "Two items have the same id", each_item('item["id"] = "item_1"')
+    ),
     "ids that repeat in every answer": breaks(
         "item-ids", "Two answers use the same ids", each_item('item["id"] = item["type"]')
     ),
@@ -153,7 +155,7 @@ if item["type"] == "message":
     # Text
     "an empty message": breaks(
         "answer-text",
-        "text",
+        "contains no text",
         each_item("""
 if item["type"] == "message":
     item["content"][0]["text"] = ""
@@ -161,7 +163,7 @@ if item["type"] == "message":
     ),
     "tool calls without a message after them": breaks(
         "answer-text",
-        "text",
+        "contains no text",
         in_agent("            messages += to_messages(items)\n", "            return\n"),
     ),
     # JSON
@@ -185,7 +187,7 @@ if item["type"] == "message":
     ),
     "an unpaired surrogate in a text": breaks(
         "output-items",
-        "half a character|surrogate",
+        "unpaired surrogate",
         each_item("""
 if item["type"] == "message":
     item["content"][0]["text"] += "\\ud83d"
@@ -203,20 +205,20 @@ if item["type"] == "message":
     ),
     "a call without an output": breaks(
         "tool-calls",
-        "outputs",
+        "but the outputs",
         changed_items('items = [item for item in items if item["type"] != "function_call_output"]'),
     ),
     "two outputs for one call": breaks(
-        "tool-calls", "outputs|twice", in_agent(OUTPUT, f"{OUTPUT}\n                {OUTPUT}")
+        "tool-calls", "but the outputs", in_agent(OUTPUT, f"{OUTPUT}\n                {OUTPUT}")
     ),
     "an output before its call": breaks(
         "tool-calls",
-        "no call before it|before its call",
+        "comes before its call",
         changed_items('items.sort(key=lambda item: item["type"] != "function_call_output")'),
     ),
     "arguments that are not valid JSON": breaks(
         "tool-calls",
-        "JSON object",
+        "not a JSON object",
         each_item("""
 if item["type"] == "function_call":
     item["arguments"] = str(json.loads(item["arguments"]))
@@ -230,7 +232,7 @@ if item["type"] == "function_call":
     # Tools
     "an exception of a tool that ends the request": breaks(
         "failing-tools",
-        "ended the request",
+        "An invalid tool call failed the request",
         Patch(
             "runtime/toolbox.py",
             TOOLBOX_TRY,
@@ -239,7 +241,7 @@ if item["type"] == "function_call":
     ),
     "a call of an unknown tool that ends the request": breaks(
         "failing-tools",
-        "ended the request.*no_such_tool",
+        "An invalid tool call failed the request: .*no_such_tool",
         Patch("runtime/toolbox.py", "self._adapters.get(name)", "self._adapters[name]"),
     ),
     "an invalid call that ends the process": breaks(
@@ -255,18 +257,18 @@ if item["type"] == "function_call":
     ),
     "a failed call without an output": breaks(
         "failing-tools",
-        "outputs",
+        "but the outputs",
         in_agent(OUTPUT, f'if not output.startswith("Error"):\n                    {OUTPUT}'),
     ),
     # Requests
     "content that must be a string": breaks(
         "every-request",
-        "content parts: TypeError",
+        "with content parts failed: TypeError",
         in_agent(INSTRUCTIONS, "        content = self.instructions + request.input[-1].content\n"),
     ),
     "a last item that must have content": breaks(
         "every-request",
-        "tool's output as the last item: .*content",
+        "as the last item failed: .*content",
         in_answer("_ = request.input[-1].content"),
     ),
     "a request used as a dictionary": breaks(
@@ -277,29 +279,29 @@ if item["type"] == "function_call":
     ),
     "required custom_inputs, which the example has": breaks(
         "every-request",
-        "no custom_inputs: TypeError: 'NoneType' object is not subscriptable",
+        "no custom_inputs failed: TypeError: 'NoneType' object is not subscriptable",
         Patch("input_example.json", '"input": [', '"custom_inputs": {"tenant": "a"}, "input": ['),
         in_answer('_ = request.custom_inputs["tenant"]'),
     ),
     "a required key of custom_inputs": breaks(
         "every-request",
-        "custom_inputs: KeyError: 'user_id'",
+        "custom_inputs failed: KeyError: 'user_id'",
         in_answer('_ = request.custom_inputs and request.custom_inputs["user_id"]'),
     ),
     "a required context": breaks(
         "every-request",
-        "text: AttributeError: 'NoneType' object has no attribute 'user_id'",
+        "text failed: AttributeError: 'NoneType' object has no attribute 'user_id'",
         Patch("input_example.json", '"input": [', '"context": {"user_id": "a"}, "input": ['),
         in_answer("_ = request.context.user_id"),
     ),
     "a required user in the context": breaks(
         "every-request",
-        "a context without a user: .*NoneType",
+        "a context without a user failed: .*NoneType",
         in_answer("_ = request.context and request.context.user_id.upper()"),
     ),
     "a rejected role": breaks(
         "every-request",
-        "a system message: ValueError",
+        "a system message failed: ValueError",
         in_answer("""
 for item in request.input:
     if getattr(item, "role", "user") not in ("user", "assistant"):
@@ -308,7 +310,7 @@ for item in request.input:
     ),
     "a text that must be ASCII": breaks(
         "every-request",
-        "text in other scripts: UnicodeEncodeError",
+        "failed: UnicodeEncodeError",
         in_answer('_ = str(to_messages(request.input)[-1]["content"]).encode("ascii")'),
     ),
     # State
@@ -320,7 +322,7 @@ for item in request.input:
     ),
     "items collected on the instance": breaks(
         "requests-apart",
-        "word",
+        "contains other requests",
         method("""
 def predict(self, request):
     response = super().predict(request)
@@ -331,7 +333,7 @@ def predict(self, request):
     ),
     "items collected on the class": breaks(
         "requests-apart",
-        "word",
+        "contains other requests",
         method("""
 items: list[Any] = []
 
@@ -371,7 +373,7 @@ def remember(self, messages: list[Any], memory: list[Any] = []) -> list[Any]:
     ),
     "answers cached by the first message": breaks(
         "last-turn",
-        "the same",
+        "Two different requests have the same answer",
         at_import("CACHE: dict[str, Any] = {}"),
         method("""
 def predict(self, request):
@@ -383,7 +385,7 @@ def predict(self, request):
     ),
     "answers cached by the whole request": breaks(
         "item-ids",
-        "same ids",
+        "Two answers use the same ids",
         at_import("CACHE: dict[str, Any] = {}"),
         method("""
 def predict(self, request):

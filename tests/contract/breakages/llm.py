@@ -7,7 +7,7 @@ INPUT = "*to_messages(request.input)]"
 LLM = {
     "an apology instead of an error": breaks(
         "llm-failures",
-        "answered.*Sorry",
+        "still answered: .*Sorry",
         method("""
 def predict(self, request):
     try:
@@ -18,7 +18,7 @@ def predict(self, request):
     ),
     "an empty output instead of an error": breaks(
         "llm-failures",
-        "answered",
+        "still answered",
         method("""
 def predict(self, request):
     try:
@@ -29,7 +29,7 @@ def predict(self, request):
     ),
     "a traceback as the answer": breaks(
         "llm-failures",
-        "answered.*Traceback",
+        "still answered: .*Traceback",
         method("""
 def predict(self, request):
     import traceback
@@ -42,7 +42,7 @@ def predict(self, request):
     ),
     "a stream that ends without an error": breaks(
         "llm-failures",
-        "answered",
+        "still answered",
         method("""
 def predict_stream(self, request):
     try:
@@ -53,7 +53,7 @@ def predict_stream(self, request):
     ),
     "an empty answer accepted as complete": breaks(
         "llm-failures",
-        "offline:/empty.*answered",
+        "offline:/empty the agent still answered",
         Patch(
             "runtime/messages.py",
             '    if not any(item["type"] in ("message", "function_call") for item in items):\n',
@@ -62,12 +62,12 @@ def predict_stream(self, request):
     ),
     "half an answer accepted as complete": breaks(
         "llm-failures",
-        "offline:/cut.*answered",
+        "offline:/cut the agent still answered",
         Patch("runtime/messages.py", "    if not any(choice", "    if False and not any(choice"),
     ),
     "an error that raises SystemExit": breaks(
         "llm-failures",
-        "ended the process|SystemExit",
+        "it ended the process",
         method("""
 def predict(self, request):
     try:
@@ -78,7 +78,7 @@ def predict(self, request):
     ),
     "an error that ends the process": breaks(
         "llm-failures",
-        "The agent ended the process",
+        "The agent ended the process with status 1",
         method("""
 def predict(self, request):
     import os
@@ -91,7 +91,7 @@ def predict(self, request):
     ),
     "no timeout": breaks(
         "time-out",
-        "still waiting|waiting",
+        "still waiting",
         Patch(
             "runtime/llm/client.py",
             "            timeout=timeout,\n",
@@ -100,19 +100,19 @@ def predict(self, request):
     ),
     "only the last message sent to the LLM": breaks(
         "whole-conversation",
-        "system message",
+        "did not receive the system message",
         in_agent(INPUT, "*to_messages(request.input[-1:])]"),
     ),
     "earlier tool calls not sent to the LLM": breaks(
         "whole-conversation",
-        "call.*output",
+        "did not receive .*call.*output",
         in_agent(
             INPUT, '*to_messages([item for item in request.input if item.type == "message"])]'
         ),
     ),
     "an unlimited number of rounds": breaks(
         "bounded-rounds",
-        "times",
+        "times and did not stop",
         in_agent(
             "        for rounds in range(1, self.config.max_rounds + 1):\n",
             "        for rounds in iter(int, 1):\n",
@@ -120,7 +120,7 @@ def predict(self, request):
     ),
     "a lock around the whole answer": breaks(
         "side-by-side",
-        "While one request wait",
+        "While one request waited, a second got no answer",
         at_import("import threading"),
         method("""
 lock = threading.Lock()
@@ -132,7 +132,7 @@ def predict(self, request):
     ),
     "a pool of one thread for all answers": breaks(
         "side-by-side",
-        "While one request wait",
+        "While one request waited, a second got no answer",
         at_import("""
 from concurrent.futures import ThreadPoolExecutor
 

@@ -170,7 +170,7 @@ def load_context(self, context) -> None:
     ),
     "another current directory": breaks(
         "quiet-import",
-        "working folder|working directory|current directory",
+        "the current directory",
         at_import('import os\n\nos.chdir("/")'),
     ),
     "an HTTP request at import": breaks(
@@ -197,7 +197,7 @@ OPTIONS = PARSER.parse_args()
 """),
     ),
     "tracing disabled at import": breaks(
-        "quiet-import", "tracing", at_import("mlflow.tracing.disable()")
+        "quiet-import", "tracing is off", at_import("mlflow.tracing.disable()")
     ),
     "logging configured at import": breaks(
         "quiet-import",
@@ -216,12 +216,12 @@ logging.basicConfig(level=logging.DEBUG, force=True)
     # set_model
     "two calls of set_model": breaks(
         "one-model",
-        "2 times",
+        "called 2 times",
         instead_of_set_model("mlflow.models.set_model(AGENT)\nmlflow.models.set_model(AGENT)"),
     ),
     "a second agent in an imported module": breaks(
         "one-model",
-        "2 times",
+        "called 2 times",
         new_file(
             "src/weather_agent/old_agent.py",
             """

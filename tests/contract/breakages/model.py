@@ -236,7 +236,7 @@ def _log_agent(""",
     "no example": breaks("input-example", "example", in_log_model(EXAMPLE, "")),
     "an example that differs from the repository's": breaks(
         "input-example",
-        "not the example of the repository",
+        "differs from the one in the repository",
         in_log_model(
             EXAMPLE,
             '            input_example={"input": [{"role": "user", "content": "Hello"}]},\n',
@@ -246,28 +246,30 @@ def _log_agent(""",
         "input-example", "no message with the role user", in_example('"user"', '"system"')
     ),
     "an example with an empty user message": breaks(
-        "input-example", "says nothing", in_example("What time is it in Tokyo?", " ")
+        "input-example",
+        "user message in the example is empty",
+        in_example("What time is it in Tokyo?", " "),
     ),
     # Secrets
     "a token in the source": breaks(
         "no-secrets",
-        "tools.py:[0-9]+ holds a token of Databricks",
+        "tools.py:[0-9]+ contains a token of Databricks",
         in_tools(f'TOKEN = "{DATABRICKS_TOKEN}"'),
     ),
     "a token in the example's custom_inputs": breaks(
         "no-secrets",
-        "input_example.json:[0-9]+ holds a token of Databricks",
+        "input_example.json:[0-9]+ contains a token of Databricks",
         in_example('"input": [', f'"custom_inputs": {{"key": "{DATABRICKS_TOKEN}"}}, "input": ['),
     ),
     "a key in the logged settings": breaks(
         "no-secrets",
-        "holds a key of OpenAI",
+        "contains a key of OpenAI",
         settings_with(f'{{"openai_key": "{OPENAI_KEY}"}}'),
         Patch("runtime/config.py", "    llm: str\n", '    llm: str\n    openai_key: str = ""\n'),
     ),
     "a database URL with a password in config.yml": breaks(
         "no-secrets",
-        "holds a password in a URL",
+        "contains a password in a URL",
         Patch(
             "config.yml",
             "resources: {}\n",
@@ -276,12 +278,12 @@ def _log_agent(""",
     ),
     "a .env file in the package": breaks(
         "no-secrets",
-        r"\.env is a file for credentials",
+        r"\.env is a credentials file",
         new_file("src/weather_agent/.env", f"OPENAI_API_KEY={OPENAI_KEY}\n"),
     ),
     "a password in a constant": breaks(
         "no-secrets",
-        "tools.py:[0-9]+ holds a password",
+        "tools.py:[0-9]+ contains a password",
         in_tools('DATABASE_PASSWORD = "Summer2026!"'),
     ),
     # Requirements
@@ -306,12 +308,12 @@ def _log_agent(""",
     ),
     "a pinned version that is not installed": breaks(
         "pinned-requirements",
-        "mlflow==3.0.0, but 3",
+        "mlflow==3.0.0 is required, but 3",
         in_log_model(REQUIREMENTS, '            pip_requirements=["mlflow==3.0.0"],\n'),
     ),
     "a requirement from a Git branch": breaks(
         "pinned-requirements",
-        "no released version",
+        "not a released version",
         in_log_model(
             REQUIREMENTS,
             """            pip_requirements=[
@@ -411,7 +413,7 @@ def look_up(key: str) -> str:
     ),
     # Before the model is logged
     "a file that does not compile": breaks(
-        "accepted", "SyntaxError", in_agent(AGENT_CLASS, "class Agent(AsyncResponsesAgent)\n")
+        "accepted", "expected ':'", in_agent(AGENT_CLASS, "class Agent(AsyncResponsesAgent)\n")
     ),
     "a misspelled setting in config.yml": breaks(
         "accepted", "max_round:|max_rounds", Patch("config.yml", "max_rounds: 8", "max_round: 8")

@@ -27,18 +27,14 @@ RESPOND_BLOCKING = """                for event in self.agent.predict_stream(req
 STREAM = """                async with aclosing(agent_events(self.agent, request)) as events:
                     async for event in events:
                         state.record_first_event()
-                        for written in writer.events_for(event):
-                            yield encode(written)
+                        yield encode(*writer.events_for(event))
 """
 STREAM_BLOCKING = """                for event in self.agent.predict_stream(request):
-                    for written in writer.events_for(event):
-                        yield encode(written)
+                    yield encode(*writer.events_for(event))
 """
 BODY = '                body = writer.response("completed")\n'
 END = "                yield encode(writer.end())\n"
-FAILED_STREAM = """                for written in failure_events(writer, error_of_agent(error)):
-                    yield encode(written)
-"""
+FAILED_STREAM = "                yield encode(*failure_events(writer, error_of_agent(error)))\n"
 SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
 ERROR_MESSAGE = 'f"The agent could not answer. See error {error_id} in the server log."'
 COMPARISON = 'hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())'
@@ -60,11 +56,11 @@ def in_endpoint(old: str, new: str) -> Patch:
 
 SERVER = {
     "an answer that JSON cannot represent": breaks(
-        "served-answers", "answered 500|status 500", in_agent(CUSTOM_OUTPUTS, '{"n": float("nan")}')
+        "served-answers", "answered 500", in_agent(CUSTOM_OUTPUTS, '{"n": float("nan")}')
     ),
     "an event that JSON cannot represent": breaks(
         "served-answers",
-        "done event",
+        "The stream of /invocations has only",
         each_event("""
 yield ResponsesAgentStreamEvent(type="response.in_progress", response={"used": {"a"}})
 yield event
@@ -72,7 +68,7 @@ yield event
     ),
     "an agent without predict_stream behind the server": breaks(
         "served-answers",
-        "answered 500|status 500",
+        "answered 500",
         instead_of_set_model("""
 class Silent(mlflow.pyfunc.ResponsesAgent):
     def predict(self, request):
@@ -84,17 +80,17 @@ mlflow.models.set_model(Silent())
     ),
     "an error while the server starts": breaks(
         "served-answers",
-        "TypeError: .*settings.*app.py, line",
+        "The server does not start: TypeError: .*settings.*app.py, line",
         Patch("server/app.py", "AgentEndpoint(agent, settings)", "AgentEndpoint(agent)"),
     ),
     "a server with a failing import": breaks(
         "served-answers",
-        "ModuleNotFoundError",
+        "The server does not start: ModuleNotFoundError",
         Patch("server/app.py", "import mlflow\n", "import mlflow\nimport no_such_module\n"),
     ),
     "tool calls missing from complete responses": breaks(
         "served-answers",
-        "/invocations",
+        "^/invocations returns",
         in_endpoint(
             BODY,
             f"""{BODY}                messages = [one for one in body["output"] if "role" in one]
@@ -104,14 +100,14 @@ mlflow.models.set_model(Silent())
     ),
     "tool calls missing from streams": breaks(
         "served-answers",
-        "Streamed, /invocations|/invocations.*stream",
+        "Streaming /invocations returns",
         in_endpoint(
             STREAM,
             STREAM.replace(
-                "                            yield encode(written)\n",
-                """                            if "call_id" not in (written.get("item") or {}):
-                                yield encode(written)
-""",
+                "yield encode(*writer.events_for(event))",
+                """for written in writer.events_for(event):
+                            if "call_id" not in (written.get("item") or {}):
+                                yield encode(written)""",
             ),
         ),
     ),
@@ -141,12 +137,12 @@ mlflow.models.set_model(Silent())
     # Complete responses
     "events without sequence numbers": breaks(
         "complete-responses",
-        "None",
+        "The sequence numbers are .None",
         Patch("server/events.py", '"sequence_number": next(self._sequence), ', ""),
     ),
     "sequence numbers that continue in the next stream": breaks(
         "complete-responses",
-        "from 0",
+        "The sequence numbers are",
         Patch(
             "server/events.py",
             "        self._sequence = count()\n",
@@ -220,7 +216,7 @@ class Verbose(Agent):
     ),
     "the message of an exception in the response": breaks(
         "server-errors",
-        "provider",
+        "contains the error message of the LLM",
         Patch("server/errors.py", ERROR_MESSAGE, "str(error)"),
     ),
     "a traceback in the response": breaks(
@@ -235,7 +231,7 @@ class Verbose(Agent):
     ),
     "status 200 for a failed answer": breaks(
         "server-errors",
-        "200",
+        "The server answered 200",
         in_endpoint(
             "                return error_of_agent(error).response()\n",
             '                return JSONResponse(writer.response("completed"))\n',
@@ -243,25 +239,29 @@ class Verbose(Agent):
     ),
     "response.completed for a failed stream": breaks(
         "server-errors",
-        "without an error",
+        "ended without an error",
         in_endpoint(FAILED_STREAM, END),
     ),
     # Concurrent requests
     "a response that blocks the event loop": breaks(
-        "responsive-server", "/health", in_endpoint(RESPOND, RESPOND_BLOCKING)
+        "responsive-server",
+        "While one request waited, /health got no answer",
+        in_endpoint(RESPOND, RESPOND_BLOCKING),
     ),
     "a stream that blocks the event loop": breaks(
-        "responsive-server", "/health", in_endpoint(STREAM, STREAM_BLOCKING)
+        "responsive-server",
+        "While one request waited, /health got no answer",
+        in_endpoint(STREAM, STREAM_BLOCKING),
     ),
     "one request at a time": breaks(
         "responsive-server",
-        "another request",
+        "While one request waited, another request got no answer",
         in_endpoint(SAMPLER, f"{SAMPLER}        self.lock = asyncio.Lock()\n"),
         in_endpoint(RESPOND, "                async with self.lock:\n" + indent(RESPOND, "    ")),
     ),
     "an asynchronous tool that calls time.sleep": breaks(
         "responsive-server",
-        "time.sleep in tools.py, line .*time.sleep.0.1.",
+        "blocked by time.sleep in tools.py, line .*time.sleep.0.1.",
         tools_file('''
 """The tools."""
 
@@ -279,7 +279,7 @@ TOOLS = [lend]
     ),
     "tools that run in the event loop": breaks(
         "responsive-server",
-        "socket.connect in tools.py",
+        "blocked by socket.connect in tools.py",
         Patch("runtime/toolbox.py", RUN_IN_THREAD, 'adapter.validate_json(arguments or "{}")'),
         Patch("runtime/toolbox.py", "from anyio import to_thread\n", ""),
         tools_file('''
@@ -305,23 +305,23 @@ TOOLS = [is_listening]
     # The token
     "requests without a token accepted": breaks(
         "token",
-        "no token.*200",
+        "With no token, /invocations answered 200",
         Patch("server/middleware.py", COMPARISON, f"not authorization or {COMPARISON}"),
     ),
     "any bearer token accepted": breaks(
         "token",
-        "Bearer another-token.*200",
+        "With Bearer another-token, /invocations answered 200",
         Patch("server/middleware.py", COMPARISON, 'authorization.startswith("Bearer ")'),
     ),
     # Clients that disconnect
     "an LLM call that continues after the client disconnects": breaks(
         "leaving-clients",
-        "still waited|still waiting",
+        "still waited for the LLM",
         Patch("server/app.py", "    app = CancelOnDisconnect(endpoint)\n", "    app = endpoint\n"),
     ),
     "a disconnect that leaks a slot": breaks(
         "leaving-clients",
-        "status 500|without asking the LLM",
+        "status 500|without calling the LLM",
         method("""
 slots = 3
 
@@ -337,12 +337,12 @@ async def predict_stream_async(self, request):
     # Invalid requests
     "custom_inputs that cause a server error": breaks(
         "every-request",
-        "custom_inputs: AttributeError",
+        "custom_inputs failed: AttributeError",
         in_answer("_ = request.custom_inputs and request.custom_inputs.tenant"),
     ),
     "requests that are not validated": breaks(
         "bad-requests",
-        "500",
+        "the server answered 500",
         Patch(
             "server/requests.py",
             "ResponsesAgentRequest.model_validate(fields)",
@@ -350,11 +350,13 @@ async def predict_stream_async(self, request):
         ),
     ),
     "an answer to an empty input": breaks(
-        "bad-requests", "empty input.*200", Patch("server/requests.py", EMPTY_INPUT, "")
+        "bad-requests",
+        "an empty input the server answered 200",
+        Patch("server/requests.py", EMPTY_INPUT, ""),
     ),
     "an empty input rejected after the LLM call": breaks(
         "bad-requests",
-        "LLM",
+        "called the LLM before it rejected an empty input",
         Patch("server/requests.py", EMPTY_INPUT, ""),
         in_endpoint(
             BODY,
@@ -365,10 +367,10 @@ async def predict_stream_async(self, request):
     ),
     "NaN accepted in a request": breaks(
         "bad-requests",
-        "number",
+        "the server answered",
         Patch("server/requests.py", "parse_constant=_reject_number, ", ""),
     ),
     "a list accepted as a request": breaks(
-        "bad-requests", "500", Patch("server/requests.py", NOT_AN_OBJECT, "")
+        "bad-requests", "the server answered 500", Patch("server/requests.py", NOT_AN_OBJECT, "")
     ),
 }
