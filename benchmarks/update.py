@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.environment import ROOT, environment
+
 COMMIT = (
     "git init --quiet && git add --all && "
     "git -c user.name=Benchmark -c user.email=benchmark@example.com commit --quiet -m Made"
@@ -23,8 +24,9 @@ COMMIT = (
 
 def run(command: str, folder: Path) -> float:
     """Run a shell command that must succeed, and return its time in seconds."""
+    variables = environment()
     started = time.perf_counter()
-    subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, shell=True, cwd=folder, env=variables, check=True, capture_output=True)
     return time.perf_counter() - started
 
 

@@ -1,4 +1,4 @@
-"""Rendering the template, and agents made from it."""
+"""Fixtures for rendering the template and for agents made from it."""
 
 import importlib
 import os
@@ -19,26 +19,26 @@ from tests.helpers.model_server import ChatServer, chat_server
 from tests.helpers.template import QUESTIONS, ROOT, tracked_files
 from tests.server.serving import Serve, Served, serving
 
-# Imports a module of an agent's package; its types are not known here.
+# Imports a module of an agent's package, whose types are unknown here.
 Package = Callable[[str], Any]
 
 
 class Render(Protocol):
-    """Renders the template with some answers, the defaults for the rest."""
+    """Renders the template with answers; the other questions keep their defaults."""
 
     def __call__(self, **answers: Any) -> Path: ...
 
 
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what belongs to the machine or its user out of every test."""
+    """Keep the settings of the machine and its user out of the tests."""
     cache = subprocess.run(["uv", "cache", "dir"], check=True, capture_output=True, text=True)
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("OPENAI_", "DATABRICKS_", "MLFLOW_", "AGENT_", "VIRTUAL_ENV")):
                 patch.delenv(name)
-        # Without bytecode on disk every command of an agent takes twice as long.
+        # Bytecode on disk halves the time of an agent's commands.
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("UV_CACHE_DIR", cache.stdout.strip())
         patch.setenv("HOME", str(home))
@@ -51,7 +51,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def snapshot(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working tree as a clean, tagged repository, as a user gets it."""
+    """The working tree as a clean repository with a tag, as a user clones it."""
     folder = tmp_path_factory.mktemp("snapshot") / "copier-responses-agent"
     for name in tracked_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -63,19 +63,19 @@ def snapshot(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def render(snapshot: Path, copie_session: Copie) -> Render:
-    """Render the template; the same answers are rendered once."""
+    """Renders the template, once for the same answers."""
     rendered: dict[str, Path] = {}
 
     def render(**answers: Any) -> Path:
         answers = {"project_name": "weather-agent"} | answers
-        # copie ignores unknown keys, and a test would assert nothing.
+        # copie ignores unknown questions, so a misspelled one would go unnoticed.
         assert answers.keys() <= QUESTIONS.keys()
         key = repr(sorted(answers.items()))
         if key not in rendered:
             result = copie_session.copy(extra_answers=answers, template_dir=snapshot)
             assert result.exception is None, result.exception
             assert result.project_dir is not None
-            assert answers.items() <= result.answers.items(), "An answer was not taken."
+            assert answers.items() <= result.answers.items(), "Copier changed an answer."
             rendered[key] = result.project_dir
         return rendered[key]
 
@@ -84,13 +84,13 @@ def render(snapshot: Path, copie_session: Copie) -> Render:
 
 @pytest.fixture(scope="session")
 def default_project(render: Render) -> Path:
-    """What the template renders when only a name is given; not to be changed."""
+    """The project rendered with a name and the defaults; tests must not change it."""
     return render()
 
 
 @pytest.fixture(scope="session")
 def agent(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Agent:
-    """The default project, installed; a test that changes a file changes it back."""
+    """The default project, installed; a test that changes a file restores it."""
     folder = tmp_path_factory.mktemp("agent") / "weather-agent"
     shutil.copytree(default_project, folder)
     return install(folder)
@@ -101,12 +101,12 @@ def package(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """The Python package of the default project, imported into this process."""
     folder = tmp_path_factory.mktemp("mlflow")
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    # The default experiment keeps its artifacts where the tests were started.
+    # The default experiment stores artifacts in the current folder.
     experiment = mlflow.create_experiment("tests", artifact_location=folder.as_uri())
     mlflow.set_experiment(experiment_id=experiment)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(default_project / "src")
-        # What is rendered stays as it was rendered.
+        # Rendered projects contain no bytecode.
         patch.setattr(sys, "dont_write_bytecode", True)
         patch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
         yield lambda name: importlib.import_module(f"weather_agent.{name}")

@@ -148,7 +148,7 @@ def test_errors_name_the_limits_and_lost_connections(
     expect(page.locator(".message")).to_contain_text("word")
     send_message(other, "Hello")
     error = finished_turn(other).locator(".error")
-    expect(error).to_have_text("The server is at its limit of 1 concurrent requests. Try again.")
+    expect(error).to_have_text("The server is at its limit of concurrent requests (1). Try again.")
     limited.process.kill()
     error = finished_turn(page).locator(".error")
     expect(error).to_have_text("The connection was lost before the answer was complete.")

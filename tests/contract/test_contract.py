@@ -33,7 +33,7 @@ def in_answer(code: str) -> Patch:
     return Patch("agent.py", MESSAGES, code + MESSAGES)
 
 
-def test_no_other_thread_parses_while_the_contract_does(tmp_path: Path) -> None:
+def test_parsing_pauses_garbage_collection(tmp_path: Path) -> None:
     file = tmp_path / "many.py"
     file.write_text("print([1, 2, 3])\n" * 5_000)
     syntax_tree = runpy.run_path(str(TEMPLATE / "tests/contract/harness/syntax.py"))["syntax_tree"]

@@ -1,4 +1,4 @@
-"""What the template says of itself: its files, its questions, its settings."""
+"""The template's files, questions and settings."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ TEMPLATE = ROOT / "template"
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads `copier.yml`, included documents with it."""
+    """Reads `copier.yml` with its included documents."""
 
 
 _Loader.add_constructor(
@@ -21,7 +21,7 @@ _Loader.add_constructor(
 
 def _settings_and_questions() -> dict[str, Any]:
     text = (ROOT / "copier.yml").read_text(encoding="utf-8")
-    # The loader is a SafeLoader that knows one tag more.
+    # A SafeLoader with one additional tag.
     documents = yaml.load_all(text, Loader=_Loader)
     return {key: value for document in documents for key, value in document.items()}
 
@@ -34,7 +34,7 @@ QUESTIONS = {key: value for key, value in ALL_QUESTIONS.items() if key not in CO
 
 
 def tracked_files(folder: Path = ROOT) -> list[Path]:
-    """The files of a repository that git tracks or would track, relative to it, sorted."""
+    """The files that git tracks or would track, as sorted paths in the repository."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=folder,

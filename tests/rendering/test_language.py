@@ -17,7 +17,7 @@ BANNED = re.compile(
     | \b (anew | aloud | upon | lest | whoever | comes?\ again | at\ last | cannot\ be\ had) \b
     | (?P<fine>there\s+)? \b (is\ no\ (?!longer|more) | are\ none \b)
     | \b (?:what|than|all|nothing) \s (?:is|was|were|has\ been) \s (given | seen | said) \b
-    | (?<![\w"'`]) (given | seen | said) (?= \s*=[^=] | \[ | \.\w | :\s(?:str|dict|list|set|int)\b )
+    | (?<![\w"'`]) (given | seen | said) (?= \s*=[^=] | \[ | \.\w | :\sstr\b )
     """,
     re.VERBOSE | re.IGNORECASE,
 )

@@ -267,7 +267,7 @@ def test_error_names_the_invalid_field(run_app: RunApp) -> None:
 def test_too_many_requests_asks_to_retry(package: Package, run_app: RunApp) -> None:
     response = respond_with(429, package, run_app)
     assert response.headers["retry-after"] == "1"
-    assert "limit of 1 concurrent requests" in response.json()["error"]["message"]
+    assert "limit of concurrent requests (1)" in response.json()["error"]["message"]
 
 
 def test_openai_client_raises_the_error(run_app: RunApp) -> None:
@@ -288,7 +288,7 @@ def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixtu
     assert kinds[0] == "response.created"
     assert kinds[-2:] == ["error", "response.failed"]
     assert done == "[DONE]"
-    (error_id,) = set(re.findall(r"server log explains (\w+)", response.text))
+    (error_id,) = set(re.findall(r"See error (\w+) in", response.text))
     (record,) = [record for record in caplog.records if error_id in record.getMessage()]
     assert record.exc_info
     assert "secret-7" in str(record.exc_info[1])
@@ -297,7 +297,7 @@ def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixtu
 
 def test_failure_is_logged_once(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:
     response = run_app(fail_with(KeyError("secret-7"))).post(HELLO)
-    (error_id,) = re.findall(r"server log explains (\w+)", response.text)
+    (error_id,) = re.findall(r"See error (\w+) in", response.text)
     errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [record.getMessage() for record in errors] == [f"Error {error_id}"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.agents import Agent
-from tests.helpers.model_server import ChatServer, Turn, calls, text
+from tests.helpers.model_server import ChatServer, Turn, calls, chat_server, text
 from tests.server.serving import (
     HELLO,
     Served,
@@ -51,10 +51,11 @@ http://127.0.0.1:{port} {{
 
 @dataclass
 class Balanced:
-    """A load balancer and the servers behind it."""
+    """A load balancer, the servers behind it and their LLM."""
 
     front: Served
     servers: list[Served]
+    llm: ChatServer
 
     def completed(self) -> list[int]:
         """Return how many requests each server has completed."""
@@ -63,7 +64,7 @@ class Balanced:
 
 
 @contextmanager
-def balancing(servers: list[Served], folder: Path) -> Generator[Balanced]:
+def caddy(servers: list[Served], folder: Path) -> Generator[Served]:
     """Run Caddy in front of the servers until the block ends."""
     port, config, log = free_port(), folder / "Caddyfile", folder / "caddy.log"
     hosts = " ".join(server.url.removeprefix("http://") for server in servers)
@@ -74,22 +75,30 @@ def balancing(servers: list[Served], folder: Path) -> Generator[Balanced]:
     front = Served(f"http://127.0.0.1:{port}", process, log)
     try:
         wait_until_healthy(front)
-        yield Balanced(front, servers)
+        yield front
     finally:
         process.kill()
         process.wait()
 
 
-@pytest.fixture
-def balanced(agent: Agent, tmp_path: Path, server: ChatServer) -> Iterator[Balanced]:
-    """Two servers with the same LLM, each with its own store."""
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+@contextmanager
+def balancing(agent: Agent, folder: Path) -> Generator[Balanced]:
+    """Run two servers with the same LLM, each with its own store, behind a load balancer."""
     with ExitStack() as stack:
-        folders = [tmp_path / "one", tmp_path / "two"]
-        for folder in folders:
-            folder.mkdir()
-        servers = [stack.enter_context(serving(agent, folder, **llm)) for folder in folders]
-        yield stack.enter_context(balancing(servers, tmp_path))
+        llm = stack.enter_context(chat_server())
+        variables = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{llm.url}/v1"}
+        folders = [folder / "one", folder / "two"]
+        for path in folders:
+            path.mkdir()
+        servers = [stack.enter_context(serving(agent, path, **variables)) for path in folders]
+        yield Balanced(stack.enter_context(caddy(servers, folder)), servers, llm)
+
+
+@pytest.fixture(scope="module")
+def balanced(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
+    """A load balancer and two servers; tests must not stop them."""
+    with balancing(agent, tmp_path_factory.mktemp("balanced")) as running:
+        yield running
 
 
 def conversation(served: Served, server: ChatServer) -> tuple[list[str], list[Any]]:
@@ -113,17 +122,18 @@ def conversation(served: Served, server: ChatServer) -> tuple[list[str], list[An
     return answers, [body["messages"] for body in server.bodies]
 
 
-def test_conversation_spans_servers(balanced: Balanced, server: ChatServer) -> None:
-    through_balancer = conversation(balanced.front, server)
-    wait_until(lambda: balanced.completed() == [2, 2])
-    assert through_balancer == conversation(balanced.servers[0], server)
+def test_conversation_spans_servers(balanced: Balanced) -> None:
+    one, two = balanced.completed()
+    through_balancer = conversation(balanced.front, balanced.llm)
+    wait_until(lambda: balanced.completed() == [one + 2, two + 2])
+    assert through_balancer == conversation(balanced.servers[0], balanced.llm)
     answers, messages = through_balancer
     assert answers == ["59days", "Youarewelcome", "7days", "Goodbye"]
     assert [message["role"] for message in messages[-1]].count("tool") == 2
 
 
-def test_balancer_does_not_buffer_streams(balanced: Balanced, server: ChatServer) -> None:
-    server.reply(Turn(text("one two three four"), hold_last=(release := threading.Event())))
+def test_balancer_does_not_buffer_streams(balanced: Balanced) -> None:
+    balanced.llm.reply(Turn(text("one two three four"), hold_last=(release := threading.Event())))
     kinds = []
     for event in balanced.front.events(HELLO):
         kinds.append(event["type"])
@@ -136,17 +146,17 @@ def test_balancer_does_not_buffer_streams(balanced: Balanced, server: ChatServer
 # A stopping server completes its requests; one may arrive at the moment when it stops listening.
 @pytest.mark.parametrize(("stop", "most_lost"), [(signal.SIGTERM, 1), (signal.SIGKILL, 4)])
 def test_other_server_takes_over(
-    stop: signal.Signals, most_lost: int, balanced: Balanced, server: ChatServer
+    stop: signal.Signals, most_lost: int, agent: Agent, tmp_path: Path
 ) -> None:
-    server.reply(Turn(text("Good day"), seconds_between=0.1))
-    with ThreadPoolExecutor(4) as pool:
+    with balancing(agent, tmp_path) as balanced, ThreadPoolExecutor(4) as pool:
+        balanced.llm.reply(Turn(text("Good day"), seconds_between=0.1))
         requests = [pool.submit(status_of_request, balanced.front) for _ in range(40)]
         requests[10].result()
         balanced.servers[0].process.send_signal(stop)
         statuses = [request.result() for request in requests]
-    completed = statuses.count(200)
-    assert completed >= len(requests) - most_lost
-    assert statuses[-10:] == [200] * 10
-    if stop is signal.SIGTERM:
-        assert completed == len(server.bodies)
-    assert balanced.servers[0].process.wait(60) in (0, -stop)
+        completed = statuses.count(200)
+        assert completed >= len(requests) - most_lost
+        assert statuses[-10:] == [200] * 10
+        if stop is signal.SIGTERM:
+            assert completed == len(balanced.llm.bodies)
+        assert balanced.servers[0].process.wait(60) in (0, -stop)

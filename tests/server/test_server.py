@@ -102,7 +102,7 @@ def test_failing_llm_is_a_502_without_details(
     for body in (response.text, json.dumps(events)):
         assert hides_internals(body)
         assert "secret-7" not in body
-        (error_id,) = set(re.findall(r"server log explains (\w+)", body))
+        (error_id,) = set(re.findall(r"See error (\w+) in", body))
         assert f"Error {error_id}" in caplog.text
     assert caplog.text.count("LLMError: openai:/m returned status 400: secret-7") == 2
     server.reply(text("Good day"))

@@ -36,7 +36,7 @@ BODY = '                body = writer.response("completed")\n'
 END = "                yield encode(writer.end())\n"
 FAILED_STREAM = "                yield encode(*failure_events(writer, error_of_agent(error)))\n"
 SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
-ERROR_MESSAGE = 'f"The agent could not answer. The server log explains {error_id}."'
+ERROR_MESSAGE = 'f"The agent could not answer. See error {error_id} in the server log."'
 COMPARISON = 'hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())'
 EMPTY_INPUT = """    if fields.get("input") == []:
         raise ApiError(400, "`input` is empty. Send at least one message.", "input")

@@ -137,7 +137,7 @@ class Report:
 
     def _print_subject_if_complete(self, subject: str) -> None:
         findings = [finding for finding in self.findings if finding.subject == subject]
-        if any(self.tests_left[finding.name] for finding in findings):
+        if any(self.tests_left[finding.name] > 0 for finding in findings):
             return
         self._clear_progress()
         if self.verbose:

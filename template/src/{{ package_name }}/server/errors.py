@@ -65,7 +65,7 @@ def error_of_agent(error: Exception) -> ApiError:
         return ApiError(status, str(error))
     error_id = uuid4().hex[:12]
     logger.error("Error %s", error_id, exc_info=error)
-    return ApiError(status, f"The agent could not answer. The server log explains {error_id}.")
+    return ApiError(status, f"The agent could not answer. See error {error_id} in the server log.")
 
 
 def stopping_error() -> ApiError:

@@ -90,7 +90,7 @@ class ConcurrencyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.in_flight >= self.max_requests:
-            message = f"The server is at its limit of {self.max_requests} concurrent requests."
+            message = f"The server is at its limit of concurrent requests ({self.max_requests})."
             raise ApiError(429, f"{message} Try again.", **{"Retry-After": "1"})
         self.in_flight += 1
         try:
