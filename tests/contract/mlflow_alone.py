@@ -111,12 +111,11 @@ class Steps:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
         }
-        subprocess.run(
-            [sys.executable, __file__, self.path, Path.cwd()],
-            cwd=elsewhere,
-            env=environment,
-            check=True,
+        process = subprocess.Popen(
+            [sys.executable, __file__, self.path, Path.cwd()], cwd=elsewhere, env=environment
         )
+        if process.wait():
+            raise NoticedError("The process failed.")
 
 
 def input_example(model: Path) -> Request:

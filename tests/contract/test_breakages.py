@@ -51,8 +51,11 @@ def test_breakage_of_code(name: str, workbench: Workbench, logged_model: LoggedM
 
 
 @pytest.mark.parametrize("name", LOGGED_AGAIN)
-def test_logging_again_does_not_change_the_result(name: str, workbench: Workbench) -> None:
+def test_shortcuts_do_not_change_the_result(
+    name: str, workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert name in REUSE_MODEL
+    monkeypatch.setattr(workbench, "forks_programs", False)
     check_failed(BREAKAGES[name], finding_with_logging(BREAKAGES[name], workbench))
 
 

@@ -31,6 +31,8 @@ class Workbench:
 
     def __init__(self, agent: Agent, process: subprocess.Popen[str]) -> None:
         self.agent = agent
+        # Fork the process that loads a model elsewhere, instead of starting Python.
+        self.forks_programs = True
         self._process = process
 
     def findings(self, *rules: str, model: Path | None = None) -> dict[str, Found]:
@@ -91,7 +93,13 @@ class Workbench:
     def _do(self, what: str, arguments: list[str], folder: Path) -> tuple[int | None, str]:
         """Have the process do a job; returns its exit status and what was printed."""
         printed = folder / "printed.txt"
-        job = {"do": what, "arguments": arguments, "printed": str(printed), "seconds": PATIENCE}
+        job = {
+            "do": what,
+            "arguments": arguments,
+            "printed": str(printed),
+            "seconds": PATIENCE,
+            "spare_process": self.forks_programs and what in ("contract", "mlflow"),
+        }
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(job) + "\n")

@@ -7,7 +7,8 @@
     {"do": "log", "arguments": [PACKAGE, FOLDER], "printed": FILE, "seconds": NUMBER}
     {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES], "printed": FILE, "seconds": NUMBER}
 
-Each is done in a child of its own, so that no job sees the modules, threads or settings of
+A job with `"spare_process": true` runs the program that loads a model elsewhere in a fork as well.
+Each job is done in a child of its own, so that no job sees the modules, threads or settings of
 another, and whatever is printed goes to the file `printed`. The answer to a job is the line
 `{"status": EXIT STATUS}`, with null when it took too long and was killed.
 """
@@ -60,6 +61,7 @@ IMPORTED_ONCE = (
     "uvicorn.protocols.http.h11_impl",
 )
 REPOSITORY = Path.cwd()
+spare_process = importlib.import_module("spare_process")  # in the folder of this program
 
 
 def main() -> None:
@@ -81,14 +83,16 @@ def main() -> None:
 
 
 def answer(job: dict[str, Any], empty_store: Path) -> int | None:
-    """Do a job, and say how its process ended."""
+    """Do a job, and return the exit status of its process."""
     work = {"contract": check, "report": report, "log": log, "mlflow": try_mlflow}[job["do"]]
 
-    def work_from_the_beginning() -> int | None:
+    def work_in_new_state() -> int | None:
+        if job["spare_process"]:
+            spare_process.use_for_programs(spare_process.SpareProcess())
         begin(empty_store)
         return work(*job["arguments"])
 
-    return in_child(work_from_the_beginning, Path(job["printed"]), job["seconds"])
+    return in_child(work_in_new_state, Path(job["printed"]), job["seconds"])
 
 
 def check(*arguments: str) -> int:
@@ -185,8 +189,10 @@ def skip_requirement_check() -> None:
     It takes a second per model, and only logs a warning.
     """
     import mlflow.pyfunc
+    import mlflow.utils.environment
 
-    vars(mlflow.pyfunc)["warn_dependency_requirement_mismatches"] = lambda _: None
+    for module in (mlflow.pyfunc, mlflow.utils.environment):
+        vars(module)["warn_dependency_requirement_mismatches"] = lambda _: None
 
 
 def make_store(path: Path) -> None:

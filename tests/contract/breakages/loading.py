@@ -170,7 +170,7 @@ def load_context(self, context) -> None:
     ),
     "another current directory": breaks(
         "quiet-import",
-        "the current directory",
+        "the working directory is '/'",
         at_import('import os\n\nos.chdir("/")'),
     ),
     "an HTTP request at import": breaks(

@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -18,7 +19,22 @@ MAX_DEPTH = 6
 MAX_LENGTH = 200
 
 
-def state_of(instance: Any, model: Path) -> dict[str, str]:
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """Equals descriptions of the same object.
+
+    It keeps the object, so that no new object gets the same address before states are compared.
+    """
+
+    value: Any
+    length: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        is_same = isinstance(other, Identity) and self.value is other.value
+        return is_same and self.length == other.length
+
+
+def state_of(instance: Any, model: Path) -> dict[str, str | Identity]:
     """Describe all values of an agent and of the code of its model.
 
     Args:
@@ -26,12 +42,12 @@ def state_of(instance: Any, model: Path) -> dict[str, str]:
         model: The folder of its model; only objects of code in this folder are inspected.
 
     Returns:
-        A description per path, such as `{"Agent.limits[0]": "3"}`. Objects of other packages are
-        described by their identity.
+        A description per path, such as `{"Agent.limits[0]": "3"}`. Objects are described by their
+        identity.
     """
     own = {name: one for name, one in sys.modules.items() if _is_in(one, model)}
     walk = _Walk({*own, type(instance).__module__})
-    state = dict(walk.values(type(instance).__name__, instance, 0))
+    state: dict[str, str | Identity] = dict(walk.values(type(instance).__name__, instance, 0))
     state |= {f"the variable {name}": value for name, value in os.environ.items()}
     state |= {
         "the working directory": str(Path.cwd()),
@@ -56,7 +72,7 @@ class _Walk:
         self.own_modules = own_modules
         self.visited: set[int] = set()
 
-    def values(self, path: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    def values(self, path: str, value: Any, depth: int) -> Iterator[tuple[str, str | Identity]]:
         """Yield the path and the description of a value and of the values in it."""
         name = re.split(r"[. ]", path)[-1]
         if (name.startswith("__") and name.endswith("__")) or depth > MAX_DEPTH:
@@ -68,14 +84,13 @@ class _Walk:
         for key, inner in self._children(value):
             yield from self.values(f"{path}{key}", inner, depth + 1)
 
-    def _describe(self, value: Any) -> str:
+    def _describe(self, value: Any) -> str | Identity:
         if isinstance(value, PLAIN):
             return repr(value)
         if isinstance(value, ContextVar):
             return repr(value.get(None))
-        if isinstance(value, (dict, list, set, deque, bytearray)):
-            return f"{type(value).__name__} of {len(value)} at {id(value)}"
-        return f"{type(value).__name__} at {id(value)}"
+        is_collection = isinstance(value, (dict, list, set, deque, bytearray))
+        return Identity(value, len(value) if is_collection else None)
 
     def _children(self, value: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
