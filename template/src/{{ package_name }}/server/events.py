@@ -116,7 +116,8 @@ class ResponseWriter:
             )
 
     def _finish_message(self, item: Item) -> Iterator[Event]:
-        (part, *_) = item["content"]
+        empty: Item = {"type": "output_text", "text": "", "annotations": []}
+        part = next(iter(item["content"]), empty)
         text = part.get("text", "")
         if self._message_id is None:
             yield from self._text_delta(text, item["id"])

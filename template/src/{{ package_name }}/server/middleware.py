@@ -68,7 +68,11 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_allowed(scope):
-            error = ApiError(401, "Send the server's token: `Authorization: Bearer TOKEN`.")
+            error = ApiError(
+                401,
+                "Send the server's token: `Authorization: Bearer TOKEN`.",
+                **{"WWW-Authenticate": "Bearer"},
+            )
             await error.response()(scope, receive, send)
         else:
             await self.app(scope, receive, send)
