@@ -14,7 +14,7 @@ OWNERS_FUNCTION = '''
 
 def store_name() -> str:
     """Return the name of the store."""
-    return STORE.partition(":")[0]
+    return STORE.name
 '''
 # It imports a module that moves, and calls the function that the owner added to this module.
 OWNERS_TEST = '''"""The owner's function."""
@@ -22,8 +22,8 @@ OWNERS_TEST = '''"""The owner's function."""
 from weather_agent.tracking import store_name
 
 
-def test_the_store_is_a_database() -> None:
-    assert store_name() == "sqlite"
+def test_the_store_is_a_file() -> None:
+    assert store_name() == "mlflow.db"
 '''
 OWNERS_TEST_FILE = "tests/test_store_name.py"
 # One rule for each part of the contract that needs a model.
