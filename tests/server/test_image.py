@@ -170,7 +170,7 @@ def test_build_fails_with_an_outdated_lock(checkout: Path, tmp_path: Path) -> No
 
 
 def test_update_can_keep_the_owners_dockerfile(older: Project) -> None:
-    older.update(NOW)
+    older.update(NOW, unsafe=True)
     conflicts = older.conflicts()
     assert {file: conflict.owners for file, (conflict,) in conflicts.items()} == OWN
     older.git("checkout", "HEAD", "--", *OWN)
@@ -179,8 +179,8 @@ def test_update_can_keep_the_owners_dockerfile(older: Project) -> None:
 
 
 def test_update_can_exclude_the_dockerfile(older: Project) -> None:
-    older.update(NOW, exclude=[*OWN])
+    older.update(NOW, unsafe=True, exclude=[*OWN])
     assert older.conflicts() == {}
     older.commit()
-    older.update(NOW)
+    older.update(NOW, unsafe=True)
     assert {file: older.read(file) for file in OWN} == OWN

@@ -134,7 +134,7 @@ def test_a_file_that_the_template_excludes_stays(project: Project, tmp_path: Pat
     project.append(excluded, "# The owner's.\n")
     before = project.read(excluded)
     project.template.delete(excluded)
-    project.template.add_setting("_exclude", '  - "src/{{ package_name }}/logs.py"\n')
+    project.template.add_setting("_exclude", '  - "src/{{ package_name }}/ops/log_filters.py"\n')
     project.release_and_update()
     assert project.conflicts() == {}
     assert project.read(excluded) == before

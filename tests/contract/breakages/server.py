@@ -209,7 +209,7 @@ class Verbose(Agent):
         "server-errors",
         "token of Databricks|Databricks token",
         Patch(
-            "runtime/llm/client.py",
+            "runtime/llm/errors.py",
             '            f"{uri} returned status',
             "            f\"Bearer dapi{'0123456789abcdef' * 2}: {uri} returned status",
         ),

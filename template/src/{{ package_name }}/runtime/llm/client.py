@@ -1,49 +1,17 @@
-"""Connects to the LLM: `offline:/…`, `openai:/…` or `databricks:/…`, all through one client.
-
-Credentials are read per request, never at import, so the agent can be loaded, logged and tested
-without any.
-"""
+"""Sends requests to the LLM; all providers share one client."""
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import httpx
-import openai
-from anyio import to_thread
-from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
+from openai import AsyncOpenAI, AsyncStream
 
-from .offline import OfflineTransport
+from .errors import readable_errors
+from .providers import Access, access_for, split_uri
 from .tracing import trace_completion
 from .usage import add_tokens
-
-_CREDENTIAL_PREFIXES = ("OPENAI_", "DATABRICKS_")
-_HINTS = {
-    400: "The model does not accept this request; the message says why.",
-    401: "Check the credentials.",
-    403: "Check the permissions of the credentials.",
-    404: "Check the name of the model and the URL of the server.",
-    429: "Try again later, or ask for a higher limit.",
-}
-
-
-class LLMError(RuntimeError):
-    """The LLM is misconfigured or did not answer; the message says what to do."""
-
-
-@dataclass(frozen=True, eq=False)
-class Access:
-    """How to reach a provider: base URL, credentials, and whether it accepts `stream_options`."""
-
-    base_url: str | None
-    api_key: str = "none"
-    supports_usage_option: bool = True
-    http_client: Callable[[], httpx.AsyncClient] = DefaultAioHttpClient
 
 
 @dataclass(frozen=True)
@@ -99,31 +67,6 @@ class LLM:
         )
 
 
-@contextmanager
-def readable_errors(uri: str) -> Generator[None]:
-    """Turn the client's exceptions into an `LLMError` that names the LLM and the fix."""
-    try:
-        yield
-    except openai.APIStatusError as error:
-        hint = _HINTS.get(error.status_code, "Try again later.")
-        raise LLMError(
-            f"{uri} returned status {error.status_code}: {_message(error)} {hint}"
-        ) from error
-    except (openai.OpenAIError, httpx.HTTPError) as error:
-        cause = error if isinstance(error, httpx.HTTPError) else error.__cause__ or error
-        if isinstance(cause, httpx.TimeoutException) and not isinstance(
-            cause, httpx.ConnectTimeout
-        ):
-            raise LLMError(
-                f"{uri} sent nothing for longer than llm_timeout_seconds in config.yml."
-            ) from error
-        raise LLMError(f"{uri} is unreachable or closed the connection: {cause}.") from error
-    except ValueError as error:
-        raise LLMError(
-            f"{uri} did not return a chat completion: {error}. Check its URL."
-        ) from error
-
-
 def _normalized(chunk: Any) -> dict[str, Any]:
     """Remove null fields, which MLflow's converter does not accept."""
     if not isinstance(chunk, dict) or not isinstance(chunk.get("choices"), list):
@@ -144,27 +87,6 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _message(error: openai.APIStatusError) -> str:
-    """Return the server's message without the JSON around it."""
-    body: Any = error.body
-    return str(body["message"] if isinstance(body, dict) and "message" in body else error.message)
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Split `scheme:/model` into its two parts.
-
-    Raises:
-        LLMError: The URI is malformed, or the scheme is unknown.
-    """
-    scheme, _, model = uri.partition(":/")
-    if scheme not in _PROVIDERS or not model:
-        raise LLMError(
-            f"{uri!r} is not the URI of an LLM. Set `llm` in config.yml or the variable AGENT_LLM "
-            "to offline:/demo, openai:/MODEL or databricks:/ENDPOINT."
-        )
-    return scheme, model
-
-
 def connect(uri: str, *, timeout: float, max_retries: int) -> LLM:
     """Return the LLM with this URI; no request is sent yet.
 
@@ -177,15 +99,7 @@ def connect(uri: str, *, timeout: float, max_retries: int) -> LLM:
         LLMError: The URI is invalid, or credentials are missing.
     """
     scheme, model = split_uri(uri)
-    credentials = (item for item in os.environ.items() if item[0].startswith(_CREDENTIAL_PREFIXES))
-    access = _access(scheme, tuple(sorted(credentials)))
-    return LLM(uri, model, access, timeout, max_retries)
-
-
-@lru_cache(maxsize=8)
-def _access(scheme: str, credentials: tuple[tuple[str, str], ...]) -> Access:
-    """Look up the login once per set of credentials."""
-    return _PROVIDERS[scheme](dict(credentials))
+    return LLM(uri, model, access_for(scheme), timeout, max_retries)
 
 
 Clients = dict[tuple[Access, float, int], AsyncOpenAI]
@@ -213,8 +127,10 @@ async def _client(access: Access, timeout: float, max_retries: int) -> AsyncOpen
 async def _clients_of_loop() -> Clients:
     loop = asyncio.get_running_loop()
     if loop not in _pools:
-        for closed in [other for other in _pools if other.is_closed()]:
-            del _pools[closed]
+        # Other threads may add loops meanwhile, so iterate over a copy.
+        for other in [reference() for reference in _pools.keyrefs()]:
+            if other and other.is_closed():
+                _pools.pop(other, None)
         pool = _pool()
         _pools[loop] = pool, await anext(pool)
     return _pools[loop][1]
@@ -229,58 +145,3 @@ async def _pool() -> AsyncGenerator[Clients]:
         for client in clients.values():
             await client.close()
         clients.clear()
-
-
-def _offline(_credentials: dict[str, str]) -> Access:
-    http_client = partial(httpx.AsyncClient, transport=OfflineTransport())
-    return Access("http://offline.invalid/v1", http_client=http_client)
-
-
-def _openai(credentials: dict[str, str]) -> Access:
-    """OpenAI, or any server with its API if OPENAI_BASE_URL is set."""
-    base_url = credentials.get("OPENAI_BASE_URL")
-    api_key = credentials.get("OPENAI_API_KEY")
-    if not api_key and not base_url:
-        raise LLMError(
-            "OPENAI_API_KEY is not set. Set it, or set OPENAI_BASE_URL to a server that needs "
-            "no key (Ollama, vLLM), or try AGENT_LLM=offline:/demo."
-        )
-    return Access(base_url, api_key or "none")
-
-
-def _databricks(_credentials: dict[str, str]) -> Access:
-    """The serving endpoints of a Databricks workspace, with any login that its SDK supports."""
-    try:
-        from databricks.sdk.core import Config
-    except ImportError as error:
-        raise LLMError(
-            "databricks:/… needs the Databricks SDK. Run `uv sync --extra databricks`."
-        ) from error
-    try:
-        workspace = Config(retry_timeout_seconds=20)
-    except ValueError as error:
-        raise LLMError(
-            "No Databricks login was found. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or run "
-            "`databricks auth login`, or try AGENT_LLM=offline:/demo."
-        ) from error
-    http_client = partial(DefaultAioHttpClient, auth=_DatabricksLogin(workspace))
-    base_url = f"{workspace.host}/serving-endpoints"
-    # The endpoints report tokens by default, and some reject `stream_options`.
-    return Access(base_url, supports_usage_option=False, http_client=http_client)
-
-
-class _DatabricksLogin(httpx.Auth):
-    """Adds a token to each request, and renews tokens that expire."""
-
-    def __init__(self, workspace: Any) -> None:
-        self.workspace = workspace
-
-    async def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        # Renewing a token may call the workspace and block.
-        request.headers.update(await to_thread.run_sync(self.workspace.authenticate))
-        yield request
-
-
-_PROVIDERS = {"offline": _offline, "openai": _openai, "databricks": _databricks}

@@ -1,0 +1,116 @@
+"""The providers of LLMs: `offline:/…`, `openai:/…` and `databricks:/…`.
+
+Credentials are read per request, never at import, so the agent can be loaded, logged and tested
+without any.
+"""
+
+import os
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import httpx
+from anyio import to_thread
+from openai import DefaultAioHttpClient
+
+from .errors import LLMError
+from .offline import OfflineTransport
+
+_CREDENTIAL_PREFIXES = ("OPENAI_", "DATABRICKS_")
+
+
+@dataclass(frozen=True, eq=False)
+class Access:
+    """How to reach a provider: base URL, credentials, and whether it accepts `stream_options`."""
+
+    base_url: str | None
+    api_key: str = "none"
+    supports_usage_option: bool = True
+    http_client: Callable[[], httpx.AsyncClient] = DefaultAioHttpClient
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Split `scheme:/model` into its two parts.
+
+    Raises:
+        LLMError: The URI is malformed, or the scheme is unknown.
+    """
+    scheme, _, model = uri.partition(":/")
+    if scheme not in _PROVIDERS or not model:
+        raise LLMError(
+            f"{uri!r} is not the URI of an LLM. Set `llm` in config.yml or the variable AGENT_LLM "
+            "to offline:/demo, openai:/MODEL or databricks:/ENDPOINT."
+        )
+    return scheme, model
+
+
+def access_for(scheme: str) -> Access:
+    """Return how to reach the provider with the credentials of the environment.
+
+    Raises:
+        LLMError: Credentials are missing.
+    """
+    credentials = (item for item in os.environ.items() if item[0].startswith(_CREDENTIAL_PREFIXES))
+    return _access(scheme, tuple(sorted(credentials)))
+
+
+@lru_cache(maxsize=8)
+def _access(scheme: str, credentials: tuple[tuple[str, str], ...]) -> Access:
+    """Look up the login once per set of credentials."""
+    return _PROVIDERS[scheme](dict(credentials))
+
+
+def _offline(_credentials: dict[str, str]) -> Access:
+    http_client = partial(httpx.AsyncClient, transport=OfflineTransport())
+    return Access("http://offline.invalid/v1", http_client=http_client)
+
+
+def _openai(credentials: dict[str, str]) -> Access:
+    """OpenAI, or any server with its API if OPENAI_BASE_URL is set."""
+    base_url = credentials.get("OPENAI_BASE_URL")
+    api_key = credentials.get("OPENAI_API_KEY")
+    if not api_key and not base_url:
+        raise LLMError(
+            "OPENAI_API_KEY is not set. Set it, or set OPENAI_BASE_URL to a server that needs "
+            "no key (Ollama, vLLM), or try AGENT_LLM=offline:/demo."
+        )
+    return Access(base_url, api_key or "none")
+
+
+def _databricks(_credentials: dict[str, str]) -> Access:
+    """The serving endpoints of a Databricks workspace, with any login that its SDK supports."""
+    try:
+        from databricks.sdk.core import Config
+    except ImportError as error:
+        raise LLMError(
+            "databricks:/… needs the Databricks SDK. Run `uv sync --extra databricks`."
+        ) from error
+    try:
+        workspace = Config(retry_timeout_seconds=20)
+    except ValueError as error:
+        raise LLMError(
+            "No Databricks login was found. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or run "
+            "`databricks auth login`, or try AGENT_LLM=offline:/demo."
+        ) from error
+    http_client = partial(DefaultAioHttpClient, auth=_DatabricksLogin(workspace))
+    base_url = f"{workspace.host}/serving-endpoints"
+    # The endpoints report tokens by default, and some reject `stream_options`.
+    return Access(base_url, supports_usage_option=False, http_client=http_client)
+
+
+class _DatabricksLogin(httpx.Auth):
+    """Adds a token to each request, and renews tokens that expire."""
+
+    def __init__(self, workspace: Any) -> None:
+        self.workspace = workspace
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        # Renewing a token may call the workspace and block.
+        request.headers.update(await to_thread.run_sync(self.workspace.authenticate))
+        yield request
+
+
+_PROVIDERS = {"offline": _offline, "openai": _openai, "databricks": _databricks}
