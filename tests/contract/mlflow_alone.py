@@ -1,7 +1,7 @@
-"""Tries out what MLflow says of an agent by itself, without the contract, from import to serving.
+"""Runs an agent with MLflow alone, without the contract, from import to serving.
 
-`workbench_program.py` calls `try_all` in the agent's folder and environment. As a program, the
-file loads a model in a new process and asks it.
+`workbench_program.py` calls `try_all` in the agent's folder and environment. As a program, this
+file loads a model and calls it.
 """
 
 import importlib
@@ -22,17 +22,17 @@ PLAIN_REQUEST: Request = {"input": [{"role": "user", "content": "Hello, who are 
 
 
 class NoticedError(Exception):
-    """Something failed that raises no exception here; says what."""
+    """A step failed without an exception of its own."""
 
 
 def try_all(package: str, folder: Path, notes: Path) -> None:
-    """Do with an agent what its developer does, step by step, until one of them fails.
+    """Do what the developer of an agent does, step by step, until a step fails.
 
     Args:
         package: The name of the agent's package.
         folder: An empty folder for MLflow's store.
-        notes: A file that gets the name of each step when it begins, and `end` after the last.
-            When a step does not end, or ends the process, its name is the last.
+        notes: A file to which the name of each step is added when it starts, and `end` after the
+            last step. If a step hangs or ends the process, its name is the last line.
     """
     os.environ["AGENT_LLM"] = "offline:/demo"
     store = f"sqlite:///{folder / 'mlflow.db'}"
@@ -49,7 +49,7 @@ def try_all(package: str, folder: Path, notes: Path) -> None:
 
 
 class Steps:
-    """What a developer does with an agent; each step raises what MLflow raises."""
+    """The steps of a developer; each raises the exception of MLflow if it fails."""
 
     def __init__(self, package: str, folder: Path) -> None:
         self.package = package
@@ -59,7 +59,7 @@ class Steps:
         self.requests: list[Request] = [PLAIN_REQUEST]
 
     def all(self) -> dict[str, Callable[[], None]]:
-        """The steps by their names, in their order."""
+        """Return the steps by name, in order."""
         return {
             "import": self.import_agent,
             "log_model": self.log_model,
@@ -90,7 +90,7 @@ class Steps:
             list(self.model.predict_stream(request))
 
     def serve(self) -> None:
-        """Ask MLflow's server for an answer and for a stream, both as JSON."""
+        """Request a complete response and a stream from MLflow's server."""
         import httpx
 
         serving = importlib.import_module("plain_server").serving
@@ -101,7 +101,7 @@ class Steps:
                     raise NoticedError(response.text)
 
     def answer_elsewhere(self) -> None:
-        """Load the model where there is neither this folder nor a login."""
+        """Load the model in another process and folder, without credentials."""
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir()
         environment = {
@@ -119,12 +119,12 @@ class Steps:
 
 
 def input_example(model: Path) -> Request:
-    """The request that was saved with a model."""
+    """Return the request that was saved with a model."""
     return json.loads((model / "input_example.json").read_text(encoding="utf-8"))
 
 
 def main(path: Path, repository: Path) -> None:
-    """Load a model where its repository is not installed, and ask it its own input example."""
+    """Load a model without its repository, and call it with its own input example."""
     sys.path = [entry for entry in sys.path if Path(entry) != repository / "src"]
     model: Any = mlflow.pyfunc.load_model(str(path))
     model.predict(input_example(path))

@@ -1,7 +1,7 @@
-"""MLflow's own server around an agent, as its documentation shows it, but for threads.
+"""MLflow's own server around an agent, as in MLflow's documentation, but with threads.
 
-`mlflow_alone.py` asks it, to see what MLflow notices; as a program, in an agent's folder and
-environment, it serves the agent of a package until its input ends.
+`mlflow_alone.py` uses it. As a program, in an agent's folder and environment, this file serves the
+agent of a package until stdin is closed.
 """
 
 import importlib
@@ -19,9 +19,12 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 @contextmanager
 def serving(instance: Any) -> Generator[str]:
-    """Serve a ResponsesAgent on a free port of this machine; yields the address.
+    """Serve a ResponsesAgent on a free port of this machine.
 
-    The agent's methods run in threads, so that one of them does not hold up the server's loop.
+    The agent's methods run in threads, so that they do not block the event loop.
+
+    Yields:
+        The URL of the server.
     """
     register(instance)
     config = uvicorn.Config(
@@ -41,7 +44,7 @@ def serving(instance: Any) -> Generator[str]:
 
 
 def register(instance: Any) -> None:
-    """Make an agent's methods the handlers of the server; MLflow takes one pair a process."""
+    """Register an agent's methods as the server's handlers; MLflow allows one pair per process."""
 
     @invoke()
     async def predict(request: Any) -> Any:

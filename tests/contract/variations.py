@@ -346,8 +346,8 @@ def country(city: str) -> str:
             "resources: {}\n",
             "resources:\n  serving_endpoint: [an-embedder]\n  table: [main.docs.pages]\n",
         ),
-        at_import("import tqdm\nimport yaml"),
-        in_answer('assert yaml.safe_load("1") == tqdm.tqdm([1]).total'),
+        at_import("import docstring_parser\nimport dotenv"),
+        in_answer('assert dotenv.dotenv_values and docstring_parser.parse("Text.")'),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Runs the contract of a generated project again and again, without starting Python each time."""
+"""Runs the contract of a generated project repeatedly, without starting Python each time."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ class Found:
 
 
 class Workbench:
-    """An agent whose contract can be run at any time; the process behind it stays the same."""
+    """Runs the contract of an agent in forks of one process."""
 
     def __init__(self, agent: Agent, process: subprocess.Popen[str]) -> None:
         self.agent = agent
@@ -36,14 +36,14 @@ class Workbench:
         self._process = process
 
     def findings(self, *rules: str, model: Path | None = None) -> dict[str, Found]:
-        """Run these rules of the contract, or all, as `verify` does.
+        """Check rules of the contract, as `verify` does.
 
         Args:
-            rules: The names of the rules.
+            rules: The names of the rules; all by default.
             model: The folder of a logged model to check instead of the source.
 
         Returns:
-            What was found, by the names of the rules.
+            The results by the names of the rules.
         """
         options = [f"--rule={name}" for name in rules]
         if model:
@@ -59,11 +59,11 @@ class Workbench:
         return LoggedModel(self.agent, folder / "model")
 
     def rules(self) -> dict[str, Found]:
-        """All rules in their order, none of them checked."""
+        """Return all rules in order, without checking them."""
         return self._findings(["--collect-only"], GROUPS)
 
     def noticed_by_mlflow(self) -> str | None:
-        """At which step MLflow alone notices that the agent is broken; None if it never does."""
+        """Return the step at which MLflow alone fails; None if no step fails."""
         with tempfile.TemporaryDirectory() as name:
             notes = Path(name, "notes.txt")
             self._do("mlflow", [self.agent.package.name, name, str(notes)], Path(name))
@@ -91,7 +91,7 @@ class Workbench:
         return {name: Found(**finding) for name, finding in found.items()}
 
     def _do(self, what: str, arguments: list[str], folder: Path) -> tuple[int | None, str]:
-        """Have the process do a job; returns its exit status and what was printed."""
+        """Run a job, and return the exit status of its process and its output."""
         printed = folder / "printed.txt"
         job = {
             "do": what,
@@ -109,7 +109,7 @@ class Workbench:
 
 
 def ended(status: int | None) -> str:
-    """How a run ended, in the words of `verify`."""
+    """Describe the end of a run in the words of `verify`."""
     if status is None:
         return f"The agent did not finish within {PATIENCE} s."
     return f"The agent ended the process with status {status}."
@@ -117,7 +117,7 @@ def ended(status: int | None) -> str:
 
 @contextmanager
 def start_workbench(agent: Agent) -> Generator[Workbench]:
-    """Start a workbench for an agent, and stop it at the end of a block."""
+    """Start a workbench for an agent, and stop it when the block ends."""
     with subprocess.Popen(
         ["uv", "run", "--no-sync", "python", str(PROGRAM)],
         cwd=agent.folder,

@@ -1,4 +1,4 @@
-"""A program for an agent's environment: imports what is slow to import once, then works in forks.
+"""A program for an agent's environment: imports slow packages once, and runs jobs in forks.
 
 `workbench.py` starts it in the agent's folder. Each line of its input is a job as JSON:
 
@@ -7,15 +7,15 @@
     {"do": "log", "arguments": [PACKAGE, FOLDER], "printed": FILE, "seconds": NUMBER}
     {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES], "printed": FILE, "seconds": NUMBER}
 
-A job with `"spare_process": true` runs the program that loads a model elsewhere in a fork as well.
-Each job is done in a child of its own, so that no job sees the modules, threads or settings of
-another, and whatever is printed goes to the file `printed`. The answer to a job is the line
-`{"status": EXIT STATUS}`, with null when it took too long and was killed.
+Each job runs in its own child process, so that no job sees the modules, threads or settings of
+another. Its output goes to the file `printed`. With `"spare_process": true`, the program that loads
+a model elsewhere runs in a fork, too. The response to a job is the line `{"status": EXIT STATUS}`;
+the status is null if the job took too long and was killed.
 """
 
 import os
 
-# Neither may start threads: a child would have only the one that forks.
+# Threads do not survive a fork.
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "OPENBLAS_NUM_THREADS": "1"}
 
 import gc
@@ -65,8 +65,8 @@ spare_process = importlib.import_module("spare_process")  # in the folder of thi
 
 
 def main() -> None:
-    """Do one job after another, until the input ends."""
-    # As with `python -m pytest`, which `verify` calls, imports are looked for in the repository.
+    """Run jobs until stdin is closed."""
+    # `verify` calls `python -m pytest`, which imports modules from the repository, too.
     sys.path[0] = str(REPOSITORY)
     for name in IMPORTED_ONCE:
         with suppress(ImportError):
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def answer(job: dict[str, Any], empty_store: Path) -> int | None:
-    """Do a job, and return the exit status of its process."""
+    """Run a job, and return the exit status of its process."""
     work = {"contract": check, "report": report, "log": log, "mlflow": try_mlflow}[job["do"]]
 
     def work_in_new_state() -> int | None:
@@ -103,7 +103,7 @@ def check(*arguments: str) -> int:
 
 
 def report(package: str, output: str, how: str, findings: str) -> None:
-    """Write the findings of the project's own report on the output of a run of the contract."""
+    """Write the results that the project's own report reads from the output of the contract."""
     reader = importlib.import_module(f"{package}.commands.verify")
     report = reader.Report(quiet=True)
     with Path(output).open(encoding="utf-8") as lines:
@@ -129,17 +129,17 @@ def log(package: str, folder: str) -> None:
 
 
 def try_mlflow(package: str, folder: str, notes: str) -> None:
-    """Try out what MLflow alone notices."""
+    """Run the agent with MLflow alone."""
     sys.path.insert(1, str(Path(__file__).parent))
     importlib.import_module("mlflow_alone").try_all(package, Path(folder), Path(notes))
 
 
 def in_child(work: Callable[[], int | None], printed: Path, seconds: float) -> int | None:
-    """Call a function in a child, whose exit status it returns; None when it took too long."""
+    """Call a function in a child, and return its exit status; None if it took too long."""
     child = os.fork()
     if child:
         return wait(child, seconds)
-    status = 70  # of a child that fell over itself
+    status = 70  # an internal error of this program
     try:
         os.setsid()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -156,7 +156,7 @@ def in_child(work: Callable[[], int | None], printed: Path, seconds: float) -> i
 
 
 def wait(child: int, seconds: float) -> int | None:
-    """Wait until a child ends, or end it, and with it all processes that it started."""
+    """Wait for a child, and kill it after some seconds; then kill all processes it started."""
     deadline = time.monotonic() + seconds
     status = None
     while status is None and time.monotonic() < deadline:
@@ -173,8 +173,8 @@ def wait(child: int, seconds: float) -> int | None:
 
 
 def begin(empty_store: Path) -> None:
-    """Make a child like a process that has just been started."""
-    # A file may be changed twice in a second, to the same length: its bytecode would be stale.
+    """Give a child the state of a new process."""
+    # If a file changes twice within a second without changing its length, bytecode is outdated.
     sys.dont_write_bytecode = True
     for folder in ("src", "tests"):
         for cache in (REPOSITORY / folder).rglob("__pycache__"):
@@ -196,7 +196,7 @@ def skip_requirement_check() -> None:
 
 
 def make_store(path: Path) -> None:
-    """Make an SQLite store; MLflow takes seconds for all the migrations of its tables."""
+    """Create an SQLite store; MLflow takes seconds to migrate its tables."""
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{path}")
@@ -204,7 +204,7 @@ def make_store(path: Path) -> None:
 
 
 def copy_new_stores_from(empty_store: Path) -> None:
-    """Let MLflow's new SQLite stores be copies of an empty one, which has all its tables."""
+    """Create new SQLite stores as copies of an empty one that has all tables."""
     import mlflow
     import mlflow.tracking
 

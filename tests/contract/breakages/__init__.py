@@ -1,6 +1,6 @@
-"""Changes to a generated project that break it, each with the rule that must notice.
+"""Mistakes in a generated project, each with the rule of the contract that must fail.
 
-Each module holds the breakages that a part of the contract is there for.
+There is one module per part of the contract.
 """
 
 from tests.contract.breakages.answers import ANSWERS
