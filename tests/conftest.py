@@ -36,7 +36,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("OPENAI_", "DATABRICKS_", "MLFLOW_", "AGENT_", "VIRTUAL_ENV")):
+            if name.startswith(
+                ("OPENAI_", "DATABRICKS_", "MLFLOW_", "AGENT_", "VIRTUAL_ENV", "MAKE", "MFLAGS")
+            ):
                 patch.delenv(name)
         # Bytecode on disk halves the time of an agent's commands.
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
