@@ -48,6 +48,19 @@ def test_empty_question(commands: ForkedCommands) -> None:
     assert "QUESTION is empty" in error_of(commands, "ask", " ")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--port=0"], "0 is not in the range 1<=x<=65535"),
+        (["--port=70000"], "70000 is not in the range 1<=x<=65535"),
+        (["--workers=0"], "0 is not in the range x>=1"),
+        (["--reload", "--workers=2"], "Pass --reload or --workers, not both."),
+    ],
+)
+def test_options_of_serve(commands: ForkedCommands, options: list[str], words: str) -> None:
+    assert words in error_of(commands, "serve", *options)
+
+
 def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
     done = commands.run("--debug", *ASK, AGENT_LLM="offline:/fail")
     assert done.returncode != 0

@@ -77,13 +77,27 @@ def log(register: str | None) -> None:
     show_default=True,
     help="Address to bind; 0.0.0.0 accepts other machines.",
 )
-@click.option("--port", default=8000, show_default=True, envvar="DATABRICKS_APP_PORT")
-@click.option("--workers", default=1, show_default=True, help="Number of worker processes.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8000,
+    show_default=True,
+    envvar="DATABRICKS_APP_PORT",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of worker processes.",
+)
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
 def serve(host: str, port: int, workers: int, reload: bool) -> None:
     """Serve the Responses API and a chat page over HTTP."""
     from ..server import serve
 
+    if reload and workers > 1:
+        raise click.UsageError("Pass --reload or --workers, not both.")
     serve(host, port, workers=workers, reload=reload)
 
 
