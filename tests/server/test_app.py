@@ -20,6 +20,8 @@ from mlflow.entities import Span, SpanType
 from mlflow.genai.agent_server import get_request_headers
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from tests.conftest import Package
 from tests.server.conftest import Answer, Events, RunApp, ScriptedAgent
@@ -147,6 +149,21 @@ def test_several_apps_in_one_process(run_app: RunApp) -> None:
     assert one.post(large, headers=token).status_code == httpx.codes.OK
     assert two.post(large).status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
     assert one.post(HELLO).status_code == httpx.codes.UNAUTHORIZED
+
+
+def test_app_mounted_in_another_app(package: Package, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    settings = package("server.settings").ServerSettings(token="secret")
+    app = package("server").create_app(ScriptedAgent(answer_with("Hi")), settings)
+    with serving_app(Starlette(routes=[Mount("/weather", app)])) as outer:
+        url = f"{outer.url}/weather"
+        assert httpx.get(f"{url}/health").status_code == httpx.codes.OK
+        assert httpx.get(f"{url}/static/chat.js").status_code == httpx.codes.OK
+        assert httpx.post(f"{url}/responses", json=HELLO).status_code == httpx.codes.UNAUTHORIZED
+        token = {"authorization": "Bearer secret"}
+        response = httpx.post(f"{url}/responses", json=HELLO, headers=token)
+        assert output_text(response.json()) == "Hi"
+    assert "POST /weather/responses 200 in" in caplog.text
 
 
 # Errors

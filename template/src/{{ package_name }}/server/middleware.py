@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError
-from .state import state_of
+from .state import path_of, state_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class AccessLog:
     paths: Collection[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in self.paths:
+        if scope["type"] != "http" or path_of(scope) not in self.paths:
             await self.app(scope, receive, send)
             return
         status: int | None = None
@@ -78,7 +78,7 @@ class Authentication:
             await self.app(scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
-        if not self.token or scope["path"] in self.open_paths:
+        if not self.token or path_of(scope) in self.open_paths:
             return True
         authorization = Headers(scope=scope).get("authorization", "")
         return hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())

@@ -41,3 +41,8 @@ def state_of(scope: Scope) -> RequestState:
     """Return the state of a request, created on first use."""
     states: dict[str, Any] = scope.setdefault("state", {})
     return states.setdefault(_KEY, RequestState())
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path of a request in this application, which may be mounted in another one."""
+    return scope["path"].removeprefix(scope.get("root_path", ""))
