@@ -1,4 +1,4 @@
-"""A generated project declares the packages that it imports, and no others."""
+"""Generated projects and this repository declare the packages that they import."""
 
 import shutil
 import subprocess
@@ -7,16 +7,31 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render
+from tests.helpers.template import ROOT
 
 # Imported by no module: Python's zoneinfo reads tzdata where the system has no time zones.
 NOT_IMPORTED = "tzdata"
+PACKAGE = "weather_agent"
+# deptry skips all folders named tests by default.
+IGNORED = r"\.venv|\.uv|tests/adopting/repositories"
 ANYIO = '    "anyio>=4.5",\n'
 
 
-def deptry(project: Path) -> subprocess.CompletedProcess[str]:
-    """Compare the imports of a project's package with the dependencies that it declares."""
-    command = ["deptry", "--no-ansi", f"--per-rule-ignores=DEP002={NOT_IMPORTED}", "src"]
+def deptry(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Compare the imports of a project with the dependencies that it declares."""
+    command = ["deptry", "--no-ansi", *arguments]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+def check_package(project: Path) -> subprocess.CompletedProcess[str]:
+    """Check the package, which needs all dependencies of the project."""
+    return deptry(project, f"--per-rule-ignores=DEP002={NOT_IMPORTED}", "src")
+
+
+def check_tests(project: Path, *folders: str, first_party: str) -> subprocess.CompletedProcess[str]:
+    """Check folders that may import development dependencies, too."""
+    known = [f"--known-first-party={name}" for name in first_party.split()]
+    return deptry(project, "--ignore=DEP002,DEP004", f"--exclude={IGNORED}", *known, *folders)
 
 
 @pytest.fixture(params=["offline:/demo", "databricks:/an-endpoint"])
@@ -26,7 +41,13 @@ def project(request: pytest.FixtureRequest, render: Render) -> Path:
 
 
 def test_imports_and_dependencies_agree(project: Path) -> None:
-    done = deptry(project)
+    for done in (check_package(project), check_tests(project, "tests", first_party=PACKAGE)):
+        assert done.returncode == 0, done.stderr
+
+
+def test_imports_of_this_repository_are_declared() -> None:
+    folders = ("tests", "benchmarks", "docs", "hooks")
+    done = check_tests(ROOT, *folders, first_party="tests benchmarks docs")
     assert done.returncode == 0, done.stderr
 
 
@@ -44,6 +65,15 @@ def test_a_difference_is_reported(new: str, finding: str, project: Path, tmp_pat
     text = settings.read_text(encoding="utf-8")
     assert ANYIO in text
     settings.write_text(text.replace(ANYIO, new), encoding="utf-8")
-    done = deptry(folder)
+    done = check_package(folder)
     assert done.returncode != 0
     assert finding in done.stderr
+
+
+def test_an_undeclared_import_of_a_test_is_reported(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weather-agent"
+    shutil.copytree(project, folder)
+    (folder / "tests/test_more.py").write_text("import jinja2\n", encoding="utf-8")
+    done = check_tests(folder, "tests", first_party=PACKAGE)
+    assert done.returncode != 0
+    assert "'jinja2' imported but it is a transitive dependency" in done.stderr
