@@ -20,7 +20,7 @@ def as_parameter(path: Path) -> Any:
     """Return an ast-grep rule as a test parameter that is marked as a rule of the contract."""
     source = yaml.safe_load(path.read_text(encoding="utf-8"))
     why, fix = (" ".join(part.split()) for part in source["note"].split("\n\n"))
-    mark = rule(source["id"], source["metadata"]["requirement"], why=why, fix=fix)
+    mark = rule(source["id"], source["message"], why=why, fix=fix)
     return pytest.param(source["id"], marks=mark, id=source["id"])
 
 
