@@ -1,6 +1,7 @@
 """Mistakes in answers: what a request returns, and what it leaves behind."""
 
 from tests.contract.breakages.changes import (
+    INPUT,
     Patch,
     at_import,
     breaks,
@@ -13,7 +14,6 @@ from tests.contract.breakages.changes import (
 
 OUTPUT = 'yield function_call_output(item["call_id"], output)'
 INSTRUCTIONS = "        content = self.instructions\n"
-INPUT = "*to_messages(request.input)]"
 TOOLBOX_TRY = "        try:\n            output"
 
 
@@ -120,7 +120,7 @@ yield done_event(self.create_text_output_item("Hello! How can I help you?", mess
         "missing 1 required positional argument: 'id'",
         changed_items('items.append(self.create_text_output_item("Bye."))'),
     ),
-    "a message whose content is a string": breaks(
+    "a message with a string as content": breaks(
         "accepted",
         "content",
         each_item("""

@@ -7,6 +7,7 @@ from textwrap import indent
 AGENT_CLASS = "class Agent(AsyncResponsesAgent):\n"
 ANSWER = "    async def answer(\n"
 MESSAGES = "        messages = [self.system_message(request), *to_messages(request.input)]\n"
+INPUT = "*to_messages(request.input)]"
 SET_MODEL = "mlflow.models.set_model(AGENT)\n"
 RUN_IN_THREAD = """await to_thread.run_sync(
                 adapter.validate_json, arguments or "{}", abandon_on_cancel=True
@@ -140,3 +141,22 @@ def instead_of_set_model(code: str) -> Patch:
 def _lines(code: str, spaces: int = 0) -> str:
     """Return code without blank lines around it, indented."""
     return indent(code.strip("\n") + "\n", " " * spaces)
+
+
+# An agent that implements `predict` only.
+WITHOUT_STREAM = instead_of_set_model("""
+class Silent(mlflow.pyfunc.ResponsesAgent):
+    def predict(self, request):
+        return AGENT.predict(request)
+
+
+mlflow.models.set_model(Silent())
+""")
+# An answer in spite of an error.
+APOLOGY = method("""
+def predict(self, request):
+    try:
+        return super().predict(request)
+    except Exception as error:
+        return {"output": [self.create_text_output_item(f"Sorry: {error}", "msg_1")]}
+""")

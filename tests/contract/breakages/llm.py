@@ -1,20 +1,20 @@
 """Mistakes that show when the LLM fails, hangs or never stops."""
 
-from tests.contract.breakages.changes import Patch, at_import, breaks, in_agent, method
-
-INPUT = "*to_messages(request.input)]"
+from tests.contract.breakages.changes import (
+    APOLOGY,
+    INPUT,
+    Patch,
+    at_import,
+    breaks,
+    in_agent,
+    method,
+)
 
 LLM = {
     "an apology instead of an error": breaks(
         "llm-failures",
         "still answered: .*Sorry",
-        method("""
-def predict(self, request):
-    try:
-        return super().predict(request)
-    except Exception as error:
-        return {"output": [self.create_text_output_item(f"Sorry: {error}", "msg_1")]}
-"""),
+        APOLOGY,
     ),
     "an empty output instead of an error": breaks(
         "llm-failures",

@@ -4,12 +4,12 @@ from textwrap import indent
 
 from tests.contract.breakages.changes import (
     RUN_IN_THREAD,
+    WITHOUT_STREAM,
     Patch,
     breaks,
     each_event,
     in_agent,
     in_answer,
-    instead_of_set_model,
     method,
     subclass,
     tools_file,
@@ -69,14 +69,7 @@ yield event
     "an agent without predict_stream behind the server": breaks(
         "served-answers",
         "answered 500",
-        instead_of_set_model("""
-class Silent(mlflow.pyfunc.ResponsesAgent):
-    def predict(self, request):
-        return AGENT.predict(request)
-
-
-mlflow.models.set_model(Silent())
-"""),
+        WITHOUT_STREAM,
     ),
     "an error while the server starts": breaks(
         "served-answers",

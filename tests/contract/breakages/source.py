@@ -1,6 +1,7 @@
 """Mistakes in the source, which the rules of ast-grep find before anything runs."""
 
 from tests.contract.breakages.changes import (
+    APOLOGY,
     SET_MODEL,
     at_import,
     breaks,
@@ -160,12 +161,6 @@ if request.custom_inputs:
     "an apology in predict": breaks(
         "swallowed-errors",
         "except Exception",
-        method("""
-def predict(self, request):
-    try:
-        return super().predict(request)
-    except Exception as error:
-        return {"output": [self.create_text_output_item(f"Sorry: {error}", "msg_1")]}
-"""),
+        APOLOGY,
     ),
 }

@@ -1,11 +1,11 @@
 """Mistakes in streams."""
 
 from tests.contract.breakages.changes import (
+    WITHOUT_STREAM,
     at_import,
     breaks,
     each_event,
     each_item,
-    instead_of_set_model,
     method,
     new_answer,
     subclass,
@@ -15,14 +15,7 @@ STREAMS = {
     "no predict_stream": breaks(
         "streams",
         "Silent does not implement predict_stream",
-        instead_of_set_model("""
-class Silent(mlflow.pyfunc.ResponsesAgent):
-    def predict(self, request):
-        return AGENT.predict(request)
-
-
-mlflow.models.set_model(Silent())
-"""),
+        WITHOUT_STREAM,
     ),
     "a list of events instead of a generator": breaks(
         "accepted",

@@ -33,7 +33,7 @@ AgentEvents = AsyncGenerator[ResponsesAgentStreamEvent, None]
 
 @dataclass
 class AgentEndpoint:
-    """An ASGI application that answers a request, whose body is in its state.
+    """The ASGI application of the API routes; `RequestBody` has read the body before it.
 
     Attributes:
         agent: The agent that answers.

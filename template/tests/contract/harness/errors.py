@@ -54,8 +54,8 @@ FIXES = {
     r"RecursionError": "Let `predict` call `predict_stream`, but not the other way around.",
     r"output_reducer argument": "Make predict_stream a generator: `yield` each event.",
     r"abstract class": (
-        "Implement `predict` and `predict_stream`, or in an AsyncResponsesAgent `answer`, in the "
-        "class whose instance you pass to `set_model`."
+        "Implement `answer` in the agent's class, or `predict` and `predict_stream` if it does not "
+        "derive from AsyncResponsesAgent."
     ),
     r"Request' object|'tuple' object has no attribute|not subscriptable": (
         "The request is an object: read `request.input`. Its `custom_inputs` and `context` may be "
