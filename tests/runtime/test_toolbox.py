@@ -52,6 +52,16 @@ def fail_silently() -> str:
     raise KeyError
 
 
+def parse() -> Room:
+    """Validate data that is not an argument."""
+    return Room.model_validate({"length": "long", "width": 1})
+
+
+async def parse_later() -> Room:
+    """Validate data that is not an argument."""
+    return parse()
+
+
 def today() -> date:
     """Return the date."""
     return date(2026, 1, 31)
@@ -79,7 +89,8 @@ def block() -> str:
 
 @pytest.fixture
 def toolbox(package: Package) -> Any:
-    functions = [paint, undocumented, fail, fail_silently, today, measure, wait, block]
+    failing = [fail, fail_silently, parse, parse_later]
+    functions = [paint, undocumented, *failing, today, measure, wait, block]
     return package("runtime.toolbox").Toolbox(functions)
 
 
@@ -127,6 +138,8 @@ def test_description_without_a_docstring_is_the_name(package: Package) -> None:
         ("undocumented", "{'number': 1}", "Error: invalid arguments for undocumented"),
         ("fail", '{"reason": "It rains."}', "Error: fail failed: It rains."),
         ("fail_silently", "{}", "Error: fail_silently failed: KeyError"),
+        ("parse", "{}", "Error: parse failed: length: Input should be a valid number"),
+        ("parse_later", "{}", "Error: parse_later failed: length: Input should be a valid number"),
         ("no_such_tool", "{}", "Error: unknown tool 'no_such_tool'; known tools: paint, "),
     ],
 )

@@ -66,7 +66,10 @@ class Toolbox:
             if inspect.isawaitable(output):
                 output = await output
         except ValidationError as error:
-            return f"Error: invalid arguments for {name}: {describe_validation_error(error)}."
+            # Pydantic's title for the arguments of a function; a tool may validate other data.
+            concerns_arguments = error.title == f"call[{name}]"
+            problem = f"invalid arguments for {name}" if concerns_arguments else f"{name} failed"
+            return f"Error: {problem}: {describe_validation_error(error)}."
         except Exception as error:
             return f"Error: {name} failed: {str(error) or type(error).__name__}"
         if isinstance(output, str):
