@@ -11,7 +11,6 @@ import pytest
 from mlflow.models import Model
 from mlflow.models.model import ModelInfo
 from mlflow.pyfunc import ResponsesAgent
-from mlflow.tracing.provider import is_tracing_enabled
 
 from .harness.agents import Agent, LoadedAgent, Request, ServedAgent, read_example
 from .harness.fresh_process import FreshProcess
@@ -96,11 +95,17 @@ def start_fresh_process(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def loaded(model_path: Path) -> LoadedAgent:
-    """The loaded model, of any class."""
+    """The loaded model, of any class.
+
+    From now on tracing is off, except for the rules about traces: storing traces would take longer
+    than everything else. MLflow cannot log a model while tracing is off.
+    """
     try:
-        return LoadedAgent(model_path)
+        loaded = LoadedAgent(model_path)
     except (Exception, SystemExit) as error:
         raise NotCheckedError("the model does not load, see `fresh-process`") from error
+    mlflow.tracing.disable()
+    return loaded
 
 
 @pytest.fixture(scope="session")
@@ -142,16 +147,3 @@ def llm(agent: Agent, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
         pytest.skip(OTHER_LLM)
     monkeypatch.setenv("AGENT_LLM", f"offline:/{request.param}")
     return request.param
-
-
-@pytest.fixture
-def untraced(agent: Agent) -> Iterator[None]:
-    """Turn tracing off, because SQLite stores traces one by one and slows down concurrent requests.
-
-    It depends on the agent because MLflow cannot log a model while tracing is off.
-    """
-    enabled = is_tracing_enabled()
-    mlflow.tracing.disable()
-    yield
-    if enabled:
-        mlflow.tracing.enable()

@@ -317,7 +317,6 @@ def all_text(output: list[Item]) -> str:
     fix="Keep the data of a request in local variables, not on `self`, the class, the module or in "
     "a default argument.",
 )
-@pytest.mark.usefixtures("untraced")
 def test_requests_apart(agent: Agent) -> None:
     words = [f"word{number:02}" for number in range(agent.max_concurrency)]
     all_ready = Barrier(len(words))

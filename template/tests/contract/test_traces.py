@@ -1,7 +1,7 @@
 """Rules about traces, which MLflow shows and evaluations read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlflow
@@ -10,6 +10,15 @@ from mlflow.entities import SpanType, Trace, TraceState
 
 from .harness.agents import Agent, Request, instance_of
 from .harness.rules import rule
+
+
+@pytest.fixture
+def traced(agent: Agent) -> Iterator[None]:
+    """Turn tracing on, which is off for all other rules."""
+    instance_of(agent)
+    mlflow.tracing.enable()
+    yield
+    mlflow.tracing.disable()
 
 
 def new_traces(call: Callable[[], object]) -> list[Trace]:
@@ -34,11 +43,11 @@ def new_traces(call: Callable[[], object]) -> list[Trace]:
     fix="Do not decorate `predict` and `predict_stream`: MLflow traces them. Open other spans only "
     "inside them.",
 )
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("method", ["predict", "stream"])
 def test_one_trace(
     agent: Agent, example: Request, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    instance_of(agent)
     monkeypatch.setenv("AGENT_LLM", "offline:/tools")
     traces = new_traces(lambda: list(getattr(agent, method)(example)))
     assert len(traces) == 1, f"The request created {len(traces)} traces."
