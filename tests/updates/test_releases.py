@@ -1,8 +1,10 @@
 """Updates from every release to the working tree."""
 
+import functools
 import itertools
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.updates.projects import (
     MOVED_FILES,
     NAME,
     NOW,
+    Files,
     Project,
     Template,
     all_releases,
@@ -26,6 +29,7 @@ from tests.updates.projects import (
 )
 
 RELEASED = released()
+OLDEST, *_, NEWEST = RELEASED
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "gitlab and MIT": {"ci": "gitlab", "license": "MIT", "author": "Ada Lovelace"},
@@ -37,6 +41,18 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "no CI": {"ci": "none", "llm": "openai:/gpt-5-mini", "description": "Tells the weather."},
 }
+# `make test` updates the default project of every release, and other answers of the oldest and the
+# newest release.
+UPDATES = [
+    pytest.param(
+        preset,
+        tag,
+        marks=[] if preset == "default" or tag in (OLDEST, NEWEST) else [pytest.mark.proof],
+        id=f"{tag}-{preset}",
+    )
+    for preset in PRESETS
+    for tag in RELEASED
+]
 # Where the owner adds lines to a file.
 PLACES = ("first", "middle", "last")
 # The longest answers that the validators accept, and other extremes.
@@ -112,9 +128,26 @@ def seeds(answers: dict[str, Any]) -> set[str]:
     return {file.replace("{{ package_name }}", package) for file in owners_files()}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.fixture(scope="module")
+def fresh_files(
+    releases: Template, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Files]:
+    """A function that returns the files of the working tree, rendered for a preset."""
+
+    @functools.cache
+    def render(preset: str) -> Files:
+        return releases.fresh(NOW, tmp_path_factory.mktemp("fresh") / "agent", **PRESETS[preset])
+
+    return render
+
+
+@pytest.mark.parametrize(("preset", "tag"), UPDATES, indirect=["tag"])
 def test_an_unchanged_project_becomes_a_fresh_one(
-    preset: str, tag: str, releases: Template, tmp_path: Path
+    preset: str,
+    tag: str,
+    releases: Template,
+    fresh_files: Callable[[str], Files],
+    tmp_path: Path,
 ) -> None:
     answers = PRESETS[preset]
     project = Project.made(releases, tmp_path / "agent", tag, **answers)
@@ -122,15 +155,23 @@ def test_an_unchanged_project_becomes_a_fresh_one(
     project.update(NOW, unsafe=True)
     assert project.conflicts() == {}
 
-    fresh = releases.fresh(NOW, tmp_path / "fresh", **answers)
-    kept = seeds(answers) & before.keys()
+    owners = seeds(answers)
     updated = project.files()
+    kept = owners & before.keys()
     assert {file: updated[file] for file in kept} == {file: before[file] for file in kept}
-    for files in (updated, fresh):
-        for file in seeds(answers):
-            files.pop(file, None)
-    assert updated == fresh
+    assert without(owners, updated) == without(owners, fresh_files(preset))
 
+
+def without(names: set[str], files: Files) -> Files:
+    """The files with other names."""
+    return {name: content for name, content in files.items() if name not in names}
+
+
+def test_the_next_update_needs_no_trust_and_changes_nothing(
+    releases: Template, tmp_path: Path
+) -> None:
+    project = Project.made(releases, tmp_path / "agent", OLDEST)
+    project.update(NOW, unsafe=True)
     project.commit()
     project.update(NOW, unsafe=False)
     assert project.is_clean()
