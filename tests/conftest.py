@@ -15,6 +15,7 @@ import pytest
 from pytest_copie.plugin import Copie
 
 from tests.helpers.agents import Agent, install
+from tests.helpers.bytecode import one_worker_at_a_time, share_bytecode
 from tests.helpers.model_server import ChatServer, chat_server
 from tests.helpers.template import QUESTIONS, ROOT, tracked_files
 from tests.server.serving import Serve, Served, serving
@@ -95,7 +96,10 @@ def agent(default_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Ag
     """The default project, installed; a test that changes a file restores it."""
     folder = tmp_path_factory.mktemp("agent") / "weather-agent"
     shutil.copytree(default_project, folder)
-    return install(folder)
+    with one_worker_at_a_time(tmp_path_factory.getbasetemp().parent):
+        agent = install(folder)
+        share_bytecode(agent)
+    return agent
 
 
 @pytest.fixture(scope="session")
