@@ -6,14 +6,11 @@ import pytest
 
 from docs.write_contract import LOGGING_STEPS, last_measured
 from tests.contract.breakages import BREAKAGES, GROUPS
-from tests.contract.breakages.changes import Breakage, Patch
+from tests.contract.breakages.changes import SHORT_WAIT, Breakage
 from tests.contract.logged_model import LoggedModel
 from tests.contract.variations import TRIED_TOGETHER, VARIATIONS
 from tests.contract.workbench import Found, Workbench
 from tests.helpers.agents import Agent, rules_of
-
-# Some rules wait this long before they fail.
-SHORT_WAIT = Patch("tests/contract/harness/waiting.py", "PATIENCE = 20", "PATIENCE = 5")
 
 REUSE_MODEL = [
     name

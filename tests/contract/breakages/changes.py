@@ -143,6 +143,8 @@ def _lines(code: str, spaces: int = 0) -> str:
     return indent(code.strip("\n") + "\n", " " * spaces)
 
 
+# Some rules wait this long before they fail.
+SHORT_WAIT = Patch("tests/contract/harness/waiting.py", "PATIENCE = 20", "PATIENCE = 5")
 # An agent that implements `predict` only.
 WITHOUT_STREAM = instead_of_set_model("""
 class Silent(mlflow.pyfunc.ResponsesAgent):
