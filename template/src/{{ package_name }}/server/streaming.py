@@ -43,6 +43,7 @@ async def keep_alive(send: Send, seconds: float) -> AsyncGenerator[Send]:
 
     async def recording_send(message: Message) -> None:
         nonlocal last_sent
+        last_sent = float("inf")  # no comment while a slow client delays another message
         await send(message)
         last_sent = time.monotonic() if message.get("more_body", True) else float("inf")
 
