@@ -1,8 +1,8 @@
 """An LLM without a network, for the first start, tests and CI.
 
 It is a transport of the HTTP client that speaks the chat-completions protocol, so the real `openai`
-client, its parsing and its errors run in every test. It contains no language model: if a word of the
-request is in the name of a tool, it calls the tool and quotes the result.
+client, its parsing and its errors run in every test. It contains no language model: if the request
+contains a word of a tool's name, it calls the tool and quotes the result.
 
 The name of the model selects its behavior:
 
