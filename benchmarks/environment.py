@@ -11,7 +11,7 @@ _UV_FOLDER = ROOT / ".uv" / "bin"
 
 
 def environment() -> dict[str, str]:
-    """The variables for a command of a benchmark, such as `uv sync` or `copier copy`.
+    """Return the variables for a command of a benchmark, such as `uv sync` or `copier copy`.
 
     As in the Makefile, uv is the one on PATH, or else the one in `.uv/`, which `make uv` installs
     if it is missing. Copier is the one of the environment that runs the benchmark. As in a user's

@@ -34,7 +34,7 @@ def seconds(command: str, folder: Path) -> float:
 
 
 def one_round() -> dict[str, float]:
-    """The seconds of each step, and of `make demo`, which runs them all."""
+    """Return the seconds of each step, and of `make demo`, which runs them all."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "weather-agent"
         folder.mkdir()

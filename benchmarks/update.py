@@ -31,7 +31,7 @@ def run(command: str, folder: Path) -> float:
 
 
 def newest_release() -> str:
-    """The tag of the newest release in `releases.yml`."""
+    """Return the tag of the newest release in `releases.yml`."""
     return yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))[-1]["version"]
 
 

@@ -46,7 +46,7 @@ SVG = Template(
 
 
 def draw(rows: list[Row]) -> str:
-    """A bar chart: one bar per server, for complete answers and for streams."""
+    """Return a bar chart: one bar per server, for complete answers and for streams."""
     groups, y = [], 20
     for stream, heading in ((False, "Complete answers"), (True, "Streams")):
         bars = [row for row in rows if row.stream == stream]

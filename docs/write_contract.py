@@ -74,12 +74,12 @@ def measure(workbench: Workbench) -> Measured:
 
 
 def last_measured() -> Measured:
-    """The stored results."""
+    """Return the stored results."""
     return Measured(**json.loads(MEASURED.read_text(encoding="utf-8")))
 
 
 def rules_in(workbench: Workbench) -> dict[str, ListedRule]:
-    """All rules of a project, in order."""
+    """Return all rules of a project, in order."""
     parts = parts_of_rules(workbench.agent.folder)
     return {
         name: ListedRule(found.requirement, moment_of(parts[name]))
@@ -95,12 +95,12 @@ def moment_of(part: str) -> str:
 
 
 def page(measured: Measured, rules: Mapping[str, ListedRule]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join([*introduction(measured, rules), *tables(measured, rules), *list_of(rules)])
 
 
 def introduction(measured: Measured, rules: Mapping[str, ListedRule]) -> Iterator[str]:
-    """The introduction and the totals."""
+    """Yield the introduction and the totals."""
     moments = Counter(moment_of_mlflow(step) for step in measured.noticed.values())
     yield f"""# The contract
 
@@ -123,14 +123,14 @@ prove that each rule catches its breakages.
 
 
 def moment_of_mlflow(step: str | None) -> str:
-    """Whether MLflow fails when the model is logged, later or never."""
+    """Return whether MLflow fails when the model is logged, later or never."""
     if step is None:
         return "never"
     return "logging" if step in LOGGING_STEPS else "later"
 
 
 def tables(measured: Measured, rules: Mapping[str, ListedRule]) -> Iterator[str]:
-    """A table for each group of breakages."""
+    """Yield a table for each group of breakages."""
     for group, breakages in GROUPS.items():
         yield f"## {group}\n"
         yield "| breakage | MLflow alone fails at | rule that catches it | checked |"
@@ -143,14 +143,14 @@ def tables(measured: Measured, rules: Mapping[str, ListedRule]) -> Iterator[str]
 
 
 def place(step: str | None) -> str:
-    """A step of MLflow, formatted for a table."""
+    """Return a step of MLflow, formatted for a table."""
     if step is None:
         return "**never**"
     return f"`{step}`" if step in CALLS else step
 
 
 def list_of(rules: Mapping[str, ListedRule]) -> Iterator[str]:
-    """All rules with their requirements."""
+    """Yield all rules with their requirements."""
     yield "## All rules\n"
     for name, rule in rules.items():
         yield f"- `{name}`: {rule.requirement}"

@@ -96,7 +96,7 @@ def main(stage: str, version: str, answers_file: str) -> None:
 
 
 def moves_of(version: str, old_package: str, new_package: str) -> list[Move]:
-    """The files that a version moves, as paths of this project."""
+    """Return the files that a version moves, as paths of this project."""
     listed = yaml.safe_load(MOVED_FILES.read_text(encoding="utf-8"))[version]
     moves = []
     for old, new in listed.items():
@@ -192,7 +192,7 @@ def carry(move: Move, base: Base, committed: dict[str, Committed]) -> str | None
 
 
 def find_target(move: Move, base: Base, committed: dict[str, Committed]) -> Path:
-    """The new file, if the owner's changes can be merged into it.
+    """Return the new file, if the owner's changes can be merged into it.
 
     Raises:
         KeptError: the new file does not exist, or is a file of the owner's own.
@@ -237,7 +237,7 @@ def merge(owners: Committed, base: Path, base_blob: str, target: Path) -> bool:
 
 
 def conflict_stages(path: Path) -> dict[str, str]:
-    """The content ids of an unmerged file by stage: 1 is the base, 2 the owner's, 3 the new."""
+    """Return the content ids of an unmerged file by stage: base is 1, the owner's 2, the new 3."""
     lines = git("ls-files", "--unmerged", "--", str(path)).decode().splitlines()
     entries = [line.partition("\t")[0].split() for line in lines]
     return {stage: blob for _, blob, stage in entries}
@@ -260,7 +260,7 @@ def store(paths: Iterable[Path]) -> list[str]:
 
 
 def content(file: Committed) -> bytes:
-    """The bytes of a file in the last commit."""
+    """Return the bytes of a file in the last commit."""
     return git("cat-file", "blob", file.blob)
 
 
@@ -272,7 +272,7 @@ def keep(path: str, committed: dict[str, Committed]) -> None:
 
 
 def hidden_modules(moves: Iterable[Move], committed: dict[str, Committed]) -> list[str]:
-    """The owner's modules that a new folder of the same name hides from Python."""
+    """Return the owner's modules that a new folder of the same name hides from Python."""
     moved = {move.old for move in moves}
     folders = {parent for move in moves if move.new for parent in Path(move.new).parents}
     modules = {folder.with_suffix(".py").as_posix() for folder in folders if folder.name}
@@ -280,7 +280,7 @@ def hidden_modules(moves: Iterable[Move], committed: dict[str, Committed]) -> li
 
 
 def committed_files() -> dict[str, Committed]:
-    """The files of this project in the last commit, by their paths."""
+    """Return the files of this project in the last commit, by their paths."""
     listed = git("ls-tree", "-r", "-z", "HEAD").decode(errors="surrogateescape").split("\0")
     entries = (line.split("\t", 1) for line in listed if line)
     return {path: Committed(*information.split()[::2]) for information, path in entries}

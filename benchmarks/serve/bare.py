@@ -45,7 +45,7 @@ async def pass_on(request: web.Request, completion: aiohttp.ClientResponse) -> w
 
 
 def message(text: str) -> dict[str, Any]:
-    """An output item."""
+    """Return an output item."""
     content = [{"type": "output_text", "text": text, "annotations": []}]
     return {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
 

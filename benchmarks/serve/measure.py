@@ -63,7 +63,7 @@ def measure(callers: Sequence[int], seconds: float, only: str = "") -> Iterator[
 
 
 def _servers(agent: Path, model: str) -> Iterator[Server]:
-    """The bare pass-through first, then what is measured against it."""
+    """Yield the bare pass-through first, then what is measured against it."""
     bare = [sys.executable, "-m", "benchmarks.serve.bare"]
     yield Server("bare pass-through", bare, ROOT, {"MODEL_URL": model})
     llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": model, "OPENAI_API_KEY": "none"}

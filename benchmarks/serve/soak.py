@@ -50,7 +50,7 @@ async def ask(session: aiohttp.ClientSession, url: str, number: int) -> None:
 
 
 def servers(agent: Path, model: str) -> Iterator[Server]:
-    """The server without traces, with as many as it makes of its own accord, and with all."""
+    """Yield the server without traces, with as many as it makes of its own accord, and with all."""
     serve = [str(agent / ".venv/bin/weather-agent"), "serve", "--port"]
     llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": model, "OPENAI_API_KEY": "none"}
     for number, (name, variables) in enumerate(

@@ -70,11 +70,11 @@ class Example:
         return f"src/{self.name.replace('-', '_')}"
 
     def steps(self) -> list["Step"]:
-        """The owner's edits, in order."""
+        """Return the owner's edits, in order."""
         return [Step(path) for path in sorted((OLD / self.name / "steps").glob("*.patch"))]
 
     def adapted(self, command: str) -> str:
-        """A command of the page for parcel-desk, for this repository."""
+        """Return a command of the page for parcel-desk, for this repository."""
         return command.replace("parcel-desk", self.name).replace(
             "-r ../parcel-desk/requirements.txt", self.packages
         )
@@ -87,7 +87,7 @@ class Step:
     patch: Path
 
     def fixed_rules(self) -> list[tuple[str, str]]:
-        """The rules that fail before this step, each with a part of what was found, or ""."""
+        """Return the rules that fail before this step, and a part of what each found, or ""."""
         head = self.patch.read_text(encoding="utf-8").partition("\ndiff --git")[0]
         return re.findall(r"^Names: ([\w-]+)(?:: (.+))?$", head, re.MULTILINE)
 
@@ -190,7 +190,7 @@ class Adopted:
 
 
 def commands(heading: str) -> list[str]:
-    """The commands in the console blocks of a section of the page."""
+    """Return the commands in the console blocks of a section of the page."""
     section = re.search(rf"^##+ {re.escape(heading)}\n(.*?)(?=^##|\Z)", PAGE, re.M | re.DOTALL)
     assert section, heading
     blocks = re.findall(r"^```console\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
@@ -223,7 +223,7 @@ def run(command: str, folder: Path, template: Path, *, fails: bool = False) -> s
 
 
 def old_repository(example: Example, folder: Path) -> Repository:
-    """The repository before its move, under git."""
+    """Return the repository before its move, under git."""
     repository = Repository(folder / example.name)
     shutil.copytree(OLD / example.name / "old", repository.folder)
     repository.git("init", "--quiet", "--initial-branch=main")
@@ -496,7 +496,7 @@ NEW_MODULE = '"""Remembers facts about users."""\n'
 
 
 def cloned(project: Project, folder: Path) -> Project:
-    """A copy of the repository and its template, without ignored files."""
+    """Return a copy of the repository and its template, without ignored files."""
     template = Template(folder / "template")
     shutil.copytree(project.template.folder, template.folder, symlinks=True)
     clone = Project(folder / project.folder.name, template)
@@ -516,7 +516,7 @@ def release_changes(template: Template) -> None:
 
 
 def with_release(before: Files, example: Example) -> Files:
-    """The expected files of a project after the release, with all of the owner's code."""
+    """Return the expected files of a project after the release, with all of the owner's code."""
     changes = {
         "README.md": ("## Quick start\n", "## Quick start\n\nNew here.\n"),
         ANSWERS: (f"_commit: {NOW}", f"_commit: {NEXT}"),

@@ -26,13 +26,13 @@ OPTIONS = (
 
 
 def system_chromium() -> str | None:
-    """The path of the Chromium on PATH; None if there is none."""
+    """Return the path of the Chromium on PATH; None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def browser() -> Generator[Browser]:
-    """A running browser: the system's Chromium, or else the one that `make browser` downloaded."""
+    """Run a browser: the system's Chromium, or else the one that `make browser` downloaded."""
     os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(ROOT / ".uv" / "browsers"))
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=system_chromium(), args=OPTIONS)

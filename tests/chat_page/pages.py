@@ -79,5 +79,5 @@ def trace_id(turn: Locator) -> str:
 
 
 def agent_message(turn: Locator) -> Locator:
-    """The agent's message in a turn."""
+    """Return the agent's message in a turn."""
     return turn.locator(".message")

@@ -178,7 +178,7 @@ def test_narrow_screens_do_not_scroll_sideways(
 
 
 def is_above_footer(section: Locator) -> bool:
-    """Whether the footer does not cover the start of a section."""
+    """Return whether the footer does not cover the start of a section."""
     footer, box = section.page.locator("footer").bounding_box(), section.bounding_box()
     assert footer
     assert box

@@ -21,7 +21,7 @@ Runs = dict[str, subprocess.CompletedProcess[str]]
 
 
 def console_commands(markdown: str, heading: str) -> list[str]:
-    """The commands of the first console block under a heading."""
+    """Return the commands of the first console block under a heading."""
     section = markdown.partition(heading)[2]
     block = re.search(r"```console\n(.*?)```", section, re.DOTALL)
     assert block, f"No commands under {heading!r}."

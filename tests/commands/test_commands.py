@@ -42,7 +42,7 @@ def make(checkout: Path, *arguments: str, **variables: str) -> subprocess.Comple
 
 
 def path_without(folder: Path, *programs: str) -> str:
-    """A PATH without some programs: `folder` links to all other programs in their folders."""
+    """Return a PATH without some programs: `folder` links to the others in their folders."""
     parts = []
     for number, part in enumerate(map(Path, os.environ["PATH"].split(os.pathsep))):
         if any((part / program).exists() for program in programs):
@@ -177,7 +177,7 @@ def test_make_help_lists_every_target() -> None:
 
 
 def copy_lines() -> list[str]:
-    """The README's commands that create an agent."""
+    """Return the README's commands that create an agent."""
     return re.findall(r"^uvx copier copy .*$", README, re.MULTILINE)
 
 

@@ -41,7 +41,7 @@ InstallFor = Callable[[Path, str, str], Agent]
 
 
 def find_python(version: str) -> str | None:
-    """The path of the machine's interpreter of a version; None if there is none."""
+    """Return the path of the machine's interpreter of a version; None if there is none."""
     # pyenv's stubs on PATH fail for all versions except the selected one.
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     folders = [os.environ["PATH"], *map(str, sorted(pyenv.glob("versions/*/bin")))]
@@ -60,7 +60,7 @@ PYTHONS = {version: path for version in SUPPORTED if (path := find_python(versio
 
 
 def corner(python: str, resolution: str) -> bool:
-    """Whether `make test` runs a combination."""
+    """Return whether `make test` runs a combination."""
     return python == (min if resolution == "lowest-direct" else max)(PYTHONS, key=SUPPORTED.index)
 
 
@@ -89,7 +89,7 @@ def install_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ins
 
 
 def dependencies(project: Path) -> dict[str, Requirement]:
-    """The dependencies in a project's `pyproject.toml` by name, optional ones included."""
+    """Return the dependencies in a project's `pyproject.toml` by name, optional ones included."""
     settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lists = [settings["dependencies"], *settings.get("optional-dependencies", {}).values()]
     requirements = [Requirement(line) for lines in lists for line in lines]
@@ -97,13 +97,13 @@ def dependencies(project: Path) -> dict[str, Requirement]:
 
 
 def floor(requirement: Requirement) -> str:
-    """The oldest version that a requirement allows."""
+    """Return the oldest version that a requirement allows."""
     (version,) = (part.version for part in requirement.specifier if part.operator == ">=")
     return version
 
 
 def newest(requirement: Requirement, python: str) -> str:
-    """The newest version that can be installed alone."""
+    """Return the newest version that can be installed alone."""
     done = subprocess.run(
         ["uv", "pip", "compile", "-", "--quiet", "--no-header", "--refresh-package=mlflow"],
         input=str(requirement),
@@ -117,13 +117,13 @@ def newest(requirement: Requirement, python: str) -> str:
 
 
 def installed(agent: Agent) -> dict[str, str]:
-    """The version of each installed package."""
+    """Return the version of each installed package."""
     printed = agent.check("uv", "pip", "list", "--format=json", f"--python={agent.folder}/.venv")
     return {package["name"]: package["version"] for package in json.loads(printed)}
 
 
 def above_their_floors(agent: Agent) -> list[str]:
-    """The dependencies that are installed in a newer version than the oldest allowed one."""
+    """Return the dependencies that are installed in a newer version than the oldest allowed one."""
     wanted, versions = dependencies(agent.folder), installed(agent)
     floors = {name: SpecifierSet(f"=={floor(wanted[name])}") for name in wanted}
     return [name for name in wanted if versions[name] not in floors[name]]

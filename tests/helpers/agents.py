@@ -85,7 +85,7 @@ class Agent:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment variables without those of MLflow that the tests set for themselves."""
+    """Return the environment without the variables of MLflow that the tests set for themselves."""
     kept = "MLFLOW_DISABLE_TELEMETRY"
     return {
         name: value
@@ -102,7 +102,7 @@ def install(folder: Path) -> Agent:
 
 
 def parts_of_rules(project: Path) -> dict[str, str]:
-    """The subject of each rule of a project's contract, such as `answers` or `source`, by name."""
+    """Return the subject of each rule of a contract, such as `answers` or `source`, by name."""
     contract = project / "tests" / "contract"
     subjects = {
         name: path.stem.removeprefix("test_")
@@ -113,5 +113,5 @@ def parts_of_rules(project: Path) -> dict[str, str]:
 
 
 def rules_of(project: Path) -> set[str]:
-    """The names of all rules of a project's contract."""
+    """Return the names of all rules of a project's contract."""
     return set(parts_of_rules(project))

@@ -34,7 +34,7 @@ QUESTIONS = {key: value for key, value in ALL_QUESTIONS.items() if key not in CO
 
 
 def tracked_files(folder: Path = ROOT) -> list[Path]:
-    """The files that git tracks or would track, as sorted paths in the repository."""
+    """Return the files that git tracks or would track, as sorted paths in the repository."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=folder,

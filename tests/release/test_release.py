@@ -44,7 +44,7 @@ def change(repository: Path, name: str, text: str) -> None:
 
 
 def recorded(repository: Path) -> list[str]:
-    """The versions in `releases.yml`."""
+    """Return the versions in `releases.yml`."""
     entries = yaml.safe_load((repository / "releases.yml").read_text("utf-8"))
     return [entry["version"] for entry in entries]
 

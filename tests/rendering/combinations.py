@@ -18,7 +18,7 @@ VALUES: dict[str, list[Any]] = {
 
 
 def pairwise() -> list[Answers]:
-    """The smallest set of combinations that covers every pair; None keeps the default."""
+    """Return the smallest set of combinations that covers every pair; None keeps the default."""
     rows = (dict(zip(VALUES, values, strict=True)) for values in AllPairs(VALUES.values()))
     return [
         {name: row[name] for name in row if row[name] is not None and is_question_shown(name, row)}
@@ -27,10 +27,10 @@ def pairwise() -> list[Answers]:
 
 
 def is_question_shown(name: str, answers: Answers) -> bool:
-    """Whether Copier shows a question, which can depend on other answers."""
+    """Return whether Copier shows a question, which can depend on other answers."""
     return name != "author" or answers["license"] != "none"
 
 
 def label(answers: Answers) -> str:
-    """A short test id for a combination."""
+    """Return a short test id for a combination."""
     return "-".join(str(answers[name]).partition(":")[0] for name in ("llm", "ci", "license"))

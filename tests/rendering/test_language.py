@@ -36,7 +36,7 @@ PICTURES = {".png", ".svg"}
 
 
 def matches(name: Path) -> Iterator[str]:
-    """Each banned word in a file, as `path:line: text of the line`."""
+    """Yield each banned word in a file, as `path:line: text of the line`."""
     text = (ROOT / name).read_text(encoding="utf-8")
     # "There is no model" is fine, "it is no model" is not.
     found = [match for match in BANNED.finditer(text) if not match["fine"]]

@@ -22,18 +22,18 @@ def package(request: pytest.FixtureRequest, render: Render) -> Path:
 
 
 def layer_of(module: str) -> str | None:
-    """The layer of a module such as `weather_agent.runtime.base`; None for the package itself."""
+    """Return the layer of a module, such as `runtime`; None for the package itself."""
     name = (*module.split("."), "")[1]
     return name if name in LAYERS else ROOT_MODULES.get(name)
 
 
 def module_name(file: Path, package: Path) -> str:
-    """The full name of a file's module, such as `weather_agent.runtime.__init__`."""
+    """Return the full name of a file's module, such as `weather_agent.runtime.__init__`."""
     return ".".join(file.relative_to(package.parent).with_suffix("").parts)
 
 
 def imported_modules(file: Path, package: Path) -> Iterator[str]:
-    """The full name of everything that a file imports from its package, wherever it does so."""
+    """Yield the full names of what a file imports from its package, in functions, too."""
     parts = module_name(file, package).split(".")
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -47,7 +47,7 @@ def imported_modules(file: Path, package: Path) -> Iterator[str]:
 
 
 def upward_imports(package: Path) -> list[str]:
-    """Each import of a higher layer, as "module imports module"."""
+    """Return each import of a higher layer, as "module imports module"."""
     found = []
     for file in sorted(package.rglob("*.py")):
         module = module_name(file, package)

@@ -22,7 +22,7 @@ def project(request: pytest.FixtureRequest, render: Render) -> Path:
 
 
 def tree_paths(folder: Path) -> list[str]:
-    """The paths in the tree of the README's section "Layout"."""
+    """Return the paths in the tree of the README's section "Layout"."""
     readme = (folder / "README.md").read_text(encoding="utf-8")
     tree = readme.partition("\n## Layout\n")[2].partition("```\n")[2].partition("```\n")[0]
     paths: list[str] = []
@@ -50,7 +50,7 @@ def assert_tree_matches(folder: Path, files: list[str]) -> None:
 
 
 def covers(entry: str, file: str) -> bool:
-    """Whether an entry of the tree is a file, or the folder that contains it."""
+    """Return whether an entry of the tree is a file, or the folder that contains it."""
     return file == entry or (entry.endswith("/") and file.startswith(entry))
 
 

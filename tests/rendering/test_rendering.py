@@ -35,7 +35,7 @@ def project(combination: dict[str, Any], render: Render) -> Path:
 
 
 def text_files(project: Path) -> dict[str, str]:
-    """Every file of a rendered project with its text."""
+    """Return every file of a rendered project with its text."""
     return {
         path.relative_to(project).as_posix(): path.read_text(encoding="utf-8")
         for path in project.rglob("*")

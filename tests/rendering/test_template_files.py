@@ -34,14 +34,14 @@ COPIER_VARIABLES = {
 
 
 def variables(source: str) -> set[str]:
-    """The variables that a Jinja source uses."""
+    """Return the variables that a Jinja source uses."""
     environment = jinja2.Environment(autoescape=False)
     environment.filters |= dict.fromkeys(("regex_search", "to_nice_yaml"), str)
     return meta.find_undeclared_variables(environment.parse(source))
 
 
 def sources() -> dict[str, str]:
-    """Every Jinja source by name: paths, templates and `copier.yml`."""
+    """Return every Jinja source by name: paths, templates and `copier.yml`."""
     found = {f"path {path}": str(path) for path in FILES}
     found |= {
         str(path): (ROOT / path).read_text(encoding="utf-8")

@@ -22,12 +22,12 @@ _INSTALL_UV = re.compile(r"pip install uv==(\S+)")
 
 
 def workflow(ci: str, project: Path) -> dict[str, Any]:
-    """The workflow of a service, parsed."""
+    """Return the workflow of a service, parsed."""
     return yaml.safe_load((project / WORKFLOWS[ci][0]).read_text(encoding="utf-8"))
 
 
 def commands(ci: str, project: Path) -> list[str]:
-    """The commands of a workflow, in order, without the one that installs uv."""
+    """Return the commands of a workflow, in order, without the one that installs uv."""
     found = workflow(ci, project)
     if ci == "gitlab":
         every = found["check"]["before_script"] + found["check"]["script"]
@@ -38,7 +38,7 @@ def commands(ci: str, project: Path) -> list[str]:
 
 
 def versions(ci: str, project: Path) -> tuple[str, str]:
-    """The versions of uv and Python that a workflow installs."""
+    """Return the versions of uv and Python that a workflow installs."""
     found = workflow(ci, project)
     if ci == "github":
         (setup,) = (step for step in found["jobs"]["check"]["steps"] if "setup-uv" in str(step))
@@ -51,7 +51,7 @@ def versions(ci: str, project: Path) -> tuple[str, str]:
 
 
 def caches_packages(ci: str, project: Path) -> bool:
-    """Whether a workflow keeps uv's cache between runs, by the content of `uv.lock`."""
+    """Return whether a workflow keeps uv's cache between runs, by the content of `uv.lock`."""
     found = workflow(ci, project)
     if ci == "github":
         (setup,) = (step for step in found["jobs"]["check"]["steps"] if "setup-uv" in str(step))

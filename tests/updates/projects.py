@@ -59,11 +59,11 @@ class Repository:
         return done.stdout
 
     def path(self, file: str) -> Path:
-        """The absolute path of a file."""
+        """Return the absolute path of a file."""
         return self.folder / file
 
     def read(self, file: str) -> str:
-        """The text of a file."""
+        """Return the text of a file."""
         return self.path(file).read_text(encoding="utf-8")
 
     def write(self, file: str, text: str) -> None:
@@ -102,7 +102,7 @@ class Template(Repository):
 
     @classmethod
     def of_the_working_tree(cls, folder: Path, without: str) -> Self:
-        """The working tree as the only release, without one folder."""
+        """Return the working tree as the only release, without one folder."""
         template = cls(folder)
         for name in tracked_files():
             if name.parts[0] in ("template", *_OUTSIDE) and not name.is_relative_to(without):
@@ -115,7 +115,7 @@ class Template(Repository):
 
     @classmethod
     def tiny(cls, folder: Path) -> Self:
-        """The settings and hooks of the working tree, and no files; not released yet."""
+        """Return the settings and hooks of the working tree, and no files; not released yet."""
         template = cls(folder)
         for name in tracked_files():
             if name.as_posix().startswith(_TINY):
@@ -125,7 +125,7 @@ class Template(Repository):
 
     @classmethod
     def with_history(cls, folder: Path) -> Self:
-        """All releases, and the working tree as the newest."""
+        """Return all releases, and the working tree as the newest."""
         template = cls(folder)
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True, capture_output=True)
         for tag, commit in released().items():
@@ -138,7 +138,7 @@ class Template(Repository):
         return template
 
     def path(self, file: str) -> Path:
-        """The path of the source of a project's file, which need not exist."""
+        """Return the path of the source of a project's file, which need not exist."""
         if file.startswith(_OUTSIDE):
             return self.folder / file
         root = self.folder / "template"
@@ -147,7 +147,7 @@ class Template(Repository):
         return found[0] if found else root / file.replace(PACKAGE, "src/{{ package_name }}")
 
     def sources(self) -> list[Path]:
-        """The files below `template/`."""
+        """Return the files below `template/`."""
         return sorted(path for path in (self.folder / "template").rglob("*") if path.is_file())
 
     def rename(self, old: str, new: str) -> None:
@@ -193,7 +193,7 @@ class Template(Repository):
         self.git("tag", tag)
 
     def fresh(self, tag: str, folder: Path, **answers: Any) -> Files:
-        """The files that a release renders into an empty folder."""
+        """Return the files that a release renders into an empty folder."""
         return Project.made(self, folder, tag, **answers).files()
 
 
@@ -240,7 +240,7 @@ class Project(Repository):
         return cls.made(template, root / folder, alone=False)
 
     def copied(self, folder: Path) -> Self:
-        """A copy of this project and its template, which a test may change."""
+        """Return a copy of this project and its template, which a test may change."""
         template = Template(folder / "template")
         shutil.copytree(self.template.folder, template.folder, symlinks=True)
         project = type(self)(folder / NAME, template)
@@ -276,32 +276,32 @@ class Project(Repository):
         self.update(**options)
 
     def files(self) -> Files:
-        """The bytes of every file that git does not ignore."""
+        """Return the bytes of every file that git does not ignore."""
         return {name.as_posix(): self.path(str(name)).read_bytes() for name in self.names()}
 
     def names(self) -> list[Path]:
-        """The names of all files that git does not ignore."""
+        """Return the names of all files that git does not ignore."""
         return tracked_files(self.folder)
 
     def conflicts(self) -> dict[str, list[Conflict]]:
-        """The conflicts of each file that git lists as unmerged."""
+        """Return the conflicts of each file that git lists as unmerged."""
         names = self.git("diff", "--name-only", "--relative", "--diff-filter=U").splitlines()
         return {name: split_conflicts(self.read(name))[1] for name in names}
 
     def conflict(self, file: str) -> Conflict:
-        """The only conflict of the project, which must be in this file."""
+        """Return the only conflict of the project, which must be in this file."""
         assert list(self.conflicts()) == [file]
         (conflict,) = self.conflicts()[file]
         return conflict
 
     def is_clean(self) -> bool:
-        """Whether the working tree equals the last commit."""
+        """Return whether the working tree equals the last commit."""
         return self.git("status", "--porcelain") == ""
 
 
 @functools.cache
 def small_project(folder: Path) -> Project:
-    """A project made from the working tree. Do not change it; copy it.
+    """Return a project made from the working tree. Do not change it; copy it.
 
     The contract tests are left out. They are many, and updates treat them like other files.
     """
@@ -312,12 +312,12 @@ def small_project(folder: Path) -> Project:
 
 @functools.cache
 def all_releases(folder: Path) -> Template:
-    """All releases and the working tree. Do not change the result."""
+    """Return all releases and the working tree. Do not change the result."""
     return Template.with_history(folder / "releases")
 
 
 def lines(name: str) -> str:
-    """A text of twenty lines that no other text contains."""
+    """Return a text of twenty lines that no other text contains."""
     return "".join(f"{name} {number}\n" for number in range(20))
 
 
@@ -328,18 +328,18 @@ def copy_file(name: Path, folder: Path) -> None:
 
 
 def name_in_project(source: Path) -> str:
-    """The name in a project of a file below `template/`, if its condition is true."""
+    """Return the name in a project of a file below `template/`, if its condition is true."""
     name = re.sub(r"{%.*?%}", "", source.as_posix())
     return name.removesuffix(".jinja").replace("src/{{ package_name }}", PACKAGE)
 
 
 def with_placeholder(name: str) -> str:
-    """The name of a project's file as `moved_files.yml` lists it."""
+    """Return the name of a project's file as `moved_files.yml` lists it."""
     return name.replace(PACKAGE, "src/PACKAGE")
 
 
 def split_conflicts(text: str) -> tuple[str, list[Conflict]]:
-    """The text outside conflicts, and the conflicts.
+    """Return the text outside conflicts, and the conflicts.
 
     Raises:
         AssertionError: the markers are malformed.
@@ -353,12 +353,12 @@ def split_conflicts(text: str) -> tuple[str, list[Conflict]]:
 
 
 def released() -> dict[str, str]:
-    """The commits of all releases of the template by their tags, oldest first."""
+    """Return the commits of all releases of the template by their tags, oldest first."""
     entries = yaml.safe_load((ROOT / "releases.yml").read_text(encoding="utf-8"))
     return {entry["version"]: entry["commit"] for entry in entries}
 
 
 def owners_files() -> set[str]:
-    """The files that updates never touch, as `copier.yml` names them, with Jinja."""
+    """Return the files that updates never touch, as `copier.yml` names them, with Jinja."""
     guarded = (_GUARD.fullmatch(entry) for entry in COPIER_YML["_exclude"])
     return {match[1] for match in guarded if match}

@@ -11,7 +11,7 @@ WORKFLOW = ".github/workflows/ci.yml"
 
 
 def answers(project: Project) -> dict[str, Any]:
-    """The answers that the project records."""
+    """Return the answers that the project records."""
     return yaml.safe_load(project.read(ANSWERS))
 
 

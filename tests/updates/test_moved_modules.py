@@ -21,14 +21,14 @@ UNCHANGED = {"server"}
 
 
 def moved_files(folder: str) -> set[str]:
-    """The modules that v0.5.0 moved out of a folder, or the packages that contained them."""
+    """Return the modules that v0.5.0 moved out of a folder, or the packages that contained them."""
     moves = yaml.safe_load((ROOT / MOVED_FILES).read_text(encoding="utf-8"))["v0.5.0"]
     modules = {Path(old).relative_to(folder) for old in moves if old.startswith(folder)}
     return {module.parts[0].removesuffix(".py") for module in modules if module.suffix == ".py"}
 
 
 def exists(folder: Path, module: str) -> bool:
-    """Whether a module or a package is part of the template."""
+    """Return whether a module or a package is part of the template."""
     path = folder / module.replace(".", "/")
     candidates = (f"{path}.py", f"{path}.py.jinja", f"{path}/__init__.py")
     return any(Path(candidate).is_file() for candidate in candidates)

@@ -58,12 +58,12 @@ class Updated(NamedTuple):
 
 
 def old(name: str) -> str:
-    """The old path of the file for a situation."""
+    """Return the old path of the file for a situation."""
     return f"old/{name}.txt"
 
 
 def new(name: str) -> str:
-    """The new path of the file for a situation."""
+    """Return the new path of the file for a situation."""
     return f"new/{name}.md"
 
 

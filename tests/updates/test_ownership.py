@@ -19,7 +19,7 @@ def project(request: pytest.FixtureRequest, render: Render) -> Path:
 
 
 def rendered_files(project: Path) -> list[str]:
-    """The files of a rendered project, whether git would track them or not."""
+    """Return the files of a rendered project, whether git would track them or not."""
     paths = (path.relative_to(project) for path in project.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if ".git" not in path.parts)
 

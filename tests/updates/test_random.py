@@ -30,7 +30,7 @@ Lines = list[str]
 
 
 def free(lines: Lines) -> list[int]:
-    """The indexes of the lines that do not depend on Jinja."""
+    """Return the indexes of the lines that do not depend on Jinja."""
     depth = 0
     found = []
     for number, line in enumerate(lines):
@@ -70,17 +70,17 @@ def edit(
 
 
 def added(before: Lines, after: Lines) -> Lines:
-    """The new lines, which are all different."""
+    """Return the new lines, which are all different."""
     return [line for line in after if line not in before]
 
 
 def deleted(before: Lines, after: Lines) -> Lines:
-    """The lines that are gone, of those that occurred once."""
+    """Return the lines that are gone, of those that occurred once."""
     return [line for line in once(before) if line not in after]
 
 
 def once(lines: Iterable[str]) -> Lines:
-    """The lines that occur once, in their order."""
+    """Return the lines that occur once, in their order."""
     return [line for line, times in Counter(lines).items() if times == 1]
 
 
@@ -97,7 +97,7 @@ def check(text: str, before: Lines, after: Lines) -> None:
 
 
 def rejected_files(project: Project, check: str) -> set[str]:
-    """The files that a check of the workflow rejects because of conflict markers."""
+    """Return the files that a check of the workflow rejects because of conflict markers."""
     done = run_as("github", check, project.folder)
     named = set(re.findall(r"^(.+?):\d+:[<>]{7} ", done.stdout, re.MULTILINE))
     assert bool(done.returncode) == bool(named)

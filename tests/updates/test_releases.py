@@ -85,13 +85,13 @@ def tag(request: pytest.FixtureRequest) -> str:
 
 
 def read_at(tag: str, file: str) -> str:
-    """A file of the template in a release."""
+    """Return a file of the template in a release."""
     shown = ["git", "show", f"{RELEASED[tag]}:{file}"]
     return subprocess.run(shown, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def questions_at(tag: str) -> dict[str, Any]:
-    """The questions of a release."""
+    """Return the questions of a release."""
     text = re.sub(r"^!include .*$", "", read_at(tag, "copier.yml"), flags=re.MULTILINE)
     documents = [document or {} for document in yaml.safe_load_all(text)]
     keys = itertools.chain.from_iterable(document.items() for document in documents)
@@ -99,13 +99,13 @@ def questions_at(tag: str) -> dict[str, Any]:
 
 
 def reserved_names(settings: dict[str, Any]) -> set[str]:
-    """The names that a package cannot have; up to v0.2.0 they were a list."""
+    """Return the names that a package cannot have; up to v0.2.0 they were a list."""
     names = settings["reserved_names"]["default"]
     return set(names.split() if isinstance(names, str) else names)
 
 
 def files_at(tag: str) -> set[str]:
-    """The files that a release renders for any answers, as `moved_files.yml` names them."""
+    """Return the files that a release renders for any answers, as `moved_files.yml` names them."""
     listing = ["git", "ls-tree", "-r", "-z", "--name-only", RELEASED[tag], "template/"]
     done = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
     names = (name for name in done.stdout.split("\0") if name)
@@ -113,17 +113,17 @@ def files_at(tag: str) -> set[str]:
 
 
 def project_file(source: Path) -> str:
-    """The name in a project of a file of the template, as `moved_files.yml` gives it."""
+    """Return the name in a project of a file of the template, as `moved_files.yml` gives it."""
     return with_placeholder(name_in_project(source.relative_to("template")))
 
 
 def files_now() -> set[str]:
-    """The files that the working tree renders for any answers."""
+    """Return the files that the working tree renders for any answers."""
     return {project_file(name) for name in tracked_files() if name.parts[0] == "template"}
 
 
 def seeds(answers: dict[str, Any]) -> set[str]:
-    """The owner's files of a project."""
+    """Return the owner's files of a project."""
     package = answers.get("package_name", NAME.replace("-", "_"))
     return {file.replace("{{ package_name }}", package) for file in owners_files()}
 
@@ -163,7 +163,7 @@ def test_an_unchanged_project_becomes_a_fresh_one(
 
 
 def without(names: set[str], files: Files) -> Files:
-    """The files with other names."""
+    """Return the files with other names."""
     return {name: content for name, content in files.items() if name not in names}
 
 

@@ -39,7 +39,7 @@ def validate(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def rule_for(manager: str, project: Path) -> dict[str, Any]:
-    """The only rule for one of Renovate's managers."""
+    """Return the only rule for one of Renovate's managers."""
     rules = json.loads((project / CONFIGURATION).read_text("utf-8"))["packageRules"]
     (rule,) = (rule for rule in rules if rule["matchManagers"] == [manager])
     return rule
