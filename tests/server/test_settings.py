@@ -48,6 +48,16 @@ def test_invalid_number_names_the_variable(
         package("server.settings").load_settings()
 
 
+@pytest.mark.parametrize("token", ["secret\n", " ", "two words", "gehëim"])
+def test_token_that_no_client_can_send(
+    token: str, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_TOKEN", token)
+    expected = "AGENT_TOKEN is invalid: Use ASCII characters without spaces and line breaks."
+    with pytest.raises(package("ops.project").ProjectError, match=f"^{expected}$"):
+        package("server.settings").load_settings()
+
+
 def test_all_invalid_variables_are_named(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_MAX_REQUESTS", "0")
     monkeypatch.setenv("AGENT_STOP_SECONDS", "soon")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:
     """Yield the path of each invalid field and what is wrong with it."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        yield [str(part) for part in detail["loc"]], detail["msg"]
+        yield [str(part) for part in detail["loc"]], detail["msg"].removeprefix("Value error, ")
 
 
 def describe_validation_error(error: ValidationError) -> str:

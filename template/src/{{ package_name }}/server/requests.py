@@ -114,7 +114,7 @@ def _problems(fields: dict[str, Any], error: ValidationError) -> Iterator[tuple[
         # Names of MLflow's classes are between the names of fields.
         names = [part for part in path if re.fullmatch(r"[a-z_]+|\d+", part)]
         field = ".".join(name for name in names if name != "str") or "request"
-        reason = re.sub(r"^Value error, | or instance of \w+", "", message)
+        reason = re.sub(r" or instance of \w+", "", message)
         yield field[:100], reason[:200].rstrip(".")
 
 

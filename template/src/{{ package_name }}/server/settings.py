@@ -1,6 +1,8 @@
 """The settings of the server: limits, token and tracing."""
 
-from pydantic import Field, PositiveInt, ValidationError
+import re
+
+from pydantic import Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..ops.project import ProjectError
@@ -29,6 +31,14 @@ class ServerSettings(BaseSettings):
     max_body_bytes: PositiveInt = 10_000_000
     body_timeout_seconds: float = Field(default=30, gt=0)
     keep_alive_seconds: float = Field(default=15, gt=0)
+
+    @field_validator("token")
+    @classmethod
+    def check_token(cls, token: str) -> str:
+        """Reject a token that clients cannot send in a header, such as one with a line break."""
+        if not re.fullmatch(r"[!-~]*", token):
+            raise ValueError("Use ASCII characters without spaces and line breaks")
+        return token
 
 
 def load_settings() -> ServerSettings:
