@@ -1,35 +1,20 @@
 """Applications that run in a thread of the tests, with an agent and settings of the test."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import mlflow
 import pytest
 from mlflow.pyfunc import ResponsesAgent
-from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
 
 from tests.conftest import Package
 from tests.helpers.model_server import ChatServer
+from tests.server.scripted import Answer, ScriptedAgent
 from tests.server.serving import Endpoint, serving_app
 
-Events = AsyncGenerator[ResponsesAgentStreamEvent, None]
-Answer = Callable[[ResponsesAgentRequest], Events]
 # Runs an application with an agent and settings, in a thread.
 RunApp = Callable[..., Endpoint]
-
-
-class ScriptedAgent(ResponsesAgent):
-    """An agent that answers with the events of a function."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-
-    def predict(self, request: ResponsesAgentRequest) -> Any:
-        raise NotImplementedError
-
-    def predict_stream_async(self, request: ResponsesAgentRequest) -> Events:
-        return self.answer(request)
 
 
 @pytest.fixture

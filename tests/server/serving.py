@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import mlflow
 import openai
 import psutil
+import pytest
 import uvicorn
 from mlflow import MlflowClient
-from mlflow.entities import Trace
+from mlflow.entities import Span, Trace
 
 from tests.helpers.agents import Agent, clean_environment
 
@@ -240,3 +242,21 @@ def mlflow_server(agent: Agent, folder: Path, port: int) -> Generator[Served]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def access_log(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of the access log."""
+    return [record.getMessage() for record in caplog.records if record.name.endswith(".middleware")]
+
+
+def stored_trace(trace_id: str) -> Any:
+    """Return a trace; it is stored when its request has ended."""
+    mlflow.flush_trace_async_logging()
+    traces: list[Any] = []
+    wait_until(lambda: traces.append(mlflow.get_trace(trace_id, silent=True)) or traces[-1])
+    return traces[-1]
+
+
+def root_of(trace_id: str) -> Span:
+    """Return the root span of a trace."""
+    return next(span for span in stored_trace(trace_id).data.spans if span.parent_id is None)

@@ -1,0 +1,233 @@
+"""Error responses: one shape, and no details of the agent."""
+
+import asyncio
+import json
+import logging
+import re
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from mlflow.types.responses import ResponsesAgentRequest
+
+from tests.conftest import Package
+from tests.server.conftest import RunApp
+from tests.server.scripted import (
+    RETURN_TRACE,
+    STREAM,
+    Events,
+    ScriptedAgent,
+    answer_with,
+    fail_with,
+    message,
+    wait_forever,
+)
+from tests.server.serving import (
+    HELLO,
+    access_log,
+    hides_internals,
+    serving_app,
+    stored_trace,
+    wait_until,
+)
+
+
+def read_response(connection: socket.socket) -> httpx.Response:
+    """Read a response that the server ends by closing the connection."""
+    data = b""
+    while chunk := connection.recv(65_536):
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    return httpx.Response(int(head.split()[1]), content=body)
+
+
+def respond_with(status: int, package: Package, run_app: RunApp) -> httpx.Response:
+    """Make the server respond with an error."""
+    match status:
+        case 400:
+            return run_app(answer_with("Hi")).post(b"Hello")
+        case 401:
+            return run_app(answer_with("Hi"), token="sesame").post(HELLO)
+        case 404:
+            return run_app(answer_with("Hi")).post(HELLO, "nowhere")
+        case 405:
+            return httpx.get(f"{run_app(answer_with('Hi')).url}/responses")
+        case 408:
+            app = run_app(answer_with("Hi"), body_timeout_seconds=0.1)
+            with app.open_request(b"{", length=100) as connection:
+                connection.settimeout(10)
+                head = connection.recv(65_536)
+                _, _, body = head.partition(b"\r\n\r\n")
+                return httpx.Response(int(head.split()[1]), content=body or connection.recv(65_536))
+        case 413:
+            return run_app(answer_with("Hi"), max_body_bytes=10).post(HELLO)
+        case 429:
+            app = run_app(wait_forever, max_requests=1, stop_seconds=1)
+            with app.open_request(json.dumps(HELLO).encode()):
+                responses: list[httpx.Response] = []
+                wait_until(
+                    lambda: responses.append(app.post(b"[]")) or responses[-1].status_code == 429
+                )
+                return responses[-1]
+        case 500:
+            return run_app(fail_with(KeyError("secret-7"))).post(HELLO)
+        case 502:
+            error = package("runtime.llm").LLMError("secret-7 of /opt/model.py")
+            return run_app(fail_with(error)).post(HELLO)
+        case 503:
+            return respond_while_stopping(package)
+        case 504:
+            return run_app(fail_with(TimeoutError("secret-7"))).post(HELLO)
+    raise AssertionError(status)
+
+
+def respond_while_stopping(
+    package: Package, body: dict[str, Any] = HELLO, **headers: str
+) -> httpx.Response:
+    """Return the response to a request that outlives the shutdown of the server."""
+    started = threading.Event()
+
+    async def wait(_request: ResponsesAgentRequest) -> Events:
+        started.set()
+        await asyncio.sleep(60)
+        yield message("too late")
+
+    settings = package("server.settings").ServerSettings()
+    app = package("server").create_app(ScriptedAgent(wait), settings)
+    with ThreadPoolExecutor(1) as pool:
+        with serving_app(app, timeout_graceful_shutdown=1) as running:
+            response = pool.submit(running.post, body, headers=headers)
+            assert started.wait(10)
+        return response.result()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (400, "invalid_request_error", "invalid_request"),
+        (401, "authentication_error", "invalid_token"),
+        (404, "invalid_request_error", "not_found"),
+        (405, "invalid_request_error", "method_not_allowed"),
+        (408, "invalid_request_error", "request_timeout"),
+        (413, "invalid_request_error", "request_too_large"),
+        (429, "rate_limit_error", "too_many_requests"),
+        (500, "server_error", "agent_error"),
+        (502, "server_error", "llm_error"),
+        (503, "server_error", "server_stopping"),
+        (504, "server_error", "answer_timeout"),
+    ],
+)
+def test_every_error_has_the_same_shape(
+    status: int, kind: str, code: str, package: Package, run_app: RunApp
+) -> None:
+    response = respond_with(status, package, run_app)
+    assert response.status_code == status
+    error = response.json()["error"]
+    assert response.json() == {"error": error}
+    text = error.pop("message")
+    assert error == {"type": kind, "code": code, "param": None}
+    assert text.endswith(".")
+    assert hides_internals(text)
+    assert "secret-7" not in text
+
+
+def test_error_names_the_invalid_field(run_app: RunApp) -> None:
+    app = run_app(answer_with("Hi"))
+    for body, param in (
+        ({"input": [{"role": "human", "content": "x"}]}, "input.0"),
+        (HELLO | {"custom_inputs": "x"}, "custom_inputs"),
+        (HELLO | {"stream": "false"}, "stream"),
+        ({"input": []}, "input"),
+    ):
+        error = app.post(body).json()["error"]
+        assert error["param"] == param
+        assert f"`{param}`" in error["message"]
+
+
+def test_too_many_requests_asks_to_retry(package: Package, run_app: RunApp) -> None:
+    response = respond_with(429, package, run_app)
+    assert response.headers["retry-after"] == "1"
+    assert "limit of concurrent requests (1)" in response.json()["error"]["message"]
+
+
+def test_openai_client_raises_the_error(run_app: RunApp) -> None:
+    client = run_app(answer_with("Hi")).client()
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.responses.create(model="agent", input=[])
+    assert raised.value.code == "invalid_request"
+    assert raised.value.param == "input"
+
+
+def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:
+    app = run_app(fail_with(KeyError("secret-7")))
+    response = app.post(STREAM, headers=RETURN_TRACE)
+    assert response.status_code == httpx.codes.OK
+    assert "secret-7" not in response.text
+    *events, trace, done = re.findall(r"^data: (.*)", response.text, re.MULTILINE)
+    kinds = [json.loads(event)["type"] for event in events]
+    assert kinds[0] == "response.created"
+    assert kinds[-2:] == ["error", "response.failed"]
+    assert done == "[DONE]"
+    (error_id,) = set(re.findall(r"See error (\w+) in", response.text))
+    (record,) = [record for record in caplog.records if error_id in record.getMessage()]
+    assert record.exc_info
+    assert "secret-7" in str(record.exc_info[1])
+    assert stored_trace(json.loads(trace)["trace_id"]).info.state == "ERROR"
+
+
+def test_failure_is_logged_once(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:
+    response = run_app(fail_with(KeyError("secret-7"))).post(HELLO)
+    (error_id,) = re.findall(r"See error (\w+) in", response.text)
+    errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in errors] == [f"Error {error_id}"]
+
+
+def test_request_error_of_the_agent_is_sent_to_the_client(
+    package: Package, run_app: RunApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "Set `custom_inputs.tenant`."
+    app = run_app(fail_with(package("runtime.items").RequestError(text)))
+    response = app.post(HELLO)
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    assert response.json()["error"]["message"] == text
+    *_, error, failed = app.events(HELLO)
+    assert (error["message"], error["code"]) == (text, "invalid_prompt")
+    assert failed["response"]["error"] == {"message": text, "code": "invalid_prompt"}
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_request_that_outlives_the_shutdown_has_a_failed_trace(
+    package: Package, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+    stream = respond_while_stopping(package, STREAM)
+    assert '"type":"response.failed"' in stream.text
+    assert "The server is stopping" in stream.text
+    assert respond_while_stopping(package).status_code == httpx.codes.SERVICE_UNAVAILABLE
+    traces = re.findall(r"trace (tr-\w+)", caplog.text)
+    assert [stored_trace(trace_id).info.state for trace_id in traces] == ["ERROR", "ERROR"]
+
+
+def test_failure_of_the_server_itself(
+    package: Package,
+    run_app: RunApp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+
+    def fail(_body: bytes) -> None:
+        raise RuntimeError("secret-7")
+
+    app = run_app(answer_with("Hi"))
+    monkeypatch.setattr(package("server.endpoint"), "parse_request", fail)
+    response = app.post(HELLO)
+    assert response.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+    assert response.json()["error"]["type"] == "server_error"
+    assert "secret-7" not in response.text
+    wait_until(lambda: access_log(caplog))
+    assert access_log(caplog)[0].startswith("POST /responses 500 in ")
