@@ -1,10 +1,30 @@
 """A project and its template, for the tests of updates."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jinja2 import Environment
 
 from tests.updates.projects import NAME, NOW, SAMPLE, Project, Template, lines, small_project
+
+
+@pytest.fixture(scope="package", autouse=True)
+def compile_sources_once() -> Iterator[None]:
+    """Compile each Jinja source once. Copier compiles all names and files again in each run."""
+    compile_source = Environment.compile
+    compiled: dict[tuple[Any, ...], Any] = {}
+
+    def compile_once(environment: Environment, source: Any, *arguments: Any, **options: Any) -> Any:
+        key = (source, arguments, *options.items())
+        if key not in compiled:
+            compiled[key] = compile_source(environment, source, *arguments, **options)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Environment, "compile", compile_once)
+        yield
 
 
 @pytest.fixture
