@@ -26,7 +26,8 @@ class ScriptedAgent(ResponsesAgent):
         raise NotImplementedError
 
     def predict_stream_async(self, request: ResponsesAgentRequest) -> Events:
-        return self.answer(request)
+        self.events = self.answer(request)  # kept, so that Python does not close it as garbage
+        return self.events
 
 
 def delta(text: str, item_id: str = "msg_1") -> ResponsesAgentStreamEvent:

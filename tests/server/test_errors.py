@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from mlflow.types.responses import ResponsesAgentRequest
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
 
 from tests.conftest import Package
 from tests.server.conftest import RunApp
@@ -168,15 +168,40 @@ def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixtu
     assert response.status_code == httpx.codes.OK
     assert "secret-7" not in response.text
     *events, trace, done = re.findall(r"^data: (.*)", response.text, re.MULTILINE)
-    kinds = [json.loads(event)["type"] for event in events]
-    assert kinds[0] == "response.created"
-    assert kinds[-2:] == ["error", "response.failed"]
+    first, *_, error, failed = map(json.loads, events)
+    assert [event["type"] for event in (first, error, failed)] == [
+        "response.created",
+        "error",
+        "response.failed",
+    ]
+    assert error["code"] == failed["response"]["error"]["code"] == "server_error"
     assert done == "[DONE]"
     (error_id,) = set(re.findall(r"See error (\w+) in", response.text))
     (record,) = [record for record in caplog.records if error_id in record.getMessage()]
     assert record.exc_info
     assert "secret-7" in str(record.exc_info[1])
     assert stored_trace(json.loads(trace)["trace_id"]).info.state == "ERROR"
+
+
+def test_event_that_json_cannot_represent_fails_the_stream(run_app: RunApp) -> None:
+    async def answer(_request: ResponsesAgentRequest) -> Events:
+        yield ResponsesAgentStreamEvent(type="response.progress", score=float("nan"))
+        yield message("Hi")
+
+    text = run_app(answer).post(STREAM).text
+    assert "NaN" not in text
+    assert '"response.failed"' in text
+    assert '"response.completed"' not in text
+
+
+def test_failed_response_has_a_failed_trace(
+    run_app: RunApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+    run_app(fail_with(KeyError("secret-7"))).post(HELLO)
+    wait_until(lambda: access_log(caplog))
+    (trace_id,) = re.findall(r"trace (tr-\w+)", access_log(caplog)[0])
+    assert stored_trace(trace_id).info.state == "ERROR"
 
 
 def test_failure_is_logged_once(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:

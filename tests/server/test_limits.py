@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import Package
 from tests.helpers.model_server import ChatServer, Turn, text
 from tests.server.conftest import RunApp
 from tests.server.serving import (
@@ -177,3 +178,9 @@ def test_traces_per_second_are_limited(
     assert 2 <= len(traced) <= 1 + seconds
     assert len(re.findall("trace -", caplog.text)) == 7 - len(traced)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_idle_seconds_do_not_add_up_to_a_burst_of_traces(package: Package) -> None:
+    sampler = package("server.sampling").TraceSampler(2)
+    sampler.updated_at -= 100
+    assert [sampler._allow() for _ in range(5)] == [True, True, False, False, False]

@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -62,6 +62,50 @@ def test_no_comment_overtakes_a_message_that_a_slow_client_delays(package: Packa
 
     asyncio.run(send_one_message())
     assert sent == [b"data", b""]
+
+
+def test_comments_are_sent_between_the_first_and_the_last_message_only(package: Package) -> None:
+    sent: list[bytes] = []
+
+    async def send_now(message: Message) -> None:
+        sent.append(message["body"])
+
+    async def send_two_messages() -> None:
+        async with package("server.streaming").keep_alive(send_now, 0.01) as send:
+            await asyncio.sleep(0.1)
+            await send({"type": "http.response.body", "body": b"first", "more_body": True})
+            await asyncio.sleep(0.1)
+            await send({"type": "http.response.body", "body": b"last", "more_body": False})
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1, "The task that sends comments still runs."
+
+    asyncio.run(send_two_messages())
+    assert (sent[0], sent[-1]) == (b"first", b"last")
+    assert set(sent[1:-1]) == {b": keep-alive\n\n"}
+
+
+def test_events_are_closed_if_they_cannot_be_sent(package: Package) -> None:
+    closed: list[bool] = []
+
+    async def events() -> AsyncGenerator[str, None]:
+        try:
+            yield "data: {}\n\n"
+        finally:
+            closed.append(True)
+
+    async def fail(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError
+
+    async def respond() -> None:
+        kept = events()  # so that Python does not close it as garbage
+        response = package("server.streaming").EventStreamResponse(kept, 15)
+        with pytest.raises(OSError):  # noqa: PT011, the test raises it
+            await response({"type": "http"}, None, fail)
+        assert closed
+
+    asyncio.run(respond())
 
 
 def test_openai_client_reads_a_stream_with_comments(run_app: RunApp) -> None:
@@ -154,10 +198,18 @@ def test_sync_agent_does_not_block_the_server(run_app: RunApp) -> None:
 
 @pytest.mark.parametrize("body", [HELLO, STREAM])
 def test_disconnect_closes_a_sync_agent(
-    body: dict[str, Any], run_app: RunApp, caplog: pytest.LogCaptureFixture
+    body: dict[str, Any],
+    run_app: RunApp,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO, "weather_agent.server")
     agent = SyncAgent(release := threading.Event())
+    predict_stream = agent.predict_stream
+    kept: list[Any] = []  # so that Python does not close the generator as garbage
+    monkeypatch.setattr(
+        agent, "predict_stream", lambda one: kept.append(predict_stream(one)) or kept[0]
+    )
     app = run_app(agent)
     with app.open_request(json.dumps(body).encode()):
         assert agent.started.wait(10)
