@@ -1,6 +1,7 @@
 """The application: its routes, its token, and several applications."""
 
 import logging
+import threading
 
 import httpx
 import mlflow
@@ -104,3 +105,12 @@ def test_app_mounted_in_another_app(package: Package, caplog: pytest.LogCaptureF
         response = httpx.post(f"{url}/responses", json=HELLO, headers=token)
         assert output_text(response.json()) == "Hi"
     assert "POST /weather/responses 200 in" in caplog.text
+
+
+def test_shutdown_calls_the_callback_after_the_last_request(package: Package) -> None:
+    stopped = threading.Event()
+    agent = ScriptedAgent(answer_with("Hi"))
+    with serving_app(package("server").create_app(agent, on_shutdown=stopped.set)) as app:
+        assert output_text(app.post(HELLO).json()) == "Hi"
+        assert not stopped.is_set()
+    assert stopped.is_set()
