@@ -68,7 +68,9 @@ def test_other_origins_may_not_read_responses(run_app: RunApp) -> None:
 def test_token_is_required_if_one_is_set(run_app: RunApp) -> None:
     app = run_app(answer_with("Hi"), token="sesame")
     for headers in ({}, {"authorization": "sesame"}, {"authorization": "Bearer Sesame"}):
-        assert app.post(HELLO, headers=headers).status_code == httpx.codes.UNAUTHORIZED
+        response = app.post(HELLO, headers=headers)
+        assert response.status_code == httpx.codes.UNAUTHORIZED
+        assert response.headers["www-authenticate"] == "Bearer"
         for path in ("agent/info", "chat/settings", "nowhere"):
             response = httpx.get(f"{app.url}/{path}", headers=headers)
             assert response.status_code == httpx.codes.UNAUTHORIZED

@@ -111,6 +111,18 @@ def test_request_without_a_body_frees_its_place(run_agent: RunApp, server: ChatS
         assert b" 408 " in connection.recv(100)
 
 
+def test_client_that_disconnects_before_the_end_of_the_body_is_not_answered(
+    run_agent: RunApp, server: ChatServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+    server.reply(text("Good day"))
+    body = json.dumps(HELLO).encode()
+    with run_agent().open_request(body, length=len(body) + 1):
+        pass
+    wait_until(lambda: "POST /responses 400" in caplog.text)
+    assert server.bodies == []
+
+
 def test_concurrent_requests_wait_for_the_llm_together(
     server: ChatServer, run_agent: RunApp
 ) -> None:
