@@ -1,6 +1,8 @@
 """The base class of agents: the deadline, and asynchronous events for synchronous callers."""
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import AsyncGenerator
 from contextvars import ContextVar
@@ -22,6 +24,11 @@ async def count(*, seconds_between: float = 0, closed: list[bool]) -> AsyncGener
         closed.append(True)
 
 
+async def one_event() -> AsyncGenerator[int]:
+    """Yield 1."""
+    yield 1
+
+
 def test_deadline_ends_the_events(package: Package) -> None:
     closed: list[bool] = []
     received = []
@@ -35,6 +42,20 @@ def test_deadline_ends_the_events(package: Package) -> None:
         asyncio.run(read())
     assert received[:2] == [0, 1]
     assert closed == [True]
+
+
+def test_events_are_closed_when_the_reader_stops(package: Package) -> None:
+    closed: list[bool] = []
+
+    async def read_one() -> None:
+        events = count(closed=closed)  # kept, so that Python does not close it as garbage
+        with_deadline = package("runtime.base").with_deadline(events, 60)
+        assert await anext(with_deadline) == 0
+        await with_deadline.aclose()
+        assert closed
+        await events.aclose()
+
+    asyncio.run(read_one())
 
 
 def test_timeout_error_of_the_agent_is_not_reported_as_the_deadline(package: Package) -> None:
@@ -80,10 +101,7 @@ def test_iterate_raises_the_exception_of_the_generator(
         received += iterate(events())
     assert raised.value is error
 
-    async def healthy() -> AsyncGenerator[int]:
-        yield 1
-
-    assert list(iterate(healthy())) == [1], "The event loop did not survive the exception."
+    assert list(iterate(one_event())) == [1], "The event loop did not survive the exception."
 
 
 def test_iterate_runs_in_the_context_of_the_caller(package: Package) -> None:
@@ -97,3 +115,14 @@ def test_iterate_runs_in_the_context_of_the_caller(package: Package) -> None:
         assert list(package("runtime.base").iterate(events())) == ["of the caller"]
     finally:
         variable.reset(token)
+
+
+def test_iterate_works_in_a_forked_process(package: Package) -> None:
+    iterate = package("runtime.base").iterate
+    assert list(iterate(one_event())) == [1]
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # ends a child that waits for the parent's event loop
+        os._exit(int(list(iterate(one_event())) != [1]))
+    _, status = os.waitpid(child, 0)
+    assert status == 0
