@@ -184,11 +184,17 @@ def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixtu
 
 
 def test_event_that_json_cannot_represent_fails_the_stream(run_app: RunApp) -> None:
+    closed = threading.Event()
+
     async def answer(_request: ResponsesAgentRequest) -> Events:
-        yield ResponsesAgentStreamEvent(type="response.progress", score=float("nan"))
-        yield message("Hi")
+        try:
+            yield ResponsesAgentStreamEvent(type="response.progress", score=float("nan"))
+            yield message("Hi")
+        finally:
+            closed.set()
 
     text = run_app(answer).post(STREAM).text
+    assert closed.is_set(), "The agent was not closed."
     assert "NaN" not in text
     assert '"response.failed"' in text
     assert '"response.completed"' not in text
