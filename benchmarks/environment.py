@@ -23,3 +23,9 @@ def environment() -> dict[str, str]:
     dropped = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return kept | {"PATH": os.pathsep.join(folders)}
+
+
+def remove_cached_bytecode() -> None:
+    """Remove the bytecode that `make test` adds to uv's cache, and users' caches do not contain."""
+    for folder in (ROOT / ".uv" / "cache").glob("archive-v0/**/__pycache__"):
+        shutil.rmtree(folder)

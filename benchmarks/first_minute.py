@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.environment import ROOT, environment
+from benchmarks.environment import ROOT, environment, remove_cached_bytecode
 
 COPY = f"copier copy --quiet --defaults --vcs-ref=HEAD --data=project_name=weather-agent {ROOT} ."
 STEPS = {
@@ -47,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default: 3)")
     rounds = parser.parse_args().rounds
+    remove_cached_bytecode()
     one_round()
     results = [one_round() for _ in range(rounds)]
     print("| step | median, s | range, s |\n|---|---|---|")
