@@ -32,8 +32,7 @@ echo "$released" | grep -Fqx "$version" &&
     refuse "v$version is already released."
 [ "$(printf '%s\n%s\n' "$newest" "$version" | sort --version-sort | tail -n 1)" = "$version" ] ||
     refuse "v$newest is newer."
-# `make proof` runs `make test` and the compatibility matrix.
-"$make" proof ||
+"$make" test proof ||
     refuse "the tests fail."
 [ -z "$(git status --porcelain)" ] ||
     refuse "the tests left files behind, or changed some."

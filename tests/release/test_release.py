@@ -17,7 +17,7 @@ def repository(tmp_path: Path) -> Path:
     """A repository with one release, a changelog entry for the next, and tests that pass."""
     repository = new_repository(tmp_path / "repository")
     (repository / "CHANGELOG.md").write_text("# Changelog\n\n## 0.10.0\n\n## 0.9.0\n", "utf-8")
-    (repository / "Makefile").write_text("proof:\n\t@true\n", "utf-8")
+    (repository / "Makefile").write_text("test proof:\n\t@true\n", "utf-8")
     git(repository, "add", "--all")
     git(repository, "commit", "--quiet", "--message", "The first release")
     add_release(repository, "v0.9.0", git(repository, "rev-parse", "HEAD").strip())
@@ -118,14 +118,17 @@ def test_tags_that_contradict_the_record_are_refused(repository: Path, release: 
     assert recorded(repository) == ["v0.9.0"]
 
 
-def test_failing_tests_are_refused(repository: Path, release: Release) -> None:
-    change(repository, "Makefile", "proof:\n\t@false\n")
+@pytest.mark.parametrize(("passing", "failing"), [("proof", "test"), ("test", "proof")])
+def test_failing_tests_are_refused(
+    passing: str, failing: str, repository: Path, release: Release
+) -> None:
+    change(repository, "Makefile", f"{passing}:\n\t@true\n{failing}:\n\t@false\n")
     assert "Not released: the tests fail." in release("0.10.0").stderr
     assert recorded(repository) == ["v0.9.0"]
     assert git(repository, "tag", "--list", "v0.10.0") == ""
 
 
 def test_tests_that_leave_files_behind_are_refused(repository: Path, release: Release) -> None:
-    change(repository, "Makefile", "proof:\n\t@touch left.txt\n")
+    change(repository, "Makefile", "test proof:\n\t@touch left.txt\n")
     assert "the tests left files behind" in release("0.10.0").stderr
     assert recorded(repository) == ["v0.9.0"]
