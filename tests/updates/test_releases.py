@@ -4,7 +4,7 @@ import functools
 import itertools
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +41,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "no CI": {"ci": "none", "llm": "openai:/gpt-5-mini", "description": "Tells the weather."},
 }
-# `make test` updates the default project of every release, and other answers of the oldest and the
-# newest release.
-UPDATES = [
-    pytest.param(
-        preset,
-        tag,
-        marks=[] if preset == "default" or tag in (OLDEST, NEWEST) else [pytest.mark.proof],
-        id=f"{tag}-{preset}",
-    )
-    for preset in PRESETS
-    for tag in RELEASED
-]
 # Where the owner adds lines to a file.
 PLACES = ("first", "middle", "last")
 # The longest answers that the validators accept, and other extremes.
@@ -63,6 +51,24 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "signs": {"description": "Grüße & <Fragen> — it's {curly}, #1 | 100 %."},
     "author": {"license": "MIT", "author": "Ångström O'Neill & Co."},
 }
+
+
+def with_every_release(cases: Iterable[str], *, in_full: str | None = None) -> list[Any]:
+    """Return parameters for all cases and releases; `make test` omits some of them.
+
+    It runs the case `in_full` with every release, and others with the oldest and the newest.
+    """
+    return [
+        pytest.param(
+            case,
+            tag,
+            marks=[] if case == in_full or tag in (OLDEST, NEWEST) else [pytest.mark.proof],
+            id=f"{tag}-{case}",
+        )
+        for case in cases
+        for tag in RELEASED
+    ]
+
 
 MOVES: dict[str, dict[str, str | list[str] | None]] = yaml.safe_load(
     (ROOT / MOVED_FILES).read_text(encoding="utf-8")
@@ -141,7 +147,9 @@ def fresh_files(
     return render
 
 
-@pytest.mark.parametrize(("preset", "tag"), UPDATES, indirect=["tag"])
+@pytest.mark.parametrize(
+    ("preset", "tag"), with_every_release(PRESETS, in_full="default"), indirect=["tag"]
+)
 def test_an_unchanged_project_becomes_a_fresh_one(
     preset: str,
     tag: str,
@@ -228,7 +236,7 @@ def test_every_name_that_was_valid_is_still_valid(tag: str) -> None:
     assert added == set(), "Projects with such a name could not be updated."
 
 
-@pytest.mark.parametrize("case", EXTREMES)
+@pytest.mark.parametrize(("case", "tag"), with_every_release(EXTREMES), indirect=["tag"])
 def test_every_answer_that_was_valid_is_still_valid(
     case: str, tag: str, releases: Template, tmp_path: Path
 ) -> None:
