@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from tests.conftest import Package
 from tests.server.conftest import RunApp
 from tests.server.scripted import ScriptedAgent, answer_with
-from tests.server.serving import HELLO, output_text, serving_app
+from tests.server.serving import HELLO, output_text, serving_app, wait_until
 
 
 def test_health_and_agent_info(run_app: RunApp) -> None:
@@ -106,7 +106,7 @@ def test_app_mounted_in_another_app(package: Package, caplog: pytest.LogCaptureF
         token = {"authorization": "Bearer secret"}
         response = httpx.post(f"{url}/responses", json=HELLO, headers=token)
         assert output_text(response.json()) == "Hi"
-    assert "POST /weather/responses 200 in" in caplog.text
+        wait_until(lambda: "POST /weather/responses 200 in" in caplog.text)
 
 
 def test_shutdown_calls_the_callback_after_the_last_request(package: Package) -> None:

@@ -115,7 +115,8 @@ def test_server_starts_without_a_store(serve: Serve, server: ChatServer) -> None
     assert output_text(served.post(HELLO).json()) == "Goodday"
     log = served.read_log()
     assert log.count("Tracing is off until the server restarts") == 1
-    assert re.search(r"POST /responses 200 .* trace -$", log, re.MULTILINE)
+    untraced = re.compile(r"POST /responses 200 .* trace -$", re.MULTILINE)
+    wait_until(lambda: untraced.search(served.read_log()))
     assert "Retrying" not in log
 
 
