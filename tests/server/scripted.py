@@ -31,10 +31,12 @@ class ScriptedAgent(ResponsesAgent):
 
 
 def delta(text: str, item_id: str = "msg_1") -> ResponsesAgentStreamEvent:
+    """Return the event for a piece of a message's text."""
     return ResponsesAgentStreamEvent(type="response.output_text.delta", delta=text, item_id=item_id)
 
 
 def message(text: str, item_id: str = "msg_1") -> ResponsesAgentStreamEvent:
+    """Return the event that completes a message."""
     content = [{"type": "output_text", "text": text, "annotations": []}]
     item = {"type": "message", "id": item_id, "role": "assistant", "content": content}
     return ResponsesAgentStreamEvent(type="response.output_item.done", item=item)

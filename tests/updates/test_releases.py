@@ -52,6 +52,10 @@ EXTREMES: dict[str, dict[str, Any]] = {
     "author": {"license": "MIT", "author": "Ångström O'Neill & Co."},
 }
 
+MOVES: dict[str, dict[str, str | list[str] | None]] = yaml.safe_load(
+    (ROOT / MOVED_FILES).read_text(encoding="utf-8")
+)
+
 
 def with_every_release(cases: Iterable[str], *, in_full: str | None = None) -> list[Any]:
     """Return parameters for all cases and releases; `make test` omits some of them.
@@ -68,11 +72,6 @@ def with_every_release(cases: Iterable[str], *, in_full: str | None = None) -> l
         for case in cases
         for tag in RELEASED
     ]
-
-
-MOVES: dict[str, dict[str, str | list[str] | None]] = yaml.safe_load(
-    (ROOT / MOVED_FILES).read_text(encoding="utf-8")
-)
 
 
 @pytest.fixture(scope="module")

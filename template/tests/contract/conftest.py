@@ -97,8 +97,8 @@ def start_fresh_process(request: pytest.FixtureRequest) -> None:
 def loaded(model_path: Path) -> LoadedAgent:
     """The loaded model, of any class.
 
-    From now on tracing is off, except for the rules about traces: storing traces would take longer
-    than everything else. MLflow cannot log a model while tracing is off.
+    From now on tracing is off, except for the rules about traces: storing a trace of each request
+    takes seconds. MLflow cannot log a model while tracing is off.
     """
     try:
         loaded = LoadedAgent(model_path)
