@@ -8,15 +8,19 @@ old file are gone. A migration in `copier.yml` runs this program twice:
 
 The current folder is the project. `moved_files.yml` lists the files that VERSION moves.
 
-`before` stops the update before it changes anything, if git does not track a file that moves: git
-could not restore it.
+`before` stops the update before it changes anything, if git could not restore a file that the
+update deletes or overwrites, or if a file or a folder is in the way of a new path.
 
 `after` merges the owner's file (from the last commit) into the new file, with the file that the
 old version of the template rendered as the common base. If both sides changed the same lines, the
 new file contains conflict markers, as after any update. If the changes cannot be merged, the
 owner's file stays at its old path, and a printed line gives the reason.
+
+Files are compared and merged as git stores them, that is, after its filters and the conversion of
+line endings, so that a checkout with CRLF has no more changes than one with LF.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,10 +38,18 @@ MODES = {"100644": 0o644, EXECUTABLE: 0o755}
 LABELS = ("before updating", "last update", "after updating")
 BY_HAND = "Move your changes by hand, then delete the old file"
 REFUSED = """\
-error: this release moves files that git does not track as they are now:
-{files}
-hint: commit them, then update again. Add ignored files with `git add --force`. For other files, run
-`git update-index --no-assume-unchanged` or `git update-index --no-skip-worktree` first.\
+error: this release moves files, and the update would lose some of yours:
+{problems}
+hint: correct and commit this, then update again.\
+"""
+NO_ANSWERS = """\
+error: the last commit does not contain {path} as a regular file.
+hint: run `git add --force {path}` and commit it, then update again.\
+"""
+FAILED = """\
+error: the changes in some files were not carried along; the lines above name them.
+hint: `git show HEAD:FILE` prints your version of a file. To undo the update, run `git reset --hard
+&& git clean -fd`.\
 """
 NO_BASE = """\
 error: {version} of the template, which this agent was made from, cannot be rendered: {error}
@@ -86,13 +98,20 @@ class KeptError(Exception):
 def main(stage: str, version: str, answers_file: str) -> None:
     """Run one stage of the migration."""
     committed = committed_files()
+    if answers_file not in committed or committed[answers_file].mode not in MODES:
+        raise SystemExit(NO_ANSWERS.format(path=answers_file))
     answers = yaml.safe_load(content(committed[answers_file]))
     new_answers = yaml.safe_load(Path(answers_file).read_bytes())
-    moves = moves_of(version, answers["package_name"], new_answers["package_name"])
+    moves = moves_of(version, package_of(answers), package_of(new_answers))
     if stage == "before":
-        refuse_untracked(moves)
+        refuse_unsafe(moves)
     else:
         carry_all(moves, committed, answers)
+
+
+def package_of(answers: dict[str, Any]) -> str:
+    """Return the package's name; the question has a default."""
+    return answers.get("package_name") or answers["project_name"].replace("-", "_")
 
 
 def moves_of(version: str, old_package: str, new_package: str) -> list[Move]:
@@ -107,18 +126,42 @@ def moves_of(version: str, old_package: str, new_package: str) -> list[Move]:
     return moves
 
 
-def refuse_untracked(moves: Iterable[Move]) -> None:
-    """Exit if git does not track a file to be moved, or does not look for changes in it.
+def refuse_unsafe(moves: Iterable[Move]) -> None:
+    """Exit if the update would lose a file, or could not write one.
 
     Raises:
         SystemExit: the message names the files and says what to do.
     """
     listed = git("ls-files", "-v", "-z").decode(errors="surrogateescape").split("\0")
     # The first letter is the state: H is tracked; h and S are files that git does not look at.
-    tracked = {line[2:] for line in listed if line.startswith("H")}
-    unsafe = [move.old for move in moves if Path(move.old).exists() and move.old not in tracked]
-    if unsafe:
-        raise SystemExit(REFUSED.format(files="\n".join(f"  {path}" for path in unsafe)))
+    states = {line[2:]: line[0] for line in listed if line}
+    paths = [path for move in moves for path in (move.old, move.new, *move.others) if path]
+    # One folder can be in the way of many files.
+    problems = dict.fromkeys(problem for path in paths if (problem := problem_at(path, states)))
+    if problems:
+        raise SystemExit(REFUSED.format(problems="\n".join(f"  {one}" for one in problems)))
+
+
+def problem_at(path: str, states: dict[str, str]) -> str | None:
+    """Return why the update must not delete or write the file at this path, if it must not."""
+    for folder in reversed(Path(path).parents[:-1]):
+        name = folder.as_posix()
+        if folder.is_symlink():
+            return f"{name} is a symbolic link. Replace it by a folder with the files."
+        if folder.exists() and not folder.is_dir():
+            return f"{name} must become a folder. Rename your file."
+        if name in states:
+            return f"{name} is a submodule. Replace it by a folder with the files."
+    if not os.path.lexists(path):
+        return None
+    if Path(path).is_dir() and not Path(path).is_symlink():
+        return f"{path} must become a file. Rename your folder."
+    if path not in states:
+        return f"{path} is not tracked. Run `git add --force {path}`."
+    options = {"h": "--no-assume-unchanged", "S": "--no-skip-worktree"}
+    if option := options.get(states[path]):
+        return f"git ignores changes in {path}. Run `git update-index {option} {path}`."
+    return None
 
 
 def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[str, Any]) -> None:
@@ -134,10 +177,17 @@ def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[
             for move in moves:
                 keep(move.old, committed)
             raise SystemExit(NO_BASE.format(version=answers["_commit"], error=error)) from error
+        failed = False
         for move in moves:
-            report(carry(move, base, committed))
+            try:
+                report(carry(move, base, committed))
+            except (OSError, subprocess.CalledProcessError) as error:
+                report(f"failed    {move.old}: {reason_of(error)}")
+                failed = True
     for module in hidden_modules(moves, committed):
         report(f"hidden    {module}: the new folder has the same name. Rename your module.")
+    if failed:
+        raise SystemExit(FAILED)
 
 
 def render(moves: Iterable[Move], answers: dict[str, Any], folder: Path) -> Base:
@@ -157,8 +207,7 @@ def render(moves: Iterable[Move], answers: dict[str, Any], folder: Path) -> Base
         skip_tasks=True,
     )
     rendered = sorted(file for file in files if (folder / file).is_file())
-    blobs = store(folder / file for file in rendered)
-    return Base(folder, dict(zip(rendered, blobs, strict=True)))
+    return Base(folder, {file: store(folder / file, file) for file in rendered})
 
 
 def carry(move: Move, base: Base, committed: dict[str, Committed]) -> str | None:
@@ -181,7 +230,7 @@ def carry(move: Move, base: Base, committed: dict[str, Committed]) -> str | None
         if owners.mode not in MODES:
             raise KeptError(f"it is a symbolic link. {BY_HAND}")
         target = find_target(move, base, committed)
-        conflict = merge(owners, base.folder / old, base.blobs[old], target)
+        conflict = merge(owners, base.blobs[old], target)
     except KeptError as reason:
         keep(old, committed)
         return f"kept      {old}: {reason}"
@@ -207,8 +256,13 @@ def find_target(move: Move, base: Base, committed: dict[str, Committed]) -> Path
     return target
 
 
-def merge(owners: Committed, base: Path, base_blob: str, target: Path) -> bool:
+def merge(owners: Committed, base: str, target: Path) -> bool:
     """Merge the owner's changes into the new file; return whether both changed the same lines.
+
+    Args:
+        owners: The owner's file at the old path.
+        base: The id of the content that the template rendered there.
+        target: The new file.
 
     Raises:
         KeptError: the files cannot be merged, such as binary files that both sides changed.
@@ -218,22 +272,33 @@ def merge(owners: Committed, base: Path, base_blob: str, target: Path) -> bool:
         return True  # An earlier run has written this conflict.
     if stages:
         raise KeptError(f"{target} already contains a conflict. {BY_HAND}")
-    changed = content(owners)
-    if target.read_bytes() in (base.read_bytes(), changed):
-        target.write_bytes(changed)
+    current = store(target, target.as_posix())
+    if current in (base, owners.blob):
+        write(target, owners.blob)
         return False
-    current = base.with_name(f"{base.name}.owners")
-    current.write_bytes(changed)
-    labels = [option for label in LABELS for option in ("-L", label)]
-    command = ["git", "merge-file", "--stdout", *labels, "--", current, base, target]
-    merged = subprocess.run(command, capture_output=True, check=False)
-    # git returns the number of conflicts, at most 127.
-    if not 0 <= merged.returncode <= 127:
+    merged, conflict = merge_contents(owners.blob, base, current)
+    if merged is None:
         raise KeptError(f"git cannot merge it with {target}. {BY_HAND}")
-    if merged.returncode:
-        mark_unmerged(target, base_blob, owners.blob)
-    target.write_bytes(merged.stdout)
-    return bool(merged.returncode)
+    if conflict:
+        mark_unmerged(target, base, owners.blob, current)
+    write(target, merged)
+    return conflict
+
+
+def merge_contents(owners: str, base: str, new: str) -> tuple[str | None, bool]:
+    """Merge three contents; return the id of the result, None for binary files, and a conflict."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("owners", "base", "new")]
+        for file, blob in zip(files, (owners, base, new), strict=True):
+            file.write_bytes(git("cat-file", "blob", blob))
+        labels = [option for label in LABELS for option in ("-L", label)]
+        command = ["git", "merge-file", "--stdout", *labels, "--", *files]
+        done = subprocess.run(command, capture_output=True, check=False)
+    # git returns the number of conflicts, at most 127.
+    if not 0 <= done.returncode <= 127:
+        return None, False
+    merged = git("hash-object", "-w", "--no-filters", "--stdin", stdin=done.stdout)
+    return merged.decode().strip(), done.returncode > 0
 
 
 def conflict_stages(path: Path) -> dict[str, str]:
@@ -243,20 +308,23 @@ def conflict_stages(path: Path) -> dict[str, str]:
     return {stage: blob for _, blob, stage in entries}
 
 
-def mark_unmerged(target: Path, base: str, owners: str) -> None:
+def mark_unmerged(target: Path, base: str, owners: str, new: str) -> None:
     """List the new file as unmerged in git's index, so that `git status` shows the conflict."""
-    (new,) = store([target])
     path = git("rev-parse", "--show-prefix").decode().strip() + target.as_posix()
     stages = enumerate((base, owners, new), start=1)
     entries = "".join(f"100644 {blob} {stage}\t{path}\n" for stage, blob in stages)
     git("update-index", "--index-info", stdin=entries.encode())
 
 
-def store(paths: Iterable[Path]) -> list[str]:
-    """Store the content of files in git's object database, and return the ids."""
-    # git takes relative names from the top of the repository, not from the current folder.
-    names = "".join(f"{path.absolute()}\n" for path in paths).encode()
-    return git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names).decode().split()
+def store(file: Path, path: str) -> str:
+    """Store a file in git's object database, as git would at a path, and return the id."""
+    options = ("-c", "core.safecrlf=false", "hash-object", "-w", f"--path={path}", "--stdin")
+    return git(*options, stdin=file.read_bytes()).decode().strip()
+
+
+def write(file: Path, blob: str) -> None:
+    """Write a content to a file of the project, as git does when it checks the file out."""
+    file.write_bytes(git("cat-file", "--filters", f"--path={file.as_posix()}", blob))
 
 
 def content(file: Committed) -> bytes:
@@ -268,7 +336,9 @@ def keep(path: str, committed: dict[str, Committed]) -> None:
     """Put the owner's version of a file back, if the update has deleted it."""
     if path in committed and not Path(path).exists():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        git("checkout", "HEAD", "--", path)
+        # The owner's hooks and a sparse checkout must not stop git.
+        options = ("-c", f"core.hooksPath={os.devnull}", "checkout", "--ignore-skip-worktree-bits")
+        git(*options, "HEAD", "--", path)
 
 
 def hidden_modules(moves: Iterable[Move], committed: dict[str, Committed]) -> list[str]:
@@ -290,6 +360,12 @@ def git(*arguments: str, stdin: bytes | None = None) -> bytes:
     """Run git in the project, and return what it printed."""
     done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=True)
     return done.stdout
+
+
+def reason_of(error: OSError | subprocess.CalledProcessError) -> str:
+    """Return what git or the system says about an error, on one line."""
+    output = error.stderr if isinstance(error, subprocess.CalledProcessError) else b""
+    return output.decode(errors="replace").strip().replace("\n", " ") or str(error)
 
 
 def report(line: str | None) -> None:

@@ -4,6 +4,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -391,10 +392,167 @@ def test_changes_that_git_does_not_track_stop_the_update_before_it_starts(
     project.template.release(NEXT)
     done = run_update(project)
     assert done.returncode != 0
-    assert f"\n  {OLD}\nhint: commit them" in done.stderr
+    options = {
+        "ignored": f"{OLD} is not tracked. Run `git add --force {OLD}`.",
+        "assume-unchanged": f"Run `git update-index --no-assume-unchanged {OLD}`.",
+        "skip-worktree": f"Run `git update-index --no-skip-worktree {OLD}`.",
+    }
+    assert f"{options[state]}\nhint: correct and commit this" in done.stderr
     assert project.read(OLD).endswith("The owner's last line.\n")
     assert not project.path(NEW).exists()
     assert project.is_clean()
+
+
+def link(project: Project) -> None:
+    """Replace the folder of the old file by a symbolic link."""
+    folder = project.path(Path(OLD).parent.as_posix())
+    folder.rename(project.path("elsewhere"))
+    folder.symlink_to(project.path("elsewhere"))
+
+
+def put_file(project: Project) -> None:
+    """Put a file where the new folder must be."""
+    project.write(f"{PACKAGE}/new", "A file of the owner's own.\n")
+
+
+def put_folder(project: Project) -> None:
+    """Put a folder where the new file must be."""
+    project.write(f"{NEW}/mine.txt", "A file of the owner's own.\n")
+
+
+def put_ignored_file(project: Project) -> None:
+    """Put a file that git ignores at the new path."""
+    project.write(".gitignore", "name.txt\n")
+    project.write(NEW, "A file of the owner's own.\n")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "problem"),
+    [
+        (link, f"{Path(OLD).parent} is a symbolic link. Replace it"),
+        (put_file, f"{PACKAGE}/new must become a folder. Rename your file."),
+        (put_folder, f"{NEW} must become a file. Rename your folder."),
+        (put_ignored_file, f"{NEW} is not tracked. Run `git add --force {NEW}`."),
+    ],
+)
+def test_obstacles_stop_the_update_before_it_starts(
+    prepare: Callable[[Project], None], problem: str, project: Project
+) -> None:
+    prepare(project)
+    project.commit()
+    ignored = project.path(NEW).read_bytes() if project.path(NEW).is_file() else b""
+    project.template.move(OLD, NEW)
+    project.template.release(NEXT)
+    done = run_update(project)
+    assert done.returncode != 0
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+    assert project.is_clean()
+    assert not ignored or project.path(NEW).read_bytes() == ignored
+
+
+@pytest.mark.parametrize("state", ["ignored", "link"])
+def test_answers_that_the_last_commit_lacks_stop_the_update(state: str, project: Project) -> None:
+    if state == "ignored":
+        project.git("rm", "--cached", "--quiet", ANSWERS)
+        project.write(".gitignore", f"{ANSWERS}\n")
+    else:
+        project.path(ANSWERS).rename(project.path("answers.yml"))
+        project.path(ANSWERS).symlink_to("answers.yml")
+    project.commit()
+    project.template.move(OLD, NEW)
+    project.template.release(NEXT)
+    done = run_update(project)
+    assert done.returncode != 0
+    assert f"does not contain {ANSWERS} as a regular file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_line_endings_of_the_template_clone_are_no_changes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write(".gitattributes", "* text=auto eol=lf\n")
+    other = f"{PACKAGE}/other.txt"
+    project.template.write(other, lines("Other"))
+    project.template.release(NEXT)
+    project.commit()
+    project.update()
+    project.append(OLD, "The owner's last line.\n")
+    project.commit()
+    for path, new_path in ((OLD, NEW), (other, f"{PACKAGE}/new/other.txt")):
+        project.template.rename(path, new_path)
+        project.template.add_move(path, new_path, LATER)
+    project.template.edit(NEW, "Line 0\n", "The template's first line.\n")
+    project.template.release(LATER)
+    for variable, value in (("COUNT", "1"), ("KEY_0", "core.autocrlf"), ("VALUE_0", "true")):
+        monkeypatch.setenv(f"GIT_CONFIG_{variable}", value)
+    done = run_update(project)
+    assert done.returncode == 0, done.stderr
+    assert f"carried   {OLD} -> {NEW}\n" in done.stderr
+    assert "other.txt" not in done.stderr
+    moved = project.path(NEW).read_bytes()
+    assert moved.startswith(b"The template's first line.\nLine 1\n")
+    assert moved.endswith(b"The owner's last line.\n")
+
+
+def test_filters_of_the_owner_apply_to_moved_files(project: Project) -> None:
+    project.git("config", "filter.upper.clean", "tr a-z A-Z")
+    project.git("config", "filter.upper.smudge", "tr A-Z a-z")
+    project.write(".gitattributes", "*.txt filter=upper\n")
+    project.append(OLD, "the owner's last line.\n")
+    project.commit()
+    project.template.move(OLD, NEW)
+    project.template.release(NEXT)
+    done = run_update(project)
+    assert f"carried   {OLD} -> {NEW}\n" in done.stderr
+    assert project.read(NEW) == f"{lines('line')}the owner's last line.\n"
+
+
+@pytest.mark.parametrize("obstacle", ["hook", "sparse checkout"])
+def test_a_changed_file_stays_whatever_git_is_configured_to_do(
+    obstacle: str, project: Project
+) -> None:
+    project.append(OLD, "The owner's last line.\n")
+    project.commit()
+    if obstacle == "hook":
+        hook = project.path(".git/hooks/post-checkout")
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text("#!/bin/sh\nexit 2\n", encoding="utf-8")
+        hook.chmod(0o755)
+    else:
+        project.git("sparse-checkout", "set", "--no-cone", "/*", f"!/{OLD}")
+    project.template.delete(OLD)
+    project.template.add_move(OLD, None)
+    project.template.release(NEXT)
+    done = run_update(project)
+    assert done.returncode == 0, done.stderr
+    assert f"kept      {OLD}: you changed it" in done.stderr
+    assert project.read(OLD) == f"{lines('Line')}The owner's last line.\n"
+
+
+def test_a_failure_with_one_file_does_not_stop_the_others(project: Project) -> None:
+    other = f"{PACKAGE}/folder/other.txt"
+    project.template.write(other, lines("Other"))
+    project.template.release(NEXT)
+    project.update()
+    project.append(other, "The owner's other line.\n")
+    project.append(OLD, "The owner's last line.\n")
+    project.commit()
+    project.template.delete(other)
+    project.template.add_move(other, None, LATER)
+    project.template.rename(OLD, NEW)
+    project.template.add_move(OLD, NEW, LATER)
+    # A file takes the place of the folder, so the owner's file cannot come back.
+    project.delete(other)
+    project.path(other).parent.rmdir()
+    project.path(other).parent.write_text("A file.\n", encoding="utf-8")
+    project.delete(OLD)
+    project.write(NEW, lines("Line"))
+    done = run_hook(project, LATER)
+    assert done.returncode != 0
+    assert f"failed    {other}: " in done.stderr
+    assert "hint: `git show HEAD:FILE` prints your version" in done.stderr
+    assert f"carried   {OLD} -> {NEW}\n" in done.stderr
 
 
 def test_without_the_old_version_all_files_stay(project: Project) -> None:
