@@ -10,11 +10,23 @@ fail() {
     exit 1
 }
 
+missing_history() {
+    if [ "$(git rev-parse --is-shallow-repository)" = true ]; then
+        echo 'run "git fetch --unshallow", then "make tags" again.'
+    elif git remote | grep -q .; then
+        echo 'run "git fetch", then "make tags" again.'
+    else
+        echo "this repository lacks the template's history; clone the template's repository."
+    fi
+}
+
+[ -e .git ] ||
+    fail "this folder is a copy without git, which has no tags." \
+        "clone the template's repository with git, and run \"make tags\" there."
 awk '$2 == "version:" {version = $3} $1 == "commit:" {print version, $2}' releases.yml |
     while read -r tag commit; do
         git cat-file -e "$commit^{commit}" 2> /dev/null ||
-            fail "this clone does not contain $commit, the commit of $tag." \
-                "run \"git fetch --unshallow\" in a shallow clone, and \"git fetch\" in others."
+            fail "this clone does not contain $commit, the commit of $tag." "$(missing_history)"
         tagged=$(git rev-parse --quiet --verify "refs/tags/$tag^{commit}" || true)
         if [ -z "$tagged" ]; then
             GIT_COMMITTER_NAME=$(git log -1 --format=%cn "$commit") \

@@ -191,7 +191,7 @@ def test_help_imports_no_slow_library(agent: Agent) -> None:
     assert agent.check("python", "-c", script).endswith("[]\n")
 
 
-def test_pre_commit_hooks_pass_and_report_conflict_markers(
+def test_pre_commit_hooks_pass_and_report_conflicts(
     default_project: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "weather-agent"
@@ -203,10 +203,12 @@ def test_pre_commit_hooks_pass_and_report_conflict_markers(
     agent.check("pre-commit", "run", "--all-files", **home)
     marked = "<<<<<<< before updating\none\n=======\nanother\n>>>>>>> after updating\n"
     (folder / "notes.md").write_text(marked, encoding="utf-8")
+    (folder / "README.md.rej").write_text("@@ -1 +1 @@\n", encoding="utf-8")
     agent.check(*git)
     done = agent.run("pre-commit", "run", "--all-files", **home)
     assert done.returncode != 0
     assert "notes.md" in done.stdout
+    assert "README.md.rej" in done.stdout
 
 
 def test_an_outdated_lock_is_reported_with_a_fix(agent: Agent) -> None:

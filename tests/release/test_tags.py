@@ -1,5 +1,6 @@
 """`make tags`: the tags of all releases, in a clone that lacks them."""
 
+import shutil
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -67,6 +68,20 @@ def test_a_tag_that_points_elsewhere_is_refused_and_not_moved(repository: Path) 
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: the tag v0.2.0 points to {before.strip()}, but ")
     assert git(repository, "rev-parse", "v0.2.0") == before
+
+
+def test_a_copy_without_history_is_refused(repository: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns(".git"))
+    done = make_tags(copy)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: this folder is a copy without git")
+    git(copy, "init", "--quiet")
+    git(copy, "add", "--all")
+    git(copy, "commit", "--quiet", "--message", "Copy")
+    done = make_tags(copy)
+    assert done.returncode == 1
+    assert "this repository lacks the template's history" in done.stderr
 
 
 def test_a_commit_that_the_clone_lacks_is_refused(repository: Path, tmp_path: Path) -> None:

@@ -81,9 +81,11 @@ def test_a_copy_without_tags_records_a_commit(project: Project) -> None:
 def test_an_update_without_tags_stops_and_changes_nothing(project: Project) -> None:
     done = update(project)
     assert done.returncode != 0
-    assert "The template has no tags." in PAGE
+    recorded = yaml.safe_load(project.read(ANSWERS))["_commit"]
+    assert "`The template has no tag at or before …`" in PAGE
     assert done.stderr.splitlines()[-1].endswith(
-        'The template has no tags. Run "make tags" in its clone, then update again.'
+        f"The template has no tag at or before {recorded}, the commit of this agent. "
+        'Run "make tags" in its clone, then update again.'
     )
     assert project.is_clean()
 
@@ -106,6 +108,19 @@ def test_an_update_works_once_the_tags_exist(project: Project) -> None:
     assert yaml.safe_load(project.read(ANSWERS))["_commit"] == NEXT
     assert project.conflicts() == {}
     assert project.read(NEW) == f"{lines('Line')}The owner's last line.\n"
+
+
+@pytest.mark.parametrize("tag", ["latest", "v0"])
+def test_other_tags_do_not_stop_an_update(tag: str, project: Project) -> None:
+    make_tags(project.template)
+    project.template.git("tag", "--annotate", "--message", "A tag without a dot", tag, NOW)
+    copied = Project.made(project.template, project.folder.with_name(tag), tag)
+    copied.append(SAMPLE, "The owner's last line.\n")
+    copied.commit()
+    assert yaml.safe_load(copied.read(ANSWERS))["_commit"] == tag
+    done = update(copied)
+    assert done.returncode == 0, done.stderr
+    assert copied.read(NEW) == f"{lines('Line')}The owner's last line.\n"
 
 
 def test_an_update_between_tags_is_possible(project: Project) -> None:
