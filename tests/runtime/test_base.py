@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 
 import pytest
@@ -126,3 +127,30 @@ def test_iterate_works_in_a_forked_process(package: Package) -> None:
         os._exit(int(list(iterate(one_event())) != [1]))
     _, status = os.waitpid(child, 0)
     assert status == 0
+
+
+def test_iterate_works_on_the_loop_that_it_uses(package: Package) -> None:
+    iterate = package("runtime.base").iterate
+
+    async def ask_another_agent() -> AsyncGenerator[int]:
+        for event in iterate(one_event()):
+            yield event + 1
+
+    assert list(iterate(ask_another_agent())) == [2]
+
+
+def test_concurrent_callers_share_one_loop(package: Package) -> None:
+    base = package("runtime.base")
+    start = threading.Barrier(8)
+
+    async def running_loop() -> AsyncGenerator[asyncio.AbstractEventLoop]:
+        yield asyncio.get_running_loop()
+
+    def call() -> asyncio.AbstractEventLoop:
+        start.wait(timeout=20)
+        return next(base.iterate(running_loop()))
+
+    base._loops.clear()
+    with ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(call) for _ in range(8)]
+    assert len({done.result() for done in calls}) == 1

@@ -62,6 +62,14 @@ async def parse_later() -> Room:
     return parse()
 
 
+async def cancel_a_task() -> str:
+    """Wait for a task that is cancelled."""
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    task.cancel()
+    await task
+    return "done"
+
+
 def today() -> date:
     """Return the date."""
     return date(2026, 1, 31)
@@ -89,7 +97,7 @@ def block() -> str:
 
 @pytest.fixture
 def toolbox(package: Package) -> Any:
-    failing = [fail, fail_silently, parse, parse_later]
+    failing = [fail, fail_silently, parse, parse_later, cancel_a_task]
     functions = [paint, undocumented, *failing, today, measure, wait, block]
     return package("runtime.toolbox").Toolbox(functions)
 
@@ -140,6 +148,7 @@ def test_description_without_a_docstring_is_the_name(package: Package) -> None:
         ("fail_silently", "{}", "Error: fail_silently failed: KeyError"),
         ("parse", "{}", "Error: parse failed: length: Input should be a valid number"),
         ("parse_later", "{}", "Error: parse_later failed: length: Input should be a valid number"),
+        ("cancel_a_task", "{}", "Error: cancel_a_task failed: it was cancelled."),
         ("no_such_tool", "{}", "Error: unknown tool 'no_such_tool'; known tools: paint, "),
     ],
 )
@@ -157,6 +166,15 @@ def test_long_output_is_truncated(package: Package, max_length: int, output: str
 
     toolbox = package("runtime.toolbox").Toolbox([report])
     assert asyncio.run(toolbox.run("report", "{}", max_length=max_length)) == output
+
+
+def test_end_of_the_request_cancels_a_tool(toolbox: Any) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(0):
+            await toolbox.run("wait", '{"seconds": 60}', max_length=100)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(run())
 
 
 def test_blocking_functions_run_in_parallel(toolbox: Any) -> None:

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -115,7 +114,8 @@ def tag_trace(request: ResponsesAgentRequest) -> None:
             "mlflow.trace.user": request.context.user_id,
             "mlflow.trace.session": request.context.conversation_id,
         }
-        mlflow.update_current_trace(metadata={key: tag for key, tag in tags.items() if tag})
+        # MLflow does not store a trace whose session has more than 250 characters.
+        mlflow.update_current_trace(metadata={key: tag[:250] for key, tag in tags.items() if tag})
 
 
 def iterate(events: AsyncIterator[Event]) -> Generator[Event, None, None]:
@@ -125,7 +125,7 @@ def iterate(events: AsyncIterator[Event]) -> Generator[Event, None, None]:
     spans belong to the caller's trace. The task is cancelled when the caller stops early.
     """
     queue: SimpleQueue[Event | _End] = SimpleQueue()
-    loop = _background_loop(os.getpid())
+    loop = _background_loop()
     task = asyncio.run_coroutine_threadsafe(_put_all(events, queue), loop)
     try:
         while not isinstance(event := queue.get(), _End):
@@ -153,9 +153,22 @@ async def _put_all(events: AsyncIterator[Event], queue: SimpleQueue[Event | _End
         queue.put(_End())
 
 
-@lru_cache(maxsize=1)
-def _background_loop(_process_id: int) -> asyncio.AbstractEventLoop:
-    """Start the event loop of this process; a forked process starts another one."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="agent", daemon=True).start()
-    return loop
+_LOOP_THREAD = "agent event loop"
+# By process, because threads do not survive a fork, and by the loop's thread that waits for it.
+_loops: dict[tuple[int, int | None], asyncio.AbstractEventLoop] = {}
+
+
+def _background_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop of this process, started on first use.
+
+    A caller on that loop, such as a tool that asks another agent, gets a loop of its own.
+    """
+    caller = threading.current_thread()
+    key = os.getpid(), caller.ident if caller.name == _LOOP_THREAD else None
+    if key not in _loops:
+        loop = asyncio.new_event_loop()
+        if _loops.setdefault(key, loop) is loop:
+            threading.Thread(target=loop.run_forever, name=_LOOP_THREAD, daemon=True).start()
+        else:  # another thread was faster
+            loop.close()
+    return _loops[key]

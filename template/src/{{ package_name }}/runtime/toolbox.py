@@ -1,5 +1,6 @@
 """Python functions as tools of the LLM: their JSON schemas, and running a call."""
 
+import asyncio
 import inspect
 from collections.abc import Sequence
 from types import FunctionType
@@ -70,6 +71,11 @@ class Toolbox:
             concerns_arguments = error.title == f"call[{name}]"
             problem = f"invalid arguments for {name}" if concerns_arguments else f"{name} failed"
             return f"Error: {problem}: {describe_validation_error(error)}."
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and task.cancelling():  # the request ends, not only what the tool waited for
+                raise
+            return f"Error: {name} failed: it was cancelled."
         except Exception as error:
             return f"Error: {name} failed: {str(error) or type(error).__name__}"
         if isinstance(output, str):
