@@ -38,6 +38,32 @@ def test_fraction_of_a_second(
     assert getattr(package("server.settings").load_settings(), attribute(variable)) == 0.5
 
 
+@pytest.mark.parametrize("name", ["AGENT_TOKENS", "AGENT_MAX_REQUEST", "AGENT_TOKN"])
+def test_misspelled_variable(name: str, package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    expected = f"^{name} is not a setting. Rename it to AGENT_"
+    with pytest.raises(package("ops.project").ProjectError, match=expected):
+        package("server.settings").load_settings()
+
+
+@pytest.mark.parametrize("name", ["AGENT_PORT", "AGENT_SERVICE_HOST", "AGENT_MAX_REQUEST_SIZE"])
+def test_variable_of_somebody_else(
+    name: str, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    assert package("server.settings").load_settings().max_requests == 128
+
+
+@pytest.mark.parametrize("variable", ["AGENT_BODY_TIMEOUT_SECONDS", "AGENT_KEEP_ALIVE_SECONDS"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_time_that_is_not_finite(
+    variable: str, value: str, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(package("ops.project").ProjectError, match=f"^{variable} is invalid: "):
+        package("server.settings").load_settings()
+
+
 @pytest.mark.parametrize("variable", NUMBERS)
 @pytest.mark.parametrize("value", ["many", "0", "-1", ""])
 def test_invalid_number_names_the_variable(
@@ -54,8 +80,9 @@ def test_token_that_no_client_can_send(
 ) -> None:
     monkeypatch.setenv("AGENT_TOKEN", token)
     expected = "AGENT_TOKEN is invalid: Use ASCII characters without spaces and line breaks."
-    with pytest.raises(package("ops.project").ProjectError, match=f"^{expected}$"):
+    with pytest.raises(package("ops.project").ProjectError, match=f"^{expected}$") as raised:
         package("server.settings").load_settings()
+    assert "input_value" not in str(raised.value.__cause__)  # it would be in the traceback
 
 
 def test_all_invalid_variables_are_named(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,4 +105,18 @@ def test_serve_reports_an_invalid_setting(agent: Agent) -> None:
     done = agent.run("weather-agent", "serve", AGENT_MAX_REQUESTS="many")
     assert done.returncode == 1
     assert done.stderr.startswith("error: AGENT_MAX_REQUESTS is invalid: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_reports_an_invalid_llm(agent: Agent) -> None:
+    done = agent.run("weather-agent", "serve", AGENT_LLM="opnai:/x")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 'opnai:/x' is not the URI of an LLM.")
+
+
+def test_workers_report_an_agent_that_cannot_be_imported(agent: Agent) -> None:
+    with agent.patched("tools.py", "def current_time(", "1 / 0\n\n\ndef current_time("):
+        done = agent.run("weather-agent", "serve", "--workers=2", "--port=1")
+    assert done.returncode == 1
+    assert "error: division by zero" in done.stderr
     assert "Traceback" not in done.stderr

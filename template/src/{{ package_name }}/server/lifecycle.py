@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+from importlib import import_module
 from threading import Thread
 from typing import Any
 
@@ -15,6 +16,8 @@ from starlette.applications import Starlette
 from ..ops.log_filters import throttle_store_warnings
 from ..ops.project import PACKAGE, ProjectError
 from ..ops.store import connect_store
+from ..runtime.config import load_config
+from ..runtime.llm import split_uri
 from .app import create_app
 from .settings import load_settings
 
@@ -34,11 +37,15 @@ def serve(host: str, port: int, *, workers: int = 1, reload: bool = False) -> No
 
     Raises:
         ProjectError: A setting is invalid.
+        LLMError: The URI of the LLM is invalid.
     """
     settings = load_settings()
+    split_uri(load_config().llm_uri())
     configure_logging()
     if workers > 1:
         try_to_connect_store()  # two workers that create the same new store would break it
+        # uvicorn restarts workers that cannot import the agent forever.
+        import_module("..agent", __package__)
     logger.info("Serving at http://%s:%d; press Ctrl+C to stop.", host, port)
     uvicorn.run(
         f"{__name__}:create_worker",

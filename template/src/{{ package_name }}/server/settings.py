@@ -1,8 +1,10 @@
 """The settings of the server: limits, token and tracing."""
 
+import os
 import re
+from difflib import get_close_matches
 
-from pydantic import Field, PositiveInt, ValidationError, field_validator
+from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..ops.project import ProjectError
@@ -22,15 +24,15 @@ class ServerSettings(BaseSettings):
         keep_alive_seconds: The interval of comments in a stream without events.
     """
 
-    model_config = SettingsConfigDict(env_prefix="AGENT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="AGENT_", frozen=True, hide_input_in_errors=True)
 
     token: str = Field(default="", repr=False)
     max_requests: PositiveInt = 128
     traces_per_second: PositiveInt = 5
     stop_seconds: PositiveInt = 30
     max_body_bytes: PositiveInt = 10_000_000
-    body_timeout_seconds: float = Field(default=30, gt=0)
-    keep_alive_seconds: float = Field(default=15, gt=0)
+    body_timeout_seconds: FiniteFloat = Field(default=30, gt=0)
+    keep_alive_seconds: FiniteFloat = Field(default=15, gt=0)
 
     @field_validator("token")
     @classmethod
@@ -45,8 +47,9 @@ def load_settings() -> ServerSettings:
     """Read the settings from the environment.
 
     Raises:
-        ProjectError: A variable has an invalid value.
+        ProjectError: A variable has an invalid value, or a misspelled name.
     """
+    _reject_misspelled_names()
     try:
         return ServerSettings()
     except ValidationError as error:
@@ -54,3 +57,13 @@ def load_settings() -> ServerSettings:
             f"AGENT_{path[0].upper()} is invalid: {text}" for path, text in invalid_fields(error)
         )
         raise ProjectError(f"{problems}.") from error
+
+
+def _reject_misspelled_names() -> None:
+    """Reject AGENT_TOKENS, for example: without it, the server would accept every request."""
+    known = [name.upper() for name in (*ServerSettings.model_fields, "llm")]
+    names = (name.removeprefix("AGENT_") for name in os.environ if name.startswith("AGENT_"))
+    for name in names:
+        close = get_close_matches(name, known, cutoff=0.88)
+        if close and name not in close:
+            raise ProjectError(f"AGENT_{name} is not a setting. Rename it to AGENT_{close[0]}.")
