@@ -191,9 +191,7 @@ def test_help_imports_no_slow_library(agent: Agent) -> None:
     assert agent.check("python", "-c", script).endswith("[]\n")
 
 
-def test_pre_commit_hooks_pass_and_report_conflicts(
-    default_project: Path, tmp_path: Path
-) -> None:
+def test_pre_commit_hooks_pass_and_report_conflicts(default_project: Path, tmp_path: Path) -> None:
     folder = tmp_path / "weather-agent"
     shutil.copytree(default_project, folder)
     agent = install(folder)

@@ -74,7 +74,10 @@ def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
         ("max_rounds: 8", "max_round: 8", "max_rounds: Field required; max_round: Extra inputs"),
         ("max_rounds: 8", "max_rounds: none", "max_rounds: Input should be a valid integer"),
         ("max_rounds: 8", "max_rounds: 0", "greater than or equal to 1"),
-        ("max_rounds: 8", "max_rounds: [", "YAML"),
+        ("max_rounds: 8", "max_rounds: true", "max_rounds: Input should be a valid integer"),
+        ("max_rounds: 8", "max_rounds: [", "config.yml is not valid YAML"),
+        ("max_rounds: 8", "max_rounds: 8\nmax_rounds: 9", "sets max_rounds more than once"),
+        ("answer_timeout_seconds: ", "answer_timeout_seconds: .inf # ", "finite number"),
         ("resources: {}", "resources: {endpoint: [a]}", "'serving_endpoint'"),
         ("resources: {}", "resources: {table: a}", "resources.table: Input should be a valid list"),
     ],
@@ -84,6 +87,18 @@ def test_invalid_setting(
 ) -> None:
     with agent.patched("config.yml", old, new):
         assert words in error_of(commands, *ASK)
+
+
+@pytest.mark.parametrize("name", ["config.yml", "instructions.md", "input_example.json"])
+def test_file_that_is_not_utf8(agent: Agent, commands: ForkedCommands, name: str) -> None:
+    path = agent.package / name
+    before = path.read_bytes()
+    path.write_bytes(before + "# Grüße\n".encode("latin-1"))
+    try:
+        command = ("log",) if name == "input_example.json" else ASK
+        assert f"{name} is not UTF-8 text. Save it as UTF-8." in error_of(commands, *command)
+    finally:
+        path.write_bytes(before)
 
 
 def test_input_example_that_is_not_json(agent: Agent, commands: ForkedCommands) -> None:
@@ -118,6 +133,30 @@ def test_store_that_is_down(commands: ForkedCommands) -> None:
     assert "Check MLFLOW_TRACKING_URI" in words
 
 
+def test_password_of_the_store_is_not_printed(commands: ForkedCommands) -> None:
+    words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="http://me:sesame@127.0.0.1:9")
+    assert "MLflow's store http://me:***@127.0.0.1:9 is not usable" in words
+    assert "sesame" not in words
+
+
+def test_store_without_its_driver(commands: ForkedCommands) -> None:
+    words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="postgresql://127.0.0.1:9/db")
+    assert "needs a package: No module named 'psycopg" in words
+
+
+def test_empty_store_variable_selects_the_default(
+    agent: Agent, commands: ForkedCommands, tmp_path: Path
+) -> None:
+    done = agent.run(
+        *("uv", "run", "--no-sync", "--project", str(agent.folder), "--directory", str(tmp_path)),
+        *("weather-agent", *ASK),
+        MLFLOW_TRACKING_URI="",
+        MLFLOW_EXPERIMENT_ID="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_failed_log_leaves_no_model(agent: Agent, commands: ForkedCommands) -> None:
     store = f"sqlite:///{agent.folder / 'failed.db'}"
     assert error_of(commands, "log", MLFLOW_TRACKING_URI=store, AGENT_LLM="offline:/fail")
@@ -132,6 +171,36 @@ def test_env_file_is_read(agent: Agent, commands: ForkedCommands) -> None:
     try:
         assert "offline:/fail" in error_of(commands, *ASK)
         assert "Tokyo" in commands.run(*ASK, AGENT_LLM="offline:/demo").stdout
+    finally:
+        env.unlink()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"AGENT_TOKEN: sesame\n", ".env is invalid at line 1. Write NAME=VALUE."),
+        (b"# Token\nAGENT_TOKEN\n", ".env is invalid at line 2. Write NAME=VALUE."),
+        (b"A=1\nAGENT_TOKEN='sesame\n", ".env is invalid at line 2. Write NAME=VALUE."),
+        (b"AGENT_TOKEN=ses\0ame\n", ".env is invalid at line 1. Write NAME=VALUE."),
+        ("AGENT_TOKEN=sesame\n".encode("utf-16"), ".env is not UTF-8 text. Save it as UTF-8."),
+    ],
+)
+def test_env_file_that_is_invalid(
+    agent: Agent, commands: ForkedCommands, content: bytes, words: str
+) -> None:
+    env = agent.folder / ".env"
+    env.write_bytes(content)
+    try:
+        assert error_of(commands, *ASK) == f"error: {words}"
+    finally:
+        env.unlink()
+
+
+def test_env_file_may_have_a_byte_order_mark(agent: Agent, commands: ForkedCommands) -> None:
+    env = agent.folder / ".env"
+    env.write_text("AGENT_LLM=offline:/fail\n", encoding="utf-8-sig")
+    try:
+        assert "offline:/fail" in error_of(commands, *ASK)
     finally:
         env.unlink()
 

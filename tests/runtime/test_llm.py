@@ -109,6 +109,42 @@ def test_unreachable_server_raises_llm_error(
         complete(package, "openai:/a-model")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OPENAI_BASE_URL", "127.0.0.1:8000/v1"),
+        ("OPENAI_BASE_URL", "http://a host/v1"),
+        ("OPENAI_API_KEY", "“sk-1”"),
+        ("OPENAI_API_KEY", "sk-1\nsk-2"),
+    ],
+)
+def test_credentials_that_cannot_work_are_named(
+    package: Package, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(package("runtime.llm").LLMError, match=f"^{variable} ") as raised:
+        complete(package, "openai:/a-model")
+    assert value not in str(raised.value)
+
+
+def test_line_ends_around_credentials_are_ignored(
+    package: Package, openai_server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{openai_server.url}\r\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1\r\n")
+    openai_server.reply(text("Good day"))
+    assert complete(package, "openai:/a-model") == "Good day"
+    assert openai_server.headers[0]["authorization"] == "Bearer sk-1"
+
+
+def test_empty_base_url_selects_openai(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    access = package("runtime.llm.providers").access_for("openai")
+    assert access.base_url == "https://api.openai.com/v1"
+
+
 def test_failed_request_is_retried(package: Package, openai_server: ChatServer) -> None:
     openai_server.reply(Turn(status=503, error="Busy."), text("Good day"))
     assert complete(package, "openai:/a-model", max_retries=1) == "Good day"

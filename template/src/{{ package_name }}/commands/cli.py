@@ -36,9 +36,9 @@ class ReadableErrors(click.Group):
 @click.version_option(package_name=PROJECT_NAME)
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
 def main(debug: bool) -> None:
-    from dotenv import load_dotenv
+    from ..ops.env_file import load_env_file
 
-    load_dotenv(ROOT / ".env")
+    load_env_file(ROOT / ".env")
 
 
 @main.command()

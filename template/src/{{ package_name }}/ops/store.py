@@ -1,6 +1,7 @@
 """MLflow's store of runs, models and traces."""
 
 import os
+import re
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -13,7 +14,8 @@ ARTIFACTS = ROOT / "mlartifacts"
 
 
 def connect_store() -> str:
-    """Select MLflow's store and the experiment of the project, and return the store's URI.
+    """Select MLflow's store and the experiment of the project, and return the store's URI
+    without its password.
 
     Respects MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME and MLFLOW_EXPERIMENT_ID. The default store
     is an SQLite file in the repository, which git ignores. Call this before importing the agent:
@@ -25,22 +27,32 @@ def connect_store() -> str:
     hide_noise()
     # Fail within seconds, not minutes, when the tracking server is down.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    is_local = "MLFLOW_TRACKING_URI" not in os.environ
+    is_local = not os.environ.get("MLFLOW_TRACKING_URI")
     if is_local:
         mlflow.set_tracking_uri(f"sqlite:///{STORE}")
-    uri = mlflow.get_tracking_uri()
+    uri = without_password(mlflow.get_tracking_uri())
     try:
         _select_experiment(is_local)
-    except MlflowException as error:
+    except ImportError as error:
         raise ProjectError(
-            f"MLflow's store {uri} is not usable: {error}. Check MLFLOW_TRACKING_URI."
+            f"MLflow's store {uri} needs a package: {error}. Install it with `uv add`."
+        ) from error
+    except (MlflowException, ValueError) as error:
+        raise ProjectError(
+            f"MLflow's store {uri} is not usable: {without_password(str(error))}. Check "
+            "MLFLOW_TRACKING_URI and the other MLFLOW_… variables."
         ) from error
     return uri
 
 
+def without_password(text: str) -> str:
+    """Replace the passwords of all URLs in a text."""
+    return re.sub(r"(://[^:@/\s]*):[^@/\s]+@", r"\1:***@", text)
+
+
 def _select_experiment(is_local: bool) -> None:
-    if "MLFLOW_EXPERIMENT_ID" in os.environ:
-        mlflow.set_experiment(experiment_id=os.environ["MLFLOW_EXPERIMENT_ID"])
+    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        mlflow.set_experiment(experiment_id=experiment_id)
         return
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or _default_experiment()
     if is_local and mlflow.get_experiment_by_name(name) is None:

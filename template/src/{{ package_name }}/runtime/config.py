@@ -5,9 +5,10 @@ import os
 from importlib.resources import as_file, files
 from typing import Any
 
+import yaml
 from mlflow.models import ModelConfig
 from mlflow.models.resources import ResourceType
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, ValidationError
 
 from .validation import describe_validation_error
 
@@ -24,11 +25,11 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     llm: str
-    max_rounds: int = Field(ge=1)
-    answer_timeout_seconds: float = Field(gt=0)
-    llm_timeout_seconds: float = Field(gt=0)
-    llm_max_retries: int = Field(ge=0)
-    tool_max_characters: int = Field(ge=1)
+    max_rounds: StrictInt = Field(ge=1)
+    answer_timeout_seconds: FiniteFloat = Field(gt=0, strict=True)
+    llm_timeout_seconds: FiniteFloat = Field(gt=0, strict=True)
+    llm_max_retries: StrictInt = Field(ge=0)
+    tool_max_characters: StrictInt = Field(ge=1)
     resources: dict[ResourceType, list[str]] = {}
 
     def llm_uri(self) -> str:
@@ -42,8 +43,10 @@ def load_config() -> Config:
     Only during that import does MLflow replace the file by the settings logged with the model.
 
     Raises:
-        ConfigError: A setting is missing, unknown or out of range.
+        ConfigError: The file is not valid YAML, or a setting is missing, unknown, repeated or
+            out of range.
     """
+    _reject_repeated_settings(_read("config.yml"))
     with as_file(_PACKAGE / "config.yml") as path:
         settings = ModelConfig(development_config=str(path)).to_dict()
     try:
@@ -53,9 +56,24 @@ def load_config() -> Config:
         raise ConfigError(f"config.yml is invalid: {problems}.") from error
 
 
+def _reject_repeated_settings(text: str) -> None:
+    """Reject a setting that occurs twice, because YAML readers drop the first one silently."""
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config.yml is not valid YAML: {error}.") from error
+    names = [key.value for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"config.yml sets {', '.join(sorted(repeated))} more than once.")
+
+
 def load_instructions() -> str:
-    """Read the system message."""
-    return (_PACKAGE / "instructions.md").read_text(encoding="utf-8")
+    """Read the system message.
+
+    Raises:
+        ConfigError: The file is not UTF-8 text.
+    """
+    return _read("instructions.md")
 
 
 def load_input_example() -> dict[str, Any]:
@@ -64,7 +82,15 @@ def load_input_example() -> dict[str, Any]:
     Raises:
         ConfigError: The file is not valid JSON.
     """
+    text = _read("input_example.json")
     try:
-        return json.loads((_PACKAGE / "input_example.json").read_text(encoding="utf-8"))
+        return json.loads(text)
     except ValueError as error:
         raise ConfigError(f"input_example.json is not valid JSON: {error}.") from error
+
+
+def _read(name: str) -> str:
+    try:
+        return (_PACKAGE / name).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name} is not UTF-8 text. Save it as UTF-8.") from error

@@ -5,6 +5,7 @@ without any.
 """
 
 import os
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -68,14 +69,19 @@ def _offline(_credentials: dict[str, str]) -> Access:
 
 def _openai(credentials: dict[str, str]) -> Access:
     """OpenAI, or any server with its API if OPENAI_BASE_URL is set."""
-    base_url = credentials.get("OPENAI_BASE_URL")
-    api_key = credentials.get("OPENAI_API_KEY")
+    base_url = credentials.get("OPENAI_BASE_URL", "").strip()
+    api_key = credentials.get("OPENAI_API_KEY", "").strip()
+    if not re.fullmatch(r"(https?://\S+)?", base_url):
+        raise LLMError("OPENAI_BASE_URL is not a URL. Set it to one, such as http://host:8000/v1.")
+    if not re.fullmatch(r"[!-~]*", api_key):
+        raise LLMError("OPENAI_API_KEY contains characters that no key has. Copy it again.")
     if not api_key and not base_url:
         raise LLMError(
             "OPENAI_API_KEY is not set. Set it, or set OPENAI_BASE_URL to a server that needs "
             "no key (Ollama, vLLM), or try AGENT_LLM=offline:/demo."
         )
-    return Access(base_url, api_key or "none")
+    # The client reads OPENAI_BASE_URL itself if the argument is None, even if it is empty.
+    return Access(base_url or "https://api.openai.com/v1", api_key or "none")
 
 
 def _databricks(_credentials: dict[str, str]) -> Access:
