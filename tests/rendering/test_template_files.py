@@ -127,8 +127,8 @@ def test_reserved_names_include_those_of_python() -> None:
 def test_reserved_names_include_those_of_the_dependencies(default_project: Path) -> None:
     project = tomllib.loads((default_project / "pyproject.toml").read_text(encoding="utf-8"))
     packages = {re.split(r"[<>=\[]", name)[0] for name in project["project"]["dependencies"]}
-    modules = {"python-dotenv": "dotenv"}
+    modules = {"python-dotenv": "dotenv", "pyyaml": "yaml"}
     # Dependencies added after agents could already have these names.
-    newer = {"anyio", "packaging", "pydantic_settings", "starlette", "uvicorn"}
+    newer = {"anyio", "packaging", "pydantic_settings", "starlette", "uvicorn", "yaml"}
     names = {modules.get(name, name.replace("-", "_")) for name in packages}
     assert names - newer <= RESERVED_NAMES

@@ -5,12 +5,12 @@ import logging
 import multiprocessing
 import os
 import signal
-from importlib import import_module
 from threading import Thread
 from typing import Any
 
 import mlflow
 import uvicorn
+from mlflow.pyfunc import ResponsesAgent
 from starlette.applications import Starlette
 
 from ..ops.log_filters import throttle_store_warnings
@@ -44,8 +44,7 @@ def serve(host: str, port: int, *, workers: int = 1, reload: bool = False) -> No
     configure_logging()
     if workers > 1:
         try_to_connect_store()  # two workers that create the same new store would break it
-        # uvicorn restarts workers that cannot import the agent forever.
-        import_module("..agent", __package__)
+        load_agent()  # uvicorn restarts workers that cannot import it forever
     logger.info("Serving at http://%s:%d; press Ctrl+C to stop.", host, port)
     uvicorn.run(
         f"{__name__}:create_worker",
@@ -66,13 +65,19 @@ def create_worker() -> Starlette:
     configure_logging()
     exit_with_parent()
     is_connected = try_to_connect_store()
-    from ..agent import AGENT  # after the store is selected: importing it turns on tracing
-
+    agent = load_agent()
     if not is_connected:
         mlflow.tracing.disable()
-    app = create_app(AGENT, on_shutdown=flush_traces)
+    app = create_app(agent, on_shutdown=flush_traces)
     freeze_garbage_collector()
     return app
+
+
+def load_agent() -> ResponsesAgent:
+    """Import the agent. Select the store first, because the import turns on tracing."""
+    from ..agent import AGENT
+
+    return AGENT
 
 
 def configure_logging() -> None:
