@@ -26,6 +26,14 @@ from tests.server.serving import (
 )
 
 
+def nested_inputs(levels: int) -> dict[str, Any]:
+    """Return a request with nested `custom_inputs`."""
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return HELLO | {"custom_inputs": {"value": value}}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
@@ -36,6 +44,8 @@ from tests.server.serving import (
         (b"\xff\xfe", 400, "is not valid JSON"),
         (b"", 400, "is not valid JSON"),
         (b"[" * 500_000, 400, "nested too deeply"),
+        (nested_inputs(99), 400, "nested too deeply"),
+        (nested_inputs(900), 400, "nested too deeply"),
         (b'{"input": "\\ud800"}', 400, "unpaired surrogate"),
         ({"input": []}, 400, "`input` is empty"),
         ({"messages": HELLO["input"]}, 400, "Send them as `input`"),
@@ -73,6 +83,10 @@ def test_invalid_request_names_the_problem(
     assert response.status_code == status
     assert message in response.json()["error"]["message"]
     assert len(response.content) < 700
+
+
+def test_nested_request_below_the_limit_is_answered(served: Served) -> None:
+    assert served.post(nested_inputs(98)).status_code == httpx.codes.OK
 
 
 @pytest.mark.parametrize("stream", [False, True])

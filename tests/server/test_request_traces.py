@@ -3,8 +3,10 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from mlflow.entities import SpanType
+import pytest
+from mlflow.entities import LiveSpan, SpanType
 from mlflow.genai.agent_server import get_request_headers
 from mlflow.types.responses import ResponsesAgentRequest
 
@@ -40,6 +42,23 @@ def test_stream_returns_its_trace_at_the_end(run_app: RunApp) -> None:
     assert root.span_type == SpanType.AGENT
     assert root.inputs["input"][0]["content"] == "Hello"
     assert output_text(root.outputs) == "Hi"
+
+
+@pytest.mark.parametrize("method", ["set_inputs", "set_outputs"])
+def test_failure_of_tracing_fails_no_request(
+    method: str,
+    run_app: RunApp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_span: LiveSpan, _value: Any) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(LiveSpan, method, fail)
+    app = run_app(answer_with("Hi"))
+    assert output_text(app.post(HELLO).json()) == "Hi"
+    assert '"type":"response.completed"' in app.post(STREAM).text
+    assert caplog.text.count("A trace lacks its inputs or outputs.") == 2
 
 
 def test_agent_and_tools_can_read_request_headers(package: Package, run_app: RunApp) -> None:

@@ -1,10 +1,12 @@
 """The endpoint of the agent: a request becomes a response or a stream of events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Iterator
+import logging
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 import mlflow
 from mlflow.entities import LiveSpan, SpanType
@@ -25,6 +27,8 @@ from .sampling import TraceSampler
 from .settings import ServerSettings
 from .state import RequestState, state_of
 from .streaming import EventStreamResponse, encode
+
+logger = logging.getLogger(__name__)
 
 RETURN_TRACE_HEADER = "x-mlflow-return-trace-id"
 
@@ -75,7 +79,7 @@ class AgentEndpoint:
                         state.record_first_event()
                         writer.add(event)
                 body = writer.response("completed")
-                span.set_outputs(body)
+                record(span.set_outputs, body)
                 return JSONResponse(body)
             except asyncio.CancelledError:
                 if not state.is_stopping:
@@ -99,7 +103,7 @@ class AgentEndpoint:
                     async for event in events:
                         state.record_first_event()
                         yield encode(*writer.events_for(event))
-                span.set_outputs(writer.response("completed"))
+                record(span.set_outputs, writer.response("completed"))
                 yield encode(writer.end())
             except asyncio.CancelledError:
                 if not state.is_stopping:
@@ -153,10 +157,18 @@ def root_span(
     """Open the root span of the request, and record its trace id for the access log."""
     attributes = {SpanAttributeKey.MESSAGE_FORMAT: "openai"}
     with mlflow.start_span(name, span_type=SpanType.AGENT, attributes=attributes) as span:
-        span.set_inputs(request)
+        record(span.set_inputs, request)
         if span.trace_id.startswith("tr-"):  # otherwise the request is not sampled
             state.trace_id = span.trace_id
         yield span
+
+
+def record(setter: Callable[[Any], None], value: Any) -> None:
+    """Set the inputs or outputs of a span; tracing must not fail a request."""
+    try:
+        setter(value)
+    except Exception:
+        logger.warning("A trace lacks its inputs or outputs.", exc_info=True)
 
 
 def trace_metadata(state: RequestState, return_trace_id: bool) -> dict[str, str]:

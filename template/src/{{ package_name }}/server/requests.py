@@ -13,6 +13,9 @@ from .errors import ApiError
 
 # More than any conversation needs; validating millions of values would block the event loop.
 MAX_VALUES = 50_000
+# Far below Python's recursion limit, which MLflow reaches sooner than the JSON parser.
+MAX_DEPTH = 100
+TOO_DEEP = "The JSON of the request body is nested too deeply."
 # Fields of the API that refer to stored turns. The server stores none.
 REFERENCES = ("previous_response_id", "conversation")
 
@@ -47,13 +50,12 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     except UnicodeEncodeError as error:
         raise ApiError(400, "The request contains an unpaired surrogate.") from error
     except RecursionError as error:
-        raise ApiError(400, "The JSON of the request body is nested too deeply.") from error
+        raise ApiError(400, TOO_DEEP) from error
     except ValueError as error:
         raise ApiError(400, f"The request body is not valid JSON: {error}.") from error
     if not isinstance(fields, dict):
         raise ApiError(400, 'The request body must be a JSON object, such as {"input": [...]}.')
-    if _has_too_many_values(fields):
-        raise ApiError(413, f"The request contains more than {MAX_VALUES:,} values.")
+    _limit_size(fields)
     return fields
 
 
@@ -66,17 +68,19 @@ def _finite_float(text: str) -> float:
     return number if abs(number) != float("inf") else _reject_number(text)
 
 
-def _has_too_many_values(fields: dict[str, Any]) -> bool:
-    """Count the values in objects and lists; stop as soon as there are too many."""
-    count = 0
-    pending: list[dict[str, Any] | list[Any]] = [fields]
-    while pending and count <= MAX_VALUES:
-        container = pending.pop()
-        count += len(container)
-        values = container.values() if isinstance(container, dict) else container
-        if count <= MAX_VALUES:
-            pending.extend(value for value in values if isinstance(value, dict | list))
-    return count > MAX_VALUES
+def _limit_size(fields: dict[str, Any]) -> None:
+    """Reject too many values in objects and lists, and too many levels of them."""
+    count = depth = 0
+    level: list[dict[str, Any] | list[Any]] = [fields]
+    while level:
+        count += sum(map(len, level))
+        depth += 1
+        if count > MAX_VALUES:
+            raise ApiError(413, f"The request contains more than {MAX_VALUES:,} values.")
+        if depth > MAX_DEPTH:
+            raise ApiError(400, TOO_DEEP)
+        members = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [value for values in members for value in values if isinstance(value, dict | list)]
 
 
 def _reject_unsupported(fields: dict[str, Any]) -> None:
