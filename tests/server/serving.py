@@ -58,9 +58,7 @@ class Endpoint:
             length: The value of Content-Length; by default, the length of the body.
         """
         connection = socket.create_connection(("127.0.0.1", port_of(self.url)), timeout=60)
-        length = len(body) if length is None else length
-        head = f"POST /responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
-        connection.sendall(head.encode() + body)
+        connection.sendall(http_request(body, length))
         return connection
 
     def client(self) -> openai.OpenAI:
@@ -113,6 +111,13 @@ def serving_app(app: Any, **options: Any) -> Generator[Endpoint]:
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive(), "The server did not stop within 30 seconds."
+
+
+def http_request(body: bytes, length: int | None = None) -> bytes:
+    """Return a request to /responses as it is sent; its length is that of the body by default."""
+    length = len(body) if length is None else length
+    head = f"POST /responses HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+    return head.encode() + body
 
 
 def is_running(process: psutil.Process) -> bool:

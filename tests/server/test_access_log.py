@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import threading
+from typing import Any
 
 import httpx
 import pytest
@@ -51,7 +52,10 @@ def test_access_log(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:
             assert 0.05 <= first <= total - 0.05
 
 
-def test_access_log_of_a_disconnect(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("body", [HELLO, STREAM])
+def test_access_log_of_a_disconnect(
+    body: dict[str, Any], run_app: RunApp, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "weather_agent.server")
     started, closed = threading.Event(), threading.Event()
 
@@ -64,7 +68,7 @@ def test_access_log_of_a_disconnect(run_app: RunApp, caplog: pytest.LogCaptureFi
             closed.set()
 
     app = run_app(answer)
-    with app.open_request(json.dumps(HELLO).encode()):
+    with app.open_request(json.dumps(body).encode()):
         assert started.wait(10)
     assert closed.wait(5), "The agent was not cancelled."
     wait_until(lambda: access_log(caplog))

@@ -15,10 +15,12 @@ import pytest
 from tests.conftest import Package
 from tests.helpers.model_server import ChatServer, Turn, text
 from tests.server.conftest import RunApp
+from tests.server.scripted import answer_with
 from tests.server.serving import (
     HELLO,
     Serve,
     Served,
+    http_request,
     output_text,
     store_in,
     stored_traces,
@@ -123,6 +125,24 @@ def test_request_without_a_body_frees_its_place(run_agent: RunApp, server: ChatS
         wait_until(lambda: app.post(HELLO).status_code == httpx.codes.TOO_MANY_REQUESTS)
         wait_until(lambda: app.post(HELLO).status_code == httpx.codes.OK)
         assert b" 408 " in connection.recv(100)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_request_of_a_client_that_does_not_read_ends(
+    stream: bool,
+    package: Package,
+    run_app: RunApp,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+    monkeypatch.setattr(package("server.middleware"), "SEND_TIMEOUT_SECONDS", 0.2)
+    app = run_app(answer_with("x" * 8_000_000))
+    body = json.dumps(HELLO | {"stream": stream}).encode()
+    with app.open_request(body) as connection:
+        # A complete response waits for the client only if another response precedes it.
+        connection.sendall(http_request(body))
+        wait_until(lambda: "POST /responses disconnected in" in caplog.text)
 
 
 def test_client_that_disconnects_before_the_end_of_the_body_is_not_answered(

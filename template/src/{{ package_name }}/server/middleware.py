@@ -14,6 +14,9 @@ from .state import path_of, state_of
 
 logger = logging.getLogger(__name__)
 
+# A client that stops reading would otherwise hold its place in the concurrency limit forever.
+SEND_TIMEOUT_SECONDS = 60
+
 
 @dataclass
 class AccessLog:
@@ -26,26 +29,24 @@ class AccessLog:
         if scope["type"] != "http" or path_of(scope) not in self.paths:
             await self.app(scope, receive, send)
             return
-        status: int | None = None
+        state = state_of(scope)
 
         async def recording_send(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                state.status = message["status"]
             await send(message)
 
-        state = state_of(scope)
         try:
             await self.app(scope, receive, recording_send)
         except Exception:
-            status = status or 500  # the outermost middleware of Starlette sends it
+            state.status = state.status or 500  # the outermost middleware of Starlette sends it
             raise
         finally:
             logger.info(
                 "%s %s %s in %.3f s, first event %s, trace %s",
                 scope["method"],
                 scope["path"],
-                status or "disconnected",
+                state.status or "disconnected",
                 state.seconds(),
                 "-" if state.first_event is None else f"{state.first_event:.3f} s",
                 state.trace_id or "-",
@@ -136,7 +137,7 @@ class RequestBody:
 
 @dataclass
 class CancelOnDisconnect:
-    """Cancels the application when the client disconnects or the server stops.
+    """Cancels the application when the client disconnects or stops reading, or the server stops.
 
     The request body must have been received: from then on, the only message is the disconnect.
     """
@@ -144,14 +145,26 @@ class CancelOnDisconnect:
     app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = asyncio.ensure_future(self.app(scope, receive, send))
+        state = state_of(scope)
         disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
+        call_later = asyncio.get_running_loop().call_later
+
+        async def limited_send(message: Message) -> None:
+            timeout = call_later(SEND_TIMEOUT_SECONDS, disconnect.cancel)
+            try:
+                await send(message)
+            finally:
+                timeout.cancel()
+
+        answer = asyncio.ensure_future(self.app(scope, receive, limited_send))
         try:
             await asyncio.wait({answer, disconnect}, return_when=asyncio.FIRST_COMPLETED)
             if answer.done():
                 await answer
+            else:
+                state.status = None
         except asyncio.CancelledError:
-            state_of(scope).is_stopping = True
+            state.is_stopping = True
             raise
         finally:
             disconnect.cancel()

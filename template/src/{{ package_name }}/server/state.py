@@ -16,6 +16,7 @@ class RequestState:
     Attributes:
         started_at: When the request arrived, in seconds of the monotonic clock.
         body: The request body, once it has arrived.
+        status: The status of the response; none until it starts, and after a disconnect.
         first_event: Seconds from the start to the agent's first event.
         trace_id: The id of the trace; empty if the request is not traced.
         is_stopping: Whether the server cancelled the request in order to stop.
@@ -23,6 +24,7 @@ class RequestState:
 
     started_at: float = field(default_factory=time.monotonic)
     body: bytes = b""
+    status: int | None = None
     first_event: float | None = None
     trace_id: str = ""
     is_stopping: bool = False
