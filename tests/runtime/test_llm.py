@@ -219,3 +219,23 @@ def test_offline_llm_reports_zero_tokens(package: Package) -> None:
     *_, last = asyncio.run(stream())
     assert last["usage"]["total_tokens"] == 0
     assert last["choices"] == []
+
+
+def test_offline_llm_lets_other_tasks_run_between_chunks(package: Package) -> None:
+    async def stream() -> list[int]:
+        iterations = 0
+
+        async def count_iterations() -> None:
+            nonlocal iterations
+            while True:
+                await asyncio.sleep(0)
+                iterations += 1
+
+        counting = asyncio.ensure_future(count_iterations())
+        llm = package("runtime.llm").connect("offline:/demo", timeout=5, max_retries=0)
+        counts = [iterations async for _ in llm.stream(HELLO)]
+        counting.cancel()
+        return counts
+
+    counts = asyncio.run(stream())
+    assert counts == sorted(set(counts)), "Chunks arrived without a pause."

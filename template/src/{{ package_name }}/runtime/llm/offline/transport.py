@@ -88,6 +88,7 @@ def _finish_reason(reply: Reply) -> str:
 async def _one_by_one(events: Iterator[bytes]) -> AsyncIterator[bytes]:
     for event in events:
         yield event
+        await asyncio.sleep(0)  # as a socket would, let other requests run
 
 
 def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
