@@ -67,15 +67,17 @@ def test_other_origins_may_not_read_responses(run_app: RunApp) -> None:
 
 def test_token_is_required_if_one_is_set(run_app: RunApp) -> None:
     app = run_app(answer_with("Hi"), token="sesame")
-    for headers in ({}, {"authorization": "sesame"}, {"authorization": "Bearer Sesame"}):
+    for value in (None, "sesame", "Bearer Sesame", "Bearer", "Bearersesame", "Basic sesame"):
+        headers = {"authorization": value} if value else {}
         response = app.post(HELLO, headers=headers)
         assert response.status_code == httpx.codes.UNAUTHORIZED
         assert response.headers["www-authenticate"] == "Bearer"
         for path in ("agent/info", "chat/settings", "nowhere"):
             response = httpx.get(f"{app.url}/{path}", headers=headers)
             assert response.status_code == httpx.codes.UNAUTHORIZED
-    token = {"authorization": "Bearer sesame"}
-    assert app.post(HELLO, headers=token).status_code == httpx.codes.OK
+    for value in ("bearer sesame", "BEARER sesame", "Bearer  sesame", "Bearer sesame"):
+        token = {"authorization": value}
+        assert app.post(HELLO, headers=token).status_code == httpx.codes.OK
     assert httpx.get(f"{app.url}/agent/info", headers=token).status_code == httpx.codes.OK
     for path in ("health", ""):
         assert httpx.get(f"{app.url}/{path}").status_code == httpx.codes.OK

@@ -81,8 +81,9 @@ class Authentication:
     def _is_allowed(self, scope: Scope) -> bool:
         if not self.token or path_of(scope) in self.open_paths:
             return True
-        authorization = Headers(scope=scope).get("authorization", "")
-        return hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        is_correct = hmac.compare_digest(token.lstrip(" ").encode(), self.token.encode())
+        return is_correct and scheme.lower() == "bearer"
 
 
 @dataclass
