@@ -111,6 +111,23 @@ def test_app_mounted_in_another_app(package: Package, caplog: pytest.LogCaptureF
         wait_until(lambda: "POST /weather/responses 200 in" in caplog.text)
 
 
+@pytest.mark.parametrize(
+    ("root_path", "path", "expected"),
+    [
+        ("", "/health", "/health"),
+        ("/weather", "/weather/health", "/health"),
+        ("/weather", "/weather", ""),
+        ("/heal", "/health", "/health"),
+        ("/heal", "/heal/health", "/health"),
+    ],
+)
+def test_root_path_is_removed_from_whole_segments_only(
+    root_path: str, path: str, expected: str, package: Package
+) -> None:
+    scope = {"path": path, "root_path": root_path}
+    assert package("server.state").path_of(scope) == expected
+
+
 def test_shutdown_calls_the_callback_after_the_last_request(package: Package) -> None:
     stopped = threading.Event()
     agent = ScriptedAgent(answer_with("Hi"))

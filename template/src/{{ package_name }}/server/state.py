@@ -47,4 +47,6 @@ def state_of(scope: Scope) -> RequestState:
 
 def path_of(scope: Scope) -> str:
     """Return the path of a request in this application, which may be mounted in another one."""
-    return scope["path"].removeprefix(scope.get("root_path", ""))
+    path = scope["path"]
+    rest = path.removeprefix(scope.get("root_path", ""))
+    return path if rest and not rest.startswith("/") else rest
