@@ -52,7 +52,7 @@ def answer_with(text: str) -> Answer:
     return answer
 
 
-def fail_with(error: Exception) -> Answer:
+def fail_with(error: BaseException) -> Answer:
     """Return an agent that fails in the middle of its answer."""
 
     async def answer(_request: ResponsesAgentRequest) -> Events:

@@ -183,6 +183,19 @@ def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixtu
     assert stored_trace(json.loads(trace)["trace_id"]).info.state == "ERROR"
 
 
+def test_cancelled_error_of_the_agent_is_a_failure(
+    run_app: RunApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+    app = run_app(fail_with(asyncio.CancelledError()))
+    response = app.post(HELLO)
+    assert response.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+    assert response.json()["error"]["code"] == "agent_error"
+    assert '"type":"response.failed"' in app.post(STREAM).text
+    wait_until(lambda: len(access_log(caplog)) == 2)
+    assert "disconnected" not in caplog.text
+
+
 def test_event_that_json_cannot_represent_fails_the_stream(run_app: RunApp) -> None:
     closed = threading.Event()
 

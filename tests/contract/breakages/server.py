@@ -16,7 +16,7 @@ from tests.contract.breakages.changes import (
 )
 
 CUSTOM_OUTPUTS = '{"llm": llm.uri, "rounds": rounds}'
-RESPOND = """                async with aclosing(agent_events(self.agent, request)) as events:
+RESPOND = """                async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
                         writer.add(event)
@@ -24,7 +24,7 @@ RESPOND = """                async with aclosing(agent_events(self.agent, reques
 RESPOND_BLOCKING = """                for event in self.agent.predict_stream(request):
                     writer.add(event)
 """
-STREAM = """                async with aclosing(agent_events(self.agent, request)) as events:
+STREAM = """                async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
                         yield encode(*writer.events_for(event))

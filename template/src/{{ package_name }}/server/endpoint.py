@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -74,7 +75,7 @@ class AgentEndpoint:
         with root_span("predict", request, state) as span:
             writer = ResponseWriter(PROJECT_NAME, trace_metadata(state, return_trace_id))
             try:
-                async with aclosing(agent_events(self.agent, request)) as events:
+                async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
                         writer.add(event)
@@ -99,7 +100,7 @@ class AgentEndpoint:
             writer = ResponseWriter(PROJECT_NAME, metadata)
             yield encode(writer.start())
             try:
-                async with aclosing(agent_events(self.agent, request)) as events:
+                async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
                         yield encode(*writer.events_for(event))
@@ -116,14 +117,25 @@ class AgentEndpoint:
         yield encode(*([metadata] if metadata else []), "[DONE]")
 
 
-def agent_events(agent: ResponsesAgent, request: ResponsesAgentRequest) -> AgentEvents:
-    """Stream the agent's events.
+@asynccontextmanager
+async def agent_events(
+    agent: ResponsesAgent, request: ResponsesAgentRequest
+) -> AsyncGenerator[AgentEvents]:
+    """Open the stream of the agent's events.
 
     An agent without `predict_stream_async` runs in a thread, so it does not block the event loop.
+
+    Raises:
+        RuntimeError: The agent raises `CancelledError` although its request is not cancelled.
     """
-    if answer := getattr(agent, "predict_stream_async", None):
-        return answer(request)
-    return events_in_threads(agent, request)
+    stream = getattr(agent, "predict_stream_async", partial(events_in_threads, agent))
+    try:
+        async with aclosing(stream(request)) as events:
+            yield events
+    except asyncio.CancelledError as error:
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
+        raise RuntimeError("The agent was cancelled by its own code.") from error
 
 
 async def events_in_threads(agent: ResponsesAgent, request: ResponsesAgentRequest) -> AgentEvents:
