@@ -33,8 +33,8 @@ def test_access_log(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:
     app.post(HELLO)
     httpx.get(f"{app.url}/health")
     wait_until(lambda: len(access_log(caplog)) == 4)
-    traced = r"in (0\.\d{3}) s, first event (0\.\d{3}) s, trace tr-\w+"
-    untraced = r"in 0\.\d{3} s, first event -, trace -"
+    traced = r"in (\d+\.\d{3}) s, first event (\d+\.\d{3}) s, trace tr-\w+"
+    untraced = r"in \d+\.\d{3} s, first event -, trace -"
     for line, pattern in zip(
         access_log(caplog),
         (
