@@ -1,7 +1,9 @@
 """The default agent over HTTP: responses, streams, failures, and the processes of `serve`."""
 
+import base64
 import json
 import re
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -81,6 +83,30 @@ def test_conversation_continues_with_the_output_items(served: Served) -> None:
     turns += [item.model_dump(exclude_none=True) for item in first.output]
     turns += [{"role": "user", "content": "What time is it in Paris?"}]
     assert "Europe/Paris" in client.responses.create(model="agent", input=turns).output_text
+
+
+def test_client_that_offers_http_2(served: Served) -> None:
+    settings = base64.urlsafe_b64encode(bytes.fromhex("000300000064")).decode()
+    upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": settings}
+    assert "Asia/Tokyo" in output_text(served.post({"input": TOKYO}, headers=upgrade).json())
+
+
+def test_client_that_speaks_http_1_0(served: Served) -> None:
+    body = json.dumps({"input": TOKYO, "stream": True}).encode()
+    address = httpx.URL(served.url)
+    with socket.create_connection((address.host, address.port or 80), timeout=60) as connection:
+        head = f"POST /responses HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        response = connection.makefile("rb").read()
+    headers, _, content = response.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in headers.lower()
+    assert content.startswith(b"data: {")
+    assert content.endswith(b"data: [DONE]\n\n")
+
+
+def test_large_headers_are_accepted(served: Served) -> None:
+    headers = {"x-forwarded-access-token": "t" * 40_000}
+    assert served.post(HELLO, headers=headers).status_code == httpx.codes.OK
 
 
 def test_server_passes_the_contract(agent: Agent, served: Served) -> None:

@@ -53,6 +53,10 @@ def serve(host: str, port: int, *, workers: int = 1, reload: bool = False) -> No
         port=port,
         workers=workers,
         **(RELOAD_OPTIONS if reload else {}),
+        # httptools drops the body of a request that offers HTTP/2, as Java's client does, and sends
+        # chunks to HTTP/1.0 clients. The limit of headers leaves room for a user's tokens.
+        http="h11",
+        h11_max_incomplete_event_size=65_536,
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=settings.stop_seconds,
