@@ -142,12 +142,37 @@ def test_import_of_a_moved_module(workbench: Workbench) -> None:
     assert finding.fix.startswith(moved_to)
 
 
-def test_import_of_a_transitive_dependency(workbench: Workbench) -> None:
-    with workbench.agent.patched("tools.py", "TOOLS = [", "import yaml\n\nTOOLS = ["):
+UNDECLARED_IMPORTS = """
+def search() -> None:
+    import cv2
+    import google.cloud.storage
+    import yaml
+    from databricks.sdk import WorkspaceClient
+    from databricks.vector_search.client import VectorSearchClient
+    from google.auth import jwt
+
+
+TOOLS = ["""
+
+
+def test_imports_of_undeclared_packages(workbench: Workbench) -> None:
+    with workbench.agent.patched("tools.py", "TOOLS = [", UNDECLARED_IMPORTS):
         finding = workbench.findings("covered-imports")["covered-imports"]
     assert finding.result == "failed"
-    assert finding.found == "tools.py imports yaml, which is not a dependency in pyproject.toml."
-    assert finding.fix == "Run `uv add pyyaml`."
+    assert re.findall("tools.py imports (.+?), which is not a dependency", finding.found) == [
+        "cv2",
+        "google.cloud.storage",
+        "yaml",
+        "databricks.vector_search.client",
+        "google.auth",
+    ]
+    assert re.findall(r".+?\.(?: |$)", finding.fix) == [
+        "Add the package that provides `cv2` with `uv add`. ",
+        "Add the package that provides `databricks.vector_search.client` with `uv add`. ",
+        "Add the package that provides `google.cloud.storage` with `uv add`. ",
+        "Run `uv add google-auth`. ",
+        "Run `uv add pyyaml`.",
+    ]
 
 
 def test_unknown_rule(agent: Agent) -> None:

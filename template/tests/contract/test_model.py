@@ -21,7 +21,14 @@ from pydantic import ValidationError
 
 from .harness.agents import Item, LoadedAgent, read_example
 from .harness.errors import describe_error, describe_validation_error, fix_for
-from .harness.imports import entry_of, foreign_imports, is_of_repository, source_files
+from .harness.imports import (
+    distributions_of,
+    entry_of,
+    foreign_imports,
+    is_of_repository,
+    prefixes,
+    source_files,
+)
 from .harness.project import PACKAGE, ROOT
 from .harness.resources import resources_in_settings, resources_in_source
 from .harness.rules import FailedRuleError, rule
@@ -206,21 +213,22 @@ def test_covered_imports(
     model_path: Path,
     requirements: dict[str, Requirement],
 ) -> None:
-    distributions = packages_distributions()
     direct = None if external_model else direct_dependencies()
-    problems, missing = [], []
+    top_levels = packages_distributions()
+    problems, fixes = [], set()
     for module, file in foreign_imports(entry_of(model, model_path), model_path / "code").items():
-        names = sorted({canonicalize_name(name) for name in distributions.get(module, [module])})
         if is_of_repository(module, ROOT):
             continue
+        owners = top_levels.get(module) or distributions_of(module)
+        names = sorted(map(canonicalize_name, owners or prefixes(module)))
         if direct is not None and direct.isdisjoint(names):
             problems.append(f"{file} imports {module}, which is not a dependency in pyproject.toml")
-            missing.append(names[0])
+            unknown = f"Add the package that provides `{module}` with `uv add`."
+            fixes.add(f"Run `uv add {names[0]}`." if owners else unknown)
         elif requirements.keys().isdisjoint(names):
             problems.append(f"{file} imports {module}, which is not in the model's requirements")
     if problems:
-        fix = f"Run `uv add {' '.join(missing)}`." if missing else None
-        raise FailedRuleError(f"{'; '.join(problems)}.", fix)
+        raise FailedRuleError(f"{'; '.join(problems)}.", " ".join(sorted(fixes)) or None)
 
 
 def direct_dependencies() -> set[str] | None:

@@ -1,9 +1,14 @@
 """Finds the imports of a model's code in its source, including imports in functions."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import distributions
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 
 from mlflow.models import Model
@@ -35,27 +40,73 @@ def foreign_imports(entry: Path, code: Path) -> dict[str, str]:
         code: The folder of the model that MLflow puts first on `sys.path`.
 
     Returns:
-        The top-level names outside the standard library and `code`, each with the file that
-        imports it. Optional imports (in `try` with `except ImportError`) are not included.
+        The packages outside the standard library and `code`, each with the file that imports it.
+        Optional imports (in `try` with `except ImportError`) are not included.
     """
     local = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     found: dict[str, str] = {}
     for file, name in _imports_below(entry, code):
         top = name.partition(".")[0]
         if top and top not in local and top not in sys.stdlib_module_names:
-            found.setdefault(top, file.name)
+            package, _ = _regular_package(name)
+            # `from a import b` yields `a` and `a.b`.
+            if package and found.keys().isdisjoint(prefixes(package)):
+                found[package] = file.name
     return found
 
 
+def prefixes(name: str) -> list[str]:
+    """Return `a`, `a.b` and `a.b.c` for the dotted name `a.b.c`."""
+    return list(accumulate(name.split("."), "{}.{}".format))
+
+
+def distributions_of(package: str) -> list[str]:
+    """Return the names of the installed distributions that contain a package."""
+    places = tuple(package.replace(".", "/") + end for end in "/.")
+    return [
+        one.name
+        for one in distributions()
+        if any(file.as_posix().startswith(places) for file in one.files or [])
+    ]
+
+
 def is_of_repository(name: str, repository: Path) -> bool:
-    """Return whether a top-level module is in the repository, and not in its environment."""
-    spec = find_spec(name)
+    """Return whether a package is in the repository, and not in its environment."""
+    _, spec = _regular_package(name)
     places = [spec.origin or "", *(spec.submodule_search_locations or [])] if spec else []
     return any(
         Path(place).is_relative_to(repository) and not Path(place).is_relative_to(sys.prefix)
         for place in places
         if place
     )
+
+
+def _regular_package(name: str) -> tuple[str, ModuleSpec | None]:
+    """Find the shortest part of a dotted name that belongs to one distribution.
+
+    Returns:
+        The part and its spec, such as `google.auth` for `google.auth.jwt`. The part is empty for a
+        namespace package, such as `google`, and the whole name for a module that is not installed.
+    """
+    path: list[str] | None = None
+    for part in prefixes(name):
+        spec = PathFinder.find_spec(part, path) if path else find_spec(part)
+        if spec is None:
+            return name, None
+        if not _is_namespace(spec.origin):
+            return part, spec
+        path = spec.submodule_search_locations
+    return "", None
+
+
+@cache
+def _is_namespace(origin: str | None) -> bool:
+    """Return whether several distributions can add modules to the package of a file."""
+    if origin is None or not origin.endswith("__init__.py"):
+        return origin is None
+    # Older namespace packages, such as `databricks`, have a file that only extends their path.
+    lines = [ast.unparse(node) for node in syntax_tree(Path(origin)).body]
+    return bool(lines) and all(re.search("extend_path|pkgutil|pkg_resources", x) for x in lines)
 
 
 def _imports_below(entry: Path, code: Path) -> Iterator[tuple[Path, str]]:
