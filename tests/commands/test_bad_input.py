@@ -1,5 +1,7 @@
 """Invalid input to an agent's commands: one error message with a hint, and no partial result."""
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,16 +108,37 @@ def test_input_example_that_is_not_json(agent: Agent, commands: ForkedCommands) 
         assert "input_example.json is not valid JSON" in error_of(commands, "log")
 
 
-def test_outdated_lock_file(agent: Agent, commands: ForkedCommands) -> None:
-    with agent.patched("pyproject.toml", '"tzdata>=2024.1",', '"tzdata>=2024.2",'):
-        assert "Run `uv lock` and commit it" in error_of(commands, "log")
+OTHER_VERSION = ("pyproject.toml", '"tzdata>=2024.1",', '"tzdata>=2024.2",')
+CONFLICT = "<<<<<<< ours\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        (*OTHER_VERSION, "needs to be updated, .* Run `uv lock` and commit it"),
+        ("uv.lock", None, "", "TOML .* Resolve its merge conflict, or delete it and run `uv lock`"),
+        ("uv.lock", None, CONFLICT, "Resolve its merge conflict, or delete it and run `uv lock`"),
+        ("pyproject.toml", "[project]\n", f"{CONFLICT}[project]\n", r"TOML .* column \d+\)"),
+    ],
+)
+def test_invalid_lock_file(
+    agent: Agent, commands: ForkedCommands, file: str, old: str | None, new: str, words: str
+) -> None:
+    with agent.patched(file, old, new):
+        assert re.search(f"uv cannot export uv.lock .*{words}[.]$", error_of(commands, "log"))
+
+
+def test_log_messages_of_uv_are_not_its_error(agent: Agent, commands: ForkedCommands) -> None:
+    with agent.patched(*OTHER_VERSION):
+        message = error_of(commands, "log", RUST_LOG="debug")
+    assert message.startswith("error: uv cannot export uv.lock (The lockfile")
 
 
 def test_missing_lock_file(agent: Agent, commands: ForkedCommands, tmp_path: Path) -> None:
     lock = agent.folder / "uv.lock"
     lock.rename(tmp_path / "uv.lock")
     try:
-        assert "uv.lock is missing. Run `uv lock`" in error_of(commands, "log")
+        assert error_of(commands, "log").endswith("Run `uv lock` and commit it.")
     finally:
         (tmp_path / "uv.lock").rename(lock)
 
@@ -125,6 +148,26 @@ def test_missing_uv(agent: Agent) -> None:
     done = agent.run("env", "-u", "UV", "PATH=/usr/bin:/bin", command, "log")
     assert done.returncode == 1
     assert "uv was not found. Install it" in done.stderr
+
+
+PRINT_PIN = """
+from weather_agent.ops.requirements import locked_requirements
+print([line for line in locked_requirements() if line.startswith("tzdata==")])
+"""
+
+
+def test_variables_of_uv_do_not_select_another_project(agent: Agent) -> None:
+    variables = ("UV_PROJECT=/", "UV_WORKING_DIR=/no/folder", "UV=/no/uv")
+    assert "tzdata==" in agent.check("env", *variables, "python", "-c", PRINT_PIN)
+
+
+def test_lock_file_of_a_workspace(agent: Agent, default_project: Path, tmp_path: Path) -> None:
+    member = tmp_path / "agents" / "weather-agent"
+    shutil.copytree(default_project, member)
+    (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["agents/*"]\n')
+    agent.check("uv", "lock", "--quiet", "--project", str(tmp_path))
+    source = str(member / "src")
+    assert "tzdata==" in agent.check("python", "-c", PRINT_PIN, PYTHONPATH=source)
 
 
 def test_store_that_is_down(commands: ForkedCommands) -> None:

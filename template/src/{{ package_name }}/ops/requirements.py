@@ -1,6 +1,7 @@
 """The model's requirements, pinned from the lock file."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,10 @@ from .project import ROOT, ProjectError
 # Models are served on Linux, whatever system they were logged on.
 _SERVER = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
 _EXPORT = "export --locked --no-dev --all-extras --no-emit-project --no-hashes --no-annotate"
+_FIXES = {
+    "needs to be updated|Unable to find lockfile": " Run `uv lock` and commit it.",
+    "Failed to parse `uv.lock`": " Resolve its merge conflict, or delete it and run `uv lock`.",
+}
 
 
 def locked_requirements() -> list[str]:
@@ -22,24 +27,31 @@ def locked_requirements() -> list[str]:
     export gives the same pins with every version of MLflow.
 
     Raises:
-        ProjectError: uv is missing, or `uv.lock` is missing, out of date or contains local paths.
+        ProjectError: uv is missing or fails, or `uv.lock` contains local paths.
     """
-    uv = os.environ.get("UV") or shutil.which("uv")
+    uv = shutil.which(os.environ.get("UV") or "uv") or shutil.which("uv")
     if uv is None:
         raise ProjectError("uv was not found. Install it: `pip install uv`.")
-    if not (ROOT / "uv.lock").is_file():
-        raise ProjectError("uv.lock is missing. Run `uv lock` and commit the file.")
+    # The options override UV_WORKING_DIR and UV_PROJECT.
+    here = [f"--directory={ROOT}", f"--project={ROOT}"]
     export = subprocess.run(
-        [uv, *_EXPORT.split(), "--no-header", "--quiet"],
-        cwd=ROOT,
+        [uv, *here, *_EXPORT.split(), "--no-header", "--quiet"],
+        env=os.environ | {"COLUMNS": "9999"},  # uv breaks lines of errors
         capture_output=True,
         text=True,
         check=False,
     )
     if export.returncode != 0:
-        reason = export.stderr.strip().partition("\n")[0].removeprefix("error: ")
-        raise ProjectError(f"uv cannot export uv.lock ({reason}). Run `uv lock` and commit it.")
+        reason = reason_in(export.stderr)
+        fix = next((fix for words, fix in _FIXES.items() if re.search(words, reason)), "")
+        raise ProjectError(f"uv cannot export uv.lock ({reason}).{fix}")
     return list(for_server(export.stdout.splitlines()))
+
+
+def reason_in(stderr: str) -> str:
+    """Return uv's error and its causes, without log messages, excerpts and hints."""
+    lines = re.findall(r"^(?:error|\s+(?:cause|Caused by)): (.*)", stderr, re.MULTILINE)
+    return ": ".join(lines or [stderr.strip()]).removesuffix(".")
 
 
 def for_server(lines: Iterable[str]) -> Iterator[str]:
