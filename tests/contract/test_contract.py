@@ -143,6 +143,15 @@ def test_import_of_a_moved_module(workbench: Workbench) -> None:
 
 
 UNDECLARED_IMPORTS = """
+import contextlib
+import typing
+
+if typing.TYPE_CHECKING:
+    import types_boto3_s3
+with contextlib.suppress(ImportError):
+    import orjson
+
+
 def search() -> None:
     import cv2
     import google.cloud.storage

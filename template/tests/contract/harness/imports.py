@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import distributions
@@ -41,7 +41,8 @@ def foreign_imports(entry: Path, code: Path) -> dict[str, str]:
 
     Returns:
         The packages outside the standard library and `code`, each with the file that imports it.
-        Optional imports (in `try` with `except ImportError`) are not included.
+        Imports that may fail (`except ImportError`, `with suppress(ImportError)`) and imports for
+        type checkers (`if TYPE_CHECKING`) are not included.
     """
     local = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     found: dict[str, str] = {}
@@ -126,8 +127,8 @@ def _imports_below(entry: Path, code: Path) -> Iterator[tuple[Path, str]]:
 
 def _imported_names(file: Path, code: Path) -> Iterator[str]:
     tree = syntax_tree(file)
-    guards = filter(_catches_import_error, ast.walk(tree))
-    optional = {node for guard in guards for node in ast.walk(guard)}
+    blocks = (block for node in ast.walk(tree) for block in _optional(node))
+    optional = {node for block in blocks for node in ast.walk(block)}
     for node in ast.walk(tree):
         if node in optional:
             continue
@@ -150,12 +151,16 @@ def _imported_by_call(node: ast.Call) -> Iterator[str]:
             yield name
 
 
-def _catches_import_error(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Try):
-        return False
-    walk = (name for handler in node.handlers for name in ast.walk(handler))
-    caught = {name.id for name in walk if isinstance(name, ast.Name)}
-    return bool(caught & {"ImportError", "ModuleNotFoundError"})
+def _optional(node: ast.AST) -> Sequence[ast.AST]:
+    """Return the part of a statement whose imports may fail or do not run."""
+    match node:
+        case ast.If(ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), body):
+            return body
+        case ast.Try(handlers=guards) | ast.With(items=guards):
+            walk = (name for guard in guards for name in ast.walk(guard))
+            caught = {name.id for name in walk if isinstance(name, ast.Name)}
+            return [node] if caught & {"ImportError", "ModuleNotFoundError"} else []
+    return []
 
 
 def _absolute(node: ast.ImportFrom, file: Path, code: Path) -> str:
