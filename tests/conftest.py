@@ -30,6 +30,13 @@ class Render(Protocol):
     def __call__(self, **answers: Any) -> Path: ...
 
 
+def pytest_configure() -> None:
+    """Remove the variables with which a git hook selects its repository."""
+    names = subprocess.check_output(["git", "rev-parse", "--local-env-vars"], text=True).split()
+    for name in names:
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the settings of the machine and its user out of the tests."""

@@ -14,6 +14,7 @@ from tests.chat_page.browser import NAMES, system_chromium
 from tests.contract.breakages import BREAKAGES
 from tests.helpers.agents import rules_of
 from tests.helpers.template import ROOT
+from tests.release.repositories import git
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REDRAW = "Redraw the pictures: make picture"
@@ -62,8 +63,10 @@ def write_script(path: Path, text: str) -> None:
 
 
 def test_make_demo_makes_an_agent_and_verifies_it(checkout: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "my agent"
-    done = make(checkout, "demo", f"FOLDER={folder}")
+    folder, other = tmp_path / "my agent", tmp_path / "other"
+    subprocess.run(["git", "init", "--quiet", other], check=True)
+    variables = {"GIT_DIR": f"{other}/.git"}
+    done = make(checkout, "demo", f"FOLDER={folder}", **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '→ current_time({"place": "Tokyo"})' in done.stdout
     assert re.search(r"Logged models:/m-\w+", done.stdout)
@@ -78,10 +81,9 @@ def test_make_demo_makes_an_agent_and_verifies_it(checkout: Path, tmp_path: Path
     assert "error: The demo runs my code." in again.stderr
     assert "Logged models:" not in again.stdout
 
-    status = subprocess.run(
-        ["git", "status", "--porcelain"], cwd=checkout, capture_output=True, text=True, check=True
-    )
-    assert status.stdout == ""
+    assert git(checkout, "status", "--porcelain") == ""
+    assert git(other, "for-each-ref") == ""
+    assert git(folder, "log", "--format=%s") == "Create the agent\n"
 
 
 def test_make_demo_refuses_a_folder_with_other_files(checkout: Path, tmp_path: Path) -> None:

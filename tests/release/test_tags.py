@@ -1,7 +1,9 @@
 """`make tags`: the tags of all releases, in a clone that lacks them."""
 
+import os
 import shutil
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -27,11 +29,21 @@ def repository(tmp_path: Path) -> Path:
     return repository
 
 
-def make_tags(repository: Path) -> subprocess.CompletedProcess[str]:
-    """Run the script behind `make tags`."""
+def run(repository: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with additional environment variables; it may fail."""
     return subprocess.run(
-        ["scripts/tags.sh"], cwd=repository, capture_output=True, text=True, check=False
+        command,
+        cwd=repository,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def make_tags(repository: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the script behind `make tags`."""
+    return run(repository, "scripts/tags.sh", **variables)
 
 
 def test_missing_tags_are_created(repository: Path) -> None:
@@ -39,6 +51,21 @@ def test_missing_tags_are_created(repository: Path) -> None:
     assert done.stdout == "Created v0.1.0\nCreated v0.2.0\n", done.stderr
     assert git(repository, "describe", "--abbrev=0").strip() == "v0.2.0"
     assert git(repository, "rev-parse", "v0.1.0^{}") == git(repository, "rev-parse", "HEAD~2")
+
+
+def test_another_repository_is_not_changed(repository: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    git(tmp_path, "clone", "--quiet", str(repository), str(other))
+    assert "Created v0.1.0" in make_tags(repository, GIT_DIR=str(other / ".git")).stdout
+    assert git(other, "tag") == ""
+
+
+def test_tests_do_not_change_the_repository_of_a_hook(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    test = f"{__file__}::test_missing_tags_are_created"
+    done = run(ROOT, sys.executable, "-m", "pytest", "-q", test, GIT_DIR=str(tmp_path / ".git"))
+    assert done.returncode == 0, done.stdout
+    assert git(tmp_path, "for-each-ref") == ""
 
 
 def test_a_second_run_changes_nothing(repository: Path) -> None:
