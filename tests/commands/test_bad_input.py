@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.helpers.agents import Agent
+from tests.helpers.agents import Agent, add_default_group
 from tests.helpers.forked_commands import ForkedCommands, forked_commands
 
 ASK = ("ask", "What time is it in Tokyo?")
@@ -150,15 +150,15 @@ def test_missing_uv(agent: Agent) -> None:
     assert "uv was not found. Install it" in done.stderr
 
 
-PRINT_PIN = """
+PRINT_PINS = """
 from weather_agent.ops.requirements import locked_requirements
-print([line for line in locked_requirements() if line.startswith("tzdata==")])
+print(*(line.partition("==")[0] for line in locked_requirements()))
 """
 
 
 def test_variables_of_uv_do_not_select_another_project(agent: Agent) -> None:
     variables = ("UV_PROJECT=/", "UV_WORKING_DIR=/no/folder", "UV=/no/uv")
-    assert "tzdata==" in agent.check("env", *variables, "python", "-c", PRINT_PIN)
+    assert "tzdata" in agent.check("env", *variables, "python", "-c", PRINT_PINS).split()
 
 
 def test_lock_file_of_a_workspace(agent: Agent, default_project: Path, tmp_path: Path) -> None:
@@ -166,8 +166,20 @@ def test_lock_file_of_a_workspace(agent: Agent, default_project: Path, tmp_path:
     shutil.copytree(default_project, member)
     (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["agents/*"]\n')
     agent.check("uv", "lock", "--quiet", "--project", str(tmp_path))
-    source = str(member / "src")
-    assert "tzdata==" in agent.check("python", "-c", PRINT_PIN, PYTHONPATH=source)
+    pins = agent.check("python", "-c", PRINT_PINS, PYTHONPATH=str(member / "src"))
+    assert "tzdata" in pins.split()
+
+
+def test_development_groups_are_not_pinned(
+    agent: Agent, default_project: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "weather-agent"
+    shutil.copytree(default_project, folder)
+    add_default_group(folder)
+    source = str(folder / "src")
+    pins = agent.check("python", "-c", PRINT_PINS, PYTHONPATH=source, UV_DEV="1").split()
+    assert "tzdata" in pins
+    assert not {"ruff", "pytest"} & set(pins)
 
 
 def test_store_that_is_down(commands: ForkedCommands) -> None:

@@ -101,6 +101,15 @@ def install(folder: Path) -> Agent:
     return Agent(folder)
 
 
+def add_default_group(folder: Path) -> None:
+    """Add a second group of development dependencies to a project, which uv installs by default."""
+    settings, groups = folder / "pyproject.toml", "[dependency-groups]\n"
+    text = settings.read_text(encoding="utf-8").replace(groups, f'{groups}docs = ["ruff"]\n')
+    text += '\n[tool.uv]\ndefault-groups = ["dev", "docs"]\n'
+    settings.write_text(text, encoding="utf-8")
+    subprocess.run(["uv", "lock", "--quiet"], cwd=folder, check=True)
+
+
 def parts_of_rules(project: Path) -> dict[str, str]:
     """Return the subject of each rule of a contract, such as `answers` or `source`, by name."""
     contract = project / "tests" / "contract"

@@ -13,7 +13,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.helpers.agents import Agent
+from tests.helpers.agents import Agent, add_default_group
 from tests.server.images import Image, build
 from tests.server.serving import TOKYO, free_port, stored_traces, wait_until
 from tests.updates.projects import NOW, Project, all_releases
@@ -27,9 +27,10 @@ OWN = {
 
 @pytest.fixture(scope="module")
 def checkout(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default agent with credentials and a store in its working tree."""
+    """The default agent with two default groups, and with credentials in its working tree."""
     folder = tmp_path_factory.mktemp("checkout") / "weather-agent"
     shutil.copytree(agent.folder, folder, ignore=shutil.ignore_patterns(".venv"))
+    add_default_group(folder)
     for parent in (folder, folder / "src", folder / "src" / "weather_agent"):
         for name in (".env", ".env.local", "mlflow.db"):
             (parent / name).write_text(SECRET, encoding="utf-8")
@@ -126,7 +127,7 @@ def test_image_contains_only_the_locked_environment(image: Image, checkout: Path
     assert [path.name for path in sorted(image.root.iterdir())] == ["app", "tmp"]
     assert [path.name for path in image.path("/app").iterdir()] == [".venv"]
     assert [*image.path("/tmp").iterdir()] == []
-    check = ["uv", "sync", "--check", "--locked", "--no-dev", "--no-install-project"]
+    check = ["uv", "sync", "--check", "--locked", "--no-default-groups", "--no-install-project"]
     environment = os.environ | {"UV_PROJECT_ENVIRONMENT": str(image.path("/app/.venv"))}
     done = subprocess.run(check, cwd=checkout, env=environment, capture_output=True, text=True)
     assert re.findall(r"^ [-+~] ([\w-]+)", done.stderr, re.M) == ["weather-agent"], done.stderr

@@ -12,7 +12,11 @@ from .project import ROOT, ProjectError
 
 # Models are served on Linux, whatever system they were logged on.
 _SERVER = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
-_EXPORT = "export --locked --no-dev --all-extras --no-emit-project --no-hashes --no-annotate"
+# `--no-dev` overrides UV_DEV.
+_EXPORT = (
+    "export --locked --no-default-groups --no-dev --all-extras "
+    "--no-emit-project --no-hashes --no-annotate --no-header --quiet"
+)
 _FIXES = {
     "needs to be updated|Unable to find lockfile": " Run `uv lock` and commit it.",
     "Failed to parse `uv.lock`": " Resolve its merge conflict, or delete it and run `uv lock`.",
@@ -35,7 +39,7 @@ def locked_requirements() -> list[str]:
     # The options override UV_WORKING_DIR and UV_PROJECT.
     here = [f"--directory={ROOT}", f"--project={ROOT}"]
     export = subprocess.run(
-        [uv, *here, *_EXPORT.split(), "--no-header", "--quiet"],
+        [uv, *here, *_EXPORT.split()],
         env=os.environ | {"COLUMNS": "9999"},  # uv breaks lines of errors
         capture_output=True,
         text=True,
