@@ -2,6 +2,7 @@
 # Installs a Chromium for the tests of the chat page, unless one works already.
 # Usage: scripts/browser.sh, with the path of uv in UV; `make browser` runs it.
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -2,8 +2,8 @@
 # Create an agent in a folder, commit it, then run `ask`, `log` and `verify`.
 # Usage: UV=/path/to/uv scripts/demo.sh FOLDER (`make demo` calls it).
 set -eu
-# A git hook sets variables that select its repository.
-unset $(git rev-parse --local-env-vars)
+# CDPATH changes what `cd` does, and a git hook sets variables that select its repository.
+unset CDPATH $(git rev-parse --local-env-vars)
 
 template=$(cd "$(dirname "$0")/.." && pwd)
 case $UV in

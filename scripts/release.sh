@@ -3,8 +3,8 @@
 # A commit cannot contain its own hash: the commit that follows the released one records it.
 # Tags never move: fix a faulty release with the next one.
 set -eu
-# A git hook sets variables that select its repository.
-unset $(git rev-parse --local-env-vars)
+# CDPATH changes what `cd` does, and a git hook sets variables that select its repository.
+unset CDPATH $(git rev-parse --local-env-vars)
 cd "$(dirname "$0")/.."
 
 version=${1:-}

@@ -2,8 +2,8 @@
 # tags.sh: create the tags of the releases in releases.yml that this clone lacks.
 # Name and date come from the released commit, so that every clone creates the same tags.
 set -eu
-# A git hook sets variables that select its repository.
-unset $(git rev-parse --local-env-vars)
+# CDPATH changes what `cd` does, and a git hook sets variables that select its repository.
+unset CDPATH $(git rev-parse --local-env-vars)
 cd "$(dirname "$0")/.."
 
 fail() {

@@ -53,10 +53,14 @@ def test_missing_tags_are_created(repository: Path) -> None:
     assert git(repository, "rev-parse", "v0.1.0^{}") == git(repository, "rev-parse", "HEAD~2")
 
 
-def test_another_repository_is_not_changed(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("variable", "path"), [("GIT_DIR", ".git"), ("CDPATH", ".")])
+def test_variables_do_not_select_another_repository(
+    repository: Path, tmp_path: Path, variable: str, path: str
+) -> None:
     other = tmp_path / "other"
     git(tmp_path, "clone", "--quiet", str(repository), str(other))
-    assert "Created v0.1.0" in make_tags(repository, GIT_DIR=str(other / ".git")).stdout
+    done = make_tags(repository, **{variable: str(other / path)})
+    assert done.stdout == "Created v0.1.0\nCreated v0.2.0\n", done.stderr
     assert git(other, "tag") == ""
 
 
