@@ -80,5 +80,8 @@ python:
 		{ echo 'error: Python 3.11 or newer is needed' >&2; \
 		  echo 'hint: name one, such as make PYTHON=/path/to/python3.12 test' >&2; exit 1; }
 
+# The first three settings conflict with --target.
 .uv/bin/uv: | python
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --target .uv uv==$(UV_VERSION)
+	PIP_REQUIRE_VIRTUALENV=0 PIP_USER=0 PIP_PREFIX= $(PYTHON) -m pip install --quiet \
+		--disable-pip-version-check --root-user-action=ignore --no-cache-dir \
+		--target .uv uv==$(UV_VERSION)

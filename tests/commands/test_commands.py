@@ -101,8 +101,9 @@ def test_make_installs_uv_into_the_checkout_if_it_is_missing(
     tests = str(Path(sys.prefix) / "bin")
     path = path_without(tmp_path, "uv").split(os.pathsep)
     without_uv = os.pathsep.join(part for part in path if part != tests)
+    settings = {"PIP_REQUIRE_VIRTUALENV": "true", "PIP_USER": "1", "PIP_PREFIX": str(tmp_path)}
     for _ in range(2):
-        done = make(checkout, "browser", PATH=without_uv)
+        done = make(checkout, "browser", PATH=without_uv, **settings)
         assert done.returncode == 0, done.stdout + done.stderr
     printed = subprocess.check_output([checkout / ".uv/bin/uv", "--version"], text=True)
     (version,) = re.findall(r"^UV_VERSION := (.*)$", MAKEFILE, re.MULTILINE)
