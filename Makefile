@@ -21,7 +21,7 @@ export PATH := $(PATH):$(CURDIR)/.uv/bin
 UV := $(shell command -v uv || echo .uv/bin/uv)
 # Two workers more than there are cores, because many tests wait for servers.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
-PYTEST = $(UV) run --frozen pytest -n $(WORKERS) --dist worksteal --durations=15
+PYTEST = "$(UV)" run --frozen pytest -n $(WORKERS) --dist worksteal --durations=15
 
 .PHONY: help demo test proof trials lint format picture contract benchmark tags release browser uv
 .DEFAULT_GOAL := help
@@ -29,39 +29,39 @@ PYTEST = $(UV) run --frozen pytest -n $(WORKERS) --dist worksteal --durations=15
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: python $(UV)  ## Make an agent in FOLDER, ask it a question, log it and verify it
+demo: python uv  ## Make an agent in FOLDER, ask it a question, log it and verify it
 	@UV="$(UV)" scripts/demo.sh "$(FOLDER)"
 
 test: python lint browser  ## Run all tests of the template
 	$(PYTEST)
 
-proof: python $(UV)  ## Run the tests of every supported Python and MLflow
+proof: python uv  ## Run the tests of every supported Python and MLflow
 	$(PYTEST) -m proof
 
-trials: $(UV)  ## Run TRIALS random updates: random edits by owners, random releases
+trials: uv  ## Run TRIALS random updates: random edits by owners, random releases
 	UPDATE_TRIALS=$(TRIALS) $(PYTEST) -q tests/updates/test_random.py
 
-lint: $(UV)  ## Check formatting, style and types of the template's own code
-	$(UV) run --frozen ruff format --check
-	$(UV) run --frozen ruff check
-	$(UV) run --frozen ty check
+lint: uv  ## Check formatting, style and types of the template's own code
+	"$(UV)" run --frozen ruff format --check
+	"$(UV)" run --frozen ruff check
+	"$(UV)" run --frozen ty check
 
-format: $(UV)  ## Format the template's own code
-	$(UV) run --frozen ruff check --fix
-	$(UV) run --frozen ruff format
+format: uv  ## Format the template's own code
+	"$(UV)" run --frozen ruff check --fix
+	"$(UV)" run --frozen ruff format
 
 picture: browser  ## Redraw the README's pictures from real sessions and measurements
-	$(UV) run --frozen python docs/draw_demo.py
-	$(UV) run --frozen python -m docs.draw_chat_page
-	$(UV) run --frozen python -m docs.draw_serve
+	"$(UV)" run --frozen python docs/draw_demo.py
+	"$(UV)" run --frozen python -m docs.draw_chat_page
+	"$(UV)" run --frozen python -m docs.draw_serve
 
-contract: $(UV)  ## Rewrite docs/contract.md, and measure what MLflow alone notices
-	$(UV) run --frozen python -m docs.write_contract
+contract: uv  ## Rewrite docs/contract.md, and measure what MLflow alone notices
+	"$(UV)" run --frozen python -m docs.write_contract
 
-benchmark: $(UV)  ## Measure the first minute, an update, and the server under load
-	$(UV) run --frozen python -m benchmarks.first_minute
-	$(UV) run --frozen python -m benchmarks.update
-	$(UV) run --frozen python -m benchmarks.serve
+benchmark: uv  ## Measure the first minute, an update, and the server under load
+	"$(UV)" run --frozen python -m benchmarks.first_minute
+	"$(UV)" run --frozen python -m benchmarks.update
+	"$(UV)" run --frozen python -m benchmarks.serve
 
 tags:  ## Create the tags of all releases, in a clone that lacks them
 	@scripts/tags.sh
@@ -69,10 +69,10 @@ tags:  ## Create the tags of all releases, in a clone that lacks them
 release:  ## Test the last commit, record and tag it: make release VERSION=1.2.3
 	@MAKE="$(MAKE)" scripts/release.sh "$(VERSION)"
 
-browser: $(UV)  ## Install Chromium for the chat page's tests, unless there is one
+browser: uv  ## Install Chromium for the chat page's tests, unless there is one
 	@UV="$(UV)" scripts/browser.sh
 
-uv: $(UV)  ## Install uv into .uv/, unless it is on PATH
+uv: $(filter .uv/bin/uv,$(UV))  ## Install uv into .uv/, unless it is on PATH
 
 .PHONY: python
 python:

@@ -51,7 +51,7 @@ cat <<END
 
 The agent is in $(pwd). Next:
 
-  cd $(pwd)
+  cd "$(pwd)"
   uv run weather-agent serve    start the API and a chat page at http://127.0.0.1:8000
   uv run mlflow ui              show traces and models at http://127.0.0.1:5000
   uv run pytest                 run the tests

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,13 +66,19 @@ def write_script(path: Path, text: str) -> None:
 def test_make_demo_makes_an_agent_and_verifies_it(checkout: Path, tmp_path: Path) -> None:
     folder, other = tmp_path / "my agent", tmp_path / "other"
     subprocess.run(["git", "init", "--quiet", other], check=True)
-    variables = {"GIT_DIR": f"{other}/.git"}
+    uv = shutil.which("uv")
+    assert uv
+    (tmp_path / "my tools").mkdir()
+    (tmp_path / "my tools" / "uv").symlink_to(uv)
+    path = f"{tmp_path / 'my tools'}:{os.environ['PATH']}"
+    variables = {"GIT_DIR": f"{other}/.git", "PATH": path}
     done = make(checkout, "demo", f"FOLDER={folder}", **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '→ current_time({"place": "Tokyo"})' in done.stdout
     assert re.search(r"Logged models:/m-\w+", done.stdout)
     assert re.search(r"^\d+ passed in ", done.stdout, re.MULTILINE)
     assert f"The agent is in {folder}." in done.stdout
+    assert f'\n  cd "{folder}"\n' in done.stdout
 
     tools = next(folder.glob("src/*/tools.py"))
     tools.write_text("raise ValueError('The demo runs my code.')\n", encoding="utf-8")
