@@ -39,9 +39,10 @@ step uv sync --quiet
 if [ ! -d .git ]; then
     step git init --quiet --initial-branch=main
     step git add --all
-    # A fresh machine may have no author configured.
-    git config user.email > /dev/null || set -- -c user.name=Demo -c user.email=demo@example.com
-    step git "$@" commit --quiet --message 'Create the agent'
+    # A fresh machine may have no author configured, and another no key to sign with.
+    git var GIT_COMMITTER_IDENT > /dev/null 2>&1 ||
+        set -- -c user.name=Demo -c user.email=demo@example.com
+    step git "$@" commit --quiet --no-gpg-sign --message 'Create the agent'
 fi
 step uv run weather-agent ask 'What time is it in Tokyo?'
 step uv run weather-agent log

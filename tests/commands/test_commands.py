@@ -63,15 +63,22 @@ def write_script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def test_make_demo_makes_an_agent_and_verifies_it(checkout: Path, tmp_path: Path) -> None:
+def test_make_demo_makes_an_agent_and_verifies_it(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, other = tmp_path / "my agent", tmp_path / "other"
     subprocess.run(["git", "init", "--quiet", other], check=True)
+    settings = tmp_path / "gitconfig"
+    settings.write_text("[user]\nemail = a@b.example\nuseConfigOnly\n[commit]\ngpgSign\n")
     uv = shutil.which("uv")
     assert uv
     (tmp_path / "my tools").mkdir()
     (tmp_path / "my tools" / "uv").symlink_to(uv)
     path = f"{tmp_path / 'my tools'}:{os.environ['PATH']}"
-    variables = {"GIT_DIR": f"{other}/.git", "PATH": path}
+    variables = {"GIT_DIR": f"{other}/.git", "PATH": path, "GIT_CONFIG_GLOBAL": str(settings)}
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.delenv(f"GIT_{role}_NAME")
+        monkeypatch.delenv(f"GIT_{role}_EMAIL")
     done = make(checkout, "demo", f"FOLDER={folder}", **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '→ current_time({"place": "Tokyo"})' in done.stdout
