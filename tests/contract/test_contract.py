@@ -17,6 +17,7 @@ import pytest
 
 from docs.write_contract import PAGE, last_measured, page, rules_in
 from tests.contract.breakages.changes import SHORT_WAIT, Patch
+from tests.contract.logged_model import LoggedModel
 from tests.contract.workbench import Workbench
 from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.template import TEMPLATE
@@ -140,6 +141,20 @@ def test_import_of_a_moved_module(workbench: Workbench) -> None:
         finding = workbench.findings("accepted")["accepted"]
     moved_to = "`weather_agent.toolbox` has moved to `weather_agent.runtime.toolbox`."
     assert finding.fix.startswith(moved_to)
+
+
+def test_requirements_are_compared_as_versions_and_shown_without_passwords(
+    workbench: Workbench, logged_model: LoggedModel
+) -> None:
+    urls = "git+https://me:secret@example.com/a\nb @ https://me:secret@example.com/b.whl\n"
+    with logged_model.with_current_code() as model:
+        file = model / "requirements.txt"
+        pins = re.sub(r"(?m)^(tzdata==.+)$", r"\1.0", file.read_text(encoding="utf-8"))
+        file.write_text(f"{pins}\n{urls}", encoding="utf-8")
+        finding = workbench.findings("pinned-requirements", model=model)["pinned-requirements"]
+    assert finding.result == "failed"
+    assert finding.found.count(" is not a released version") == 2
+    assert not re.search("tzdata|secret", finding.found)
 
 
 UNDECLARED_IMPORTS = """

@@ -1,6 +1,7 @@
 """Rules about the logged model, which Databricks reads before it runs the agent."""
 
 import json
+import re
 import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -17,6 +18,7 @@ from mlflow.types.responses import (
 )
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from pydantic import ValidationError
 
 from .harness.agents import Item, LoadedAgent, read_example
@@ -181,7 +183,8 @@ def test_no_secrets(model_path: Path) -> None:
 def test_pinned_requirements(model_path: Path, requirements: dict[str, Requirement]) -> None:
     assert requirements.keys() & {"mlflow", "mlflow-skinny"}, "MLflow is not in the requirements."
     lines = requirement_lines(model_path)
-    problems = [f"`{line}` is not a released version" for line in lines if not parse(line)]
+    paths = [without_password(line) for line in lines if not parse(line)]
+    problems = [f"`{line}` is not a released version" for line in paths]
     problems += [problem for one in requirements.values() if (problem := problem_with_pin(one))]
     assert not problems, f"{'; '.join(problems)}."
 
@@ -189,12 +192,12 @@ def test_pinned_requirements(model_path: Path, requirements: dict[str, Requireme
 def problem_with_pin(requirement: Requirement) -> str:
     """Return why a requirement does not install the version in use, or an empty string."""
     if requirement.url:
-        return f"{requirement} is not a released version"
+        return f"{without_password(str(requirement))} is not a released version"
     pins = [one.version for one in requirement.specifier if one.operator == "=="]
     if len(pins) != 1 or "*" in pins[0]:
         return f"{requirement} is not pinned"
     installed = installed_version(requirement.name)
-    if installed not in (None, pins[0]):
+    if installed and Version(installed) != Version(pins[0]):
         return f"{requirement} is required, but {installed} is installed"
     return ""
 
@@ -285,6 +288,11 @@ def parse(line: str) -> Requirement | None:
         return Requirement(line)
     except InvalidRequirement:
         return None
+
+
+def without_password(requirement: str) -> str:
+    """Remove the user and the password from the URL of a requirement."""
+    return re.sub(r"://[^/@\s]+@", "://", requirement)
 
 
 def installed_version(name: str) -> str | None:
