@@ -87,7 +87,11 @@ def test_conversation_continues_with_the_output_items(served: Served) -> None:
 
 def test_client_that_offers_http_2(served: Served) -> None:
     settings = base64.urlsafe_b64encode(bytes.fromhex("000300000064")).decode()
-    upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": settings}
+    upgrade = {
+        "connection": "Upgrade, HTTP2-Settings",
+        "upgrade": "h2c",
+        "http2-settings": settings,
+    }
     assert "Asia/Tokyo" in output_text(served.post({"input": TOKYO}, headers=upgrade).json())
 
 
