@@ -6,11 +6,15 @@ import os
 import pty
 import re
 import runpy
+import shutil
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -219,6 +223,113 @@ def test_pytest_reports_a_failed_rule_in_words(agent: Agent) -> None:
     assert "\nfound The example has no message with the role user.\n" in done.stdout
     assert "\nfix   Write `input_example.json`" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def more_rules(code: str) -> Patch:
+    """Add the rule `more`, which runs this code."""
+    indented = indent(code.strip("\n"), "    ")
+    text = f"""
+import os
+import signal
+from pathlib import Path
+
+from .harness.rules import rule
+from .harness.same_items import check_same_items
+
+
+@rule("more", "More.", why="Because.", fix="Fix it.")
+def test_more() -> None:
+{indented}
+"""
+    return Patch("tests/contract/test_more.py", None, text)
+
+
+def test_settings_of_other_tests_do_not_affect_the_contract(agent: Agent) -> None:
+    section = "[tool.pytest.ini_options]\n"
+    settings = 'addopts = "--collect-only"\npython_functions = ["check_*"]\n'
+    ignored = "filterwarnings = [\n"
+    patches = (
+        Patch("pyproject.toml", section, section + settings),
+        Patch("pyproject.toml", ignored, f'{ignored}    "error",\n'),
+        more_rules("assert not __debug__"),
+    )
+    with agent.changed(patches):
+        results = results_of(
+            agent, *only("more", "print-call"), PYTEST_ADDOPTS="-k nothing", PYTHONOPTIMIZE="1"
+        )
+    assert {rule: result for rule, (result, _) in results.items()} == {
+        "more": "failed",
+        "print-call": "passed",
+    }
+
+
+def test_assertions_of_the_harness_without_debug_mode(agent: Agent) -> None:
+    different = """
+class Agent:
+    def predict(self, request):
+        return {"output": []}
+
+check_same_items(Agent(), [("predict_stream", [{"type": "message"}])])
+"""
+    with agent.changed([more_rules(different)]):
+        done = agent.run("python", "-O", "-m", "pytest", "tests/contract/test_more.py")
+    assert "predict_stream returns [{'type': 'message'}], but predict []." in done.stdout
+
+
+def test_folder_with_brackets(agent: Agent, tmp_path: Path) -> None:
+    copy = tmp_path / "agents [new]"
+    shutil.copytree(agent.folder, copy, ignore=shutil.ignore_patterns(".venv", ".git"))
+    script = "from weather_agent.commands.cli import main; main()"
+    options = ("verify", *only("print-call"))
+    printed = agent.check("python", "-c", script, *options, PYTHONPATH=str(copy / "src"))
+    assert re.search(r"^1 passed in", printed, re.MULTILINE)
+
+
+def test_no_rules(agent: Agent) -> None:
+    hook = "def pytest_itemcollected(item):\n    item.own_markers.clear()\n"
+    with agent.patched("tests/conftest.py", "@pytest.fixture(", f"{hook}\n\n@pytest.fixture("):
+        done = agent.run("weather-agent", "verify")
+    assert done.returncode == 1
+    assert "error: pytest found no rules in" in done.stderr
+
+
+def test_process_that_outlives_the_contract(agent: Agent, tmp_path: Path) -> None:
+    left_behind = tmp_path / "left-behind"
+    fork = f"""
+if os.fork() == 0:
+    Path({str(left_behind)!r}).write_text(str(os.getpid()))
+    while True:
+        signal.pause()
+"""
+    with agent.changed([more_rules(fork)]):
+        assert results_of(agent, *only("more")) == {"more": ("passed", "")}
+    assert has_ended(int(left_behind.read_text()))
+
+
+def test_interrupted_verify_ends_at_once(agent: Agent, tmp_path: Path) -> None:
+    os.mkfifo(started := tmp_path / "started")
+    wait = f"Path({str(started)!r}).write_text(str(os.getpid()))\nsignal.pause()"
+    command = [agent.folder / ".venv/bin/weather-agent", "verify", *only("more")]
+    with (
+        agent.changed([more_rules(wait)]),
+        subprocess.Popen(command, cwd=agent.folder, env=clean_environment()) as process,
+    ):
+        contract = int(started.read_text())  # waits for the rule
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 1
+    assert has_ended(contract)
+
+
+def has_ended(process_id: int) -> bool:
+    """Wait until a process has ended."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_agent_that_ends_the_process(agent: Agent) -> None:

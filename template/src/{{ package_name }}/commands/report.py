@@ -70,9 +70,13 @@ class Report:
         The last event is `{"ended": REASON}`, when the process of the tests has ended.
 
         Raises:
-            ProjectError: pytest cannot run the tests.
+            ProjectError: pytest cannot run the tests, or finds none.
         """
         match event:
+            case {"known": []}:
+                raise ProjectError(
+                    "pytest found no rules in tests/contract. Check the hooks in tests/conftest.py."
+                )
             case {"known": names}:
                 self.known = names
             case {"rules": rules}:

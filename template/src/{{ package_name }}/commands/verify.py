@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Timer
 from typing import Any
 
 import click
@@ -19,7 +21,10 @@ CONTRACT = ROOT / "tests" / "contract"
 # In the order of the dependencies between rules; the report has the same order.
 SUBJECTS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source")
 RECORD_SEPARATOR = "\x1e"
-LONGEST_SILENCE = 90  # seconds without a finished test, after which the agent counts as hanging
+LONGEST_SILENCE = 90  # seconds without output, after which the agent counts as hanging
+# What the owner sets for other tests must not change how pytest runs the contract.
+SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test")
+VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE")
 
 
 def verify(
@@ -57,8 +62,9 @@ def verify(
             options.append(f"--url={url}")
         report = Report(quiet=as_json, verbose=verbose)
         report.print(f"Checking {url or model_uri or 'the source'} …")
-        for event in run_contract(options):
-            report.add(event)
+        with closing(run_contract(options)) as events:
+            for event in events:
+                report.add(event)
     if unknown := set(only) - set(report.known):
         raise ProjectError(
             f"Unknown rule: {', '.join(sorted(unknown))}. The rules are {', '.join(report.known)}."
@@ -124,7 +130,7 @@ def message_of(error: Exception) -> str:
     return str(error).strip().rstrip(".")
 
 
-def run_contract(options: Sequence[str]) -> Iterator[dict[str, Any]]:
+def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
     """Run the contract in another process, which a broken agent can end or block.
 
     Yields:
@@ -135,33 +141,57 @@ def run_contract(options: Sequence[str]) -> Iterator[dict[str, Any]]:
         ProjectError: pytest does not start; the message contains its output.
     """
     files = sorted(CONTRACT.glob("test_*.py"), key=_position)
-    settings = [f"--rootdir={ROOT}", "--override-ini=addopts=", "-p", "no:cacheprovider"]
+    # In an absolute path, a `[` would start a parameter.
+    paths = [str(path.relative_to(ROOT)) for path in files]
+    settings = [f"--override-ini={setting}" for setting in SETTINGS]
+    settings += [f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *settings, "--json-events", *options, *map(str, files)],
+        [sys.executable, "-m", "pytest", *settings, "--json-events", *options, *paths],
         cwd=ROOT,
+        env={name: os.environ[name] for name in os.environ if name not in VARIABLES},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
+        start_new_session=True,
     ) as process:
-        assert process.stdout
-        watchdog = Watchdog(process)
         output: list[str] = []
         has_events = False
-        for event in read_events(process.stdout, output):
-            has_events = True
-            watchdog.stop()
-            yield event
-            watchdog.start()
-        watchdog.stop()
+        try:
+            for event in read_events(read_lines(process), output):
+                has_events = True
+                yield event
+            status = process.poll()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the processes the agent has started
     if not has_events:
-        raise ProjectError(f"pytest did not start: {''.join(output)}")
-    if watchdog.has_fired:
+        raise ProjectError(f"pytest did not start: {' '.join(output)}")
+    if status is None:
         yield {"ended": f"The agent did not finish within {LONGEST_SILENCE} s."}
     else:
-        yield {"ended": f"The agent ended the process with status {process.returncode}."}
+        yield {"ended": f"The agent ended the process with status {status}."}
+
+
+def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Yield the lines of a process until it ends or prints nothing for `LONGEST_SILENCE` seconds.
+
+    The end of its output may come later, if the process leaves others behind.
+    """
+    assert process.stdout
+    os.set_blocking(process.stdout.fileno(), False)
+    line = b""
+    last_time = time.monotonic()
+    while time.monotonic() - last_time < LONGEST_SILENCE:
+        has_ended = process.poll() is not None
+        if printed := process.stdout.read():
+            *lines, line = (line + printed).split(b"\n")
+            yield from (one.decode(errors="replace") for one in lines)
+            last_time = time.monotonic()
+        elif has_ended:
+            break
+        else:
+            time.sleep(0.02)
+    yield line.decode(errors="replace")
 
 
 def read_events(lines: Iterable[str], output: list[str]) -> Iterator[dict[str, Any]]:
@@ -171,28 +201,6 @@ def read_events(lines: Iterable[str], output: list[str]) -> Iterator[dict[str, A
         output.append(text)
         if separator:
             yield json.loads(record)
-
-
-class Watchdog:
-    """Kills a process that prints no event for `LONGEST_SILENCE` seconds."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.has_fired = False
-        self.start()
-
-    def start(self) -> None:
-        """Start counting."""
-        self._timer = Timer(LONGEST_SILENCE, self._kill)
-        self._timer.start()
-
-    def stop(self) -> None:
-        """Stop counting."""
-        self._timer.cancel()
-
-    def _kill(self) -> None:
-        self.has_fired = True
-        self.process.kill()
 
 
 def _position(path: Path) -> int:
