@@ -46,8 +46,18 @@ def test_llm_that_cannot_answer(commands: ForkedCommands, llm: str, words: str) 
     assert words in error_of(commands, *ASK, AGENT_LLM=llm)
 
 
-def test_empty_question(commands: ForkedCommands) -> None:
-    assert "QUESTION is empty" in error_of(commands, "ask", " ")
+@pytest.mark.parametrize(
+    ("parameter", "arguments"),
+    [
+        ("QUESTION", ["ask", " "]),
+        ("--register", ["log", "--register", ""]),
+        ("--model-uri", ["verify", "--model-uri", ""]),
+        ("--url", ["verify", "--url", ""]),
+    ],
+)
+def test_empty_value(commands: ForkedCommands, parameter: str, arguments: list[str]) -> None:
+    words = f"Invalid value for '{parameter}': The value is empty."
+    assert words in error_of(commands, *arguments)
 
 
 @pytest.mark.parametrize(

@@ -97,20 +97,35 @@ def test_rules_that_cannot_be_checked_are_counted_by_cause(agent: Agent) -> None
     assert re.search(r"^1 failed, 1 passed, 2 not checked in", done.stdout, re.MULTILINE)
 
 
-def test_progress_on_a_terminal(agent: Agent) -> None:
+def printed_on_a_terminal(agent: Agent, **variables: str) -> str:
+    """Return what `verify` prints on a terminal for two rules that pass."""
     terminal, stdout = pty.openpty()
-    command = [
-        "uv",
-        "run",
-        "--no-sync",
-        "weather-agent",
-        "verify",
-        *only("exit-call", "print-call"),
-    ]
-    subprocess.run(command, cwd=agent.folder, env=clean_environment(), stdout=stdout, check=True)
-    printed = os.read(terminal, 100_000).decode()
+    rules = only("exit-call", "print-call")
+    command = [agent.folder / ".venv/bin/weather-agent", "verify", *rules]
+    environment = {**clean_environment(), "TERM": "xterm", **variables}
+    subprocess.run(command, cwd=agent.folder, env=environment, stdout=stdout, check=True)
+    return os.read(terminal, 100_000).decode()
+
+
+def test_progress_on_a_terminal(agent: Agent) -> None:
+    printed = printed_on_a_terminal(agent)
     assert "\r\x1b[K0 of 2 rules, checking exit-call" in printed
     assert "\r\x1b[K1 of 2 rules, checking print-call" in printed
+    assert "\x1b[32m✓" in printed
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+def test_terminal_without_colors(agent: Agent, variables: dict[str, str]) -> None:
+    printed = printed_on_a_terminal(agent, **variables)
+    assert "✓ exit-call" in printed
+    assert "\x1b" not in printed
+    assert "checking" not in printed
+
+
+def test_pipe_that_is_closed_early(agent: Agent) -> None:
+    line = f"{agent.folder}/.venv/bin/weather-agent verify --only print-call | head -n 1"
+    done = agent.run("sh", "-c", line)
+    assert (done.stdout, done.stderr) == ("Checking the source …\n", "")
 
 
 def test_only_failing_rule_without_a_model(workbench: Workbench) -> None:
@@ -283,6 +298,14 @@ def test_folder_with_brackets(agent: Agent, tmp_path: Path) -> None:
     options = ("verify", *only("print-call"))
     printed = agent.check("python", "-c", script, *options, PYTHONPATH=str(copy / "src"))
     assert re.search(r"^1 passed in", printed, re.MULTILINE)
+
+
+def test_characters_that_cannot_be_printed(agent: Agent) -> None:
+    with agent.changed([more_rules(r'assert os.getcwd() == "", "half: \ud83c"')]):
+        results = results_of(agent, *only("more"))
+        printed = agent.run("weather-agent", "verify", *only("more")).stdout
+    assert results["more"] == ("failed", r"half: \ud83c")
+    assert r"found  half: \ud83c" in printed
 
 
 def test_no_rules(agent: Agent) -> None:

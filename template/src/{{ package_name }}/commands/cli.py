@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so `--help` is fast."""
 
+import os
 import sys
 from typing import Any
 
@@ -14,8 +15,8 @@ class ReadableErrors(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click handles these; a pipe is broken when `head` has read enough
         except Exception as error:
             if ctx.params["debug"]:
                 raise
@@ -23,6 +24,13 @@ class ReadableErrors(click.Group):
             click.secho(f"error: {message}", fg="red", err=True)
             click.echo(f"hint: run `{PROJECT_NAME} --debug …` for the traceback", err=True)
             sys.exit(1)
+
+
+def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Reject an empty value, such as that of an unset variable in a script."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("The value is empty.")
+    return value
 
 
 @click.group(
@@ -35,27 +43,33 @@ class ReadableErrors(click.Group):
 )
 @click.version_option(package_name=PROJECT_NAME)
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
-def main(debug: bool) -> None:
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
     from ..ops.env_file import load_env_file
 
     load_env_file(ROOT / ".env")
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False  # see https://no-color.org; subcommands inherit it
 
 
 @main.command()
-@click.argument("question")
+@click.argument("question", callback=not_empty)
 def ask(question: str) -> None:
     """Ask the agent a QUESTION and print the answer as it arrives."""
     from ..ops.store import connect_store
     from .ask import print_answer
 
-    if not question.strip():
-        raise click.UsageError("QUESTION is empty.")
     connect_store()
     print_answer(question)
 
 
 @main.command()
-@click.option("--register", metavar="NAME", help="Also register the model under this name.")
+@click.option(
+    "--register",
+    metavar="NAME",
+    callback=not_empty,
+    help="Also register the model under this name.",
+)
 def log(register: str | None) -> None:
     """Log the agent as an MLflow model."""
     from ..ops.log_model import llm_for_logging, log_agent
@@ -103,8 +117,17 @@ def serve(host: str, port: int, workers: int, reload: bool) -> None:
 
 @main.command()
 @click.option("--only", metavar="RULE", multiple=True, help="Check this rule; repeatable.")
-@click.option("--model-uri", metavar="URI", help="Check this model, such as models:/NAME/1.")
-@click.option("--url", help="Check the agent at this URL, with the token in AGENT_TOKEN.")
+@click.option(
+    "--model-uri",
+    metavar="URI",
+    callback=not_empty,
+    help="Check this model, such as models:/NAME/1.",
+)
+@click.option(
+    "--url",
+    callback=not_empty,
+    help="Check the agent at this URL, with the token in AGENT_TOKEN.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print the full sentence of each rule.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def verify(

@@ -51,7 +51,9 @@ class Report:
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
         self.verbose = verbose
-        self.has_progress = not quiet and sys.stdout.isatty()
+        context = click.get_current_context(silent=True)
+        is_plain = context is not None and context.color is False
+        self.has_progress = not quiet and not is_plain and sys.stdout.isatty()
         self.width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
         self.start_time = time.monotonic()
         self.known: list[str] = []

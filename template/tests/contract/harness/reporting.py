@@ -99,6 +99,7 @@ def result_of(error: BaseException | None) -> tuple[str, str]:
         return "passed", ""
     is_worded = isinstance(error, (AssertionError, NotCheckedError, pytest.skip.Exception))
     text = str(error).partition("\nassert ")[0] if is_worded else describe_error(error)
+    text = text.encode(errors="backslashreplace").decode()  # surrogates cannot be printed
     found = textwrap.shorten(text, MAX_LENGTH, placeholder=" …")
     if isinstance(error, NotCheckedError):
         return "not checked", found
