@@ -470,6 +470,7 @@ def test_settings_do_not_affect_the_server_under_test(agent: Agent) -> None:
         "AGENT_MAX_REQUESTS": "1",
         "AGENT_MAX_BODY_BYTES": "1",
         "AGENT_TRACES_PER_SECOND": "many",
+        "HTTP_PROXY": "http://127.0.0.1:9",
     }
     results = results_of(agent, *only(*rules), **settings)
     assert results == dict.fromkeys(rules, ("passed", ""))
