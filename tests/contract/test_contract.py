@@ -128,8 +128,9 @@ def test_pipe_that_is_closed_early(agent: Agent) -> None:
     assert (done.stdout, done.stderr) == ("Checking the source …\n", "")
 
 
-def test_only_failing_rule_without_a_model(workbench: Workbench) -> None:
-    with workbench.agent.changed([Patch("tools.py", "TOOLS = [", "TOOLS = [[")]):
+@pytest.mark.parametrize("code", ["TOOLS = [[", "raise GeneratorExit\n\nTOOLS = ["])
+def test_only_failing_rule_without_a_model(workbench: Workbench, code: str) -> None:
+    with workbench.agent.changed([Patch("tools.py", "TOOLS = [", code)]):
         found = workbench.findings()
     failed = [rule for rule, finding in found.items() if finding.result == "failed"]
     assert failed == ["accepted"]

@@ -13,6 +13,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.pyfunc import ResponsesAgent
 
 from .harness.agents import Agent, LoadedAgent, Request, ServedAgent, read_example
+from .harness.errors import AGENT_ERRORS
 from .harness.fresh_process import FreshProcess
 from .harness.offline import OfflineLLM
 from .harness.project import PACKAGE, ROOT
@@ -52,7 +53,7 @@ def logged() -> ModelInfo | BaseException:
     """The model logged from the source, or the error that logging raised."""
     try:
         return importlib.import_module(f"{PACKAGE}.ops.log_model").log_agent()
-    except (Exception, SystemExit) as error:
+    except AGENT_ERRORS as error:
         return error
 
 
@@ -102,7 +103,7 @@ def loaded(model_path: Path) -> LoadedAgent:
     """
     try:
         loaded = LoadedAgent(model_path)
-    except (Exception, SystemExit) as error:
+    except AGENT_ERRORS as error:
         raise NotCheckedError("the model does not load, see `fresh-process`") from error
     mlflow.tracing.disable()
     return loaded

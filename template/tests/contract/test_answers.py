@@ -19,7 +19,7 @@ from .harness.agents import (
     output_of,
     text_of,
 )
-from .harness.errors import describe_error, describe_validation_error, fix_for
+from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error, fix_for
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.state import state_of
@@ -134,7 +134,7 @@ def answer_to(agent: Agent, request: Request, failure: str) -> list[Item]:
     """Call the agent; an error fails the rule."""
     try:
         return output_of(agent, request)
-    except (Exception, SystemExit) as error:
+    except AGENT_ERRORS as error:
         raise FailedRuleError(f"{failure}: {describe_error(error)}") from error
 
 
@@ -281,7 +281,7 @@ def test_failing_tools(agent: Agent, example: Request, offline_llm: OfflineLLM) 
     offline_llm.use("wrong-tools")
     try:
         output = output_of(agent, example)
-    except (Exception, SystemExit) as error:
+    except AGENT_ERRORS as error:
         offline_llm.skip_if_unused()
         found = f"An invalid tool call failed the request: {describe_error(error)}"
         raise FailedRuleError(found) from error
@@ -337,7 +337,7 @@ def answer_about(agent: Agent, word: str) -> str:
     """Return the whole answer as JSON. An error may occur only for concurrent requests."""
     try:
         return json.dumps(agent.predict(two_turns(word)), default=str)
-    except (Exception, SystemExit) as error:
+    except AGENT_ERRORS as error:
         found = f"In another thread the agent failed: {describe_error(error)}"
         raise FailedRuleError(found, fix_for(found)) from error
 

@@ -6,7 +6,7 @@ import pytest
 from mlflow.models import Model
 
 from .harness.agents import LoadedAgent
-from .harness.errors import describe_error, fix_for
+from .harness.errors import AGENT_ERRORS, describe_error, fix_for
 from .harness.fresh_process import FreshProcess
 from .harness.fresh_process_main import Observations
 from .harness.imports import entry_of, foreign_imports, is_of_repository
@@ -50,7 +50,7 @@ def test_loads_again(model_path: Path, fresh: Observations) -> None:
     require_answer(fresh)
     try:
         LoadedAgent(model_path)
-    except (Exception, SystemExit) as error:
+    except AGENT_ERRORS as error:
         raise FailedRuleError(describe_error(error)) from error
 
 

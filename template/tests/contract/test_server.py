@@ -22,7 +22,7 @@ from .harness.agents import (
     text_of,
     with_custom_inputs,
 )
-from .harness.errors import describe_error, describe_validation_error
+from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
 from .harness.loop_watch import LoopWatch
 from .harness.offline import SILENT, OfflineLLM
 from .harness.project import PACKAGE
@@ -68,7 +68,7 @@ def startup(agent: Agent) -> Iterator[ServedAgent | BaseException]:
     with ExitStack() as stack:
         try:
             url = stack.enter_context(serving(instance_of(agent), PACKAGE))
-        except (Exception, SystemExit) as error:
+        except AGENT_ERRORS as error:
             if getattr(error, "name", "") == f"{PACKAGE}.server":
                 pytest.skip("the agent's package has no server")
             yield error

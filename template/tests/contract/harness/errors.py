@@ -3,6 +3,7 @@
 import re
 import sys
 import traceback
+from asyncio import CancelledError
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 
 from .moved_modules import moved_module
 from .project import PACKAGE
+
+# What an agent may raise. It excludes KeyboardInterrupt, which ends the tests.
+AGENT_ERRORS = (Exception, SystemExit, GeneratorExit, CancelledError)
 
 FIXES = {
     r"set using mlflow.models.set_model|must accept exactly one argument": (

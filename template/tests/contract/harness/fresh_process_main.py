@@ -21,7 +21,7 @@ import mlflow.models
 import mlflow.pyfunc
 
 from .agents import HELLO, read_example
-from .errors import describe_error
+from .errors import AGENT_ERRORS, describe_error
 
 CONTRACT = Path(__file__).resolve().parents[1]
 START = time.time()
@@ -169,7 +169,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         request = read_example(model_path) or HELLO
         model.predict(request)
         list(model.predict_stream(request))
-    except (Exception, SystemExit) as error:
+    except AGENT_ERRORS as error:
         observations.error = describe_error(error)
     finally:
         observations.modules_outside = modules_outside(model_path, repository)
