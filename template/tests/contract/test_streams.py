@@ -23,11 +23,13 @@ from .harness.agents import (
     with_custom_inputs,
 )
 from .harness.errors import describe_error
+from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.same_items import check_same_items
 from .harness.strict_json import problems_with_json
 from .harness.waiting import PATIENCE, Attempt
 
+TEXT_DELTA = "response.output_text.delta"
 EVENT_TYPES = {
     name
     for event in get_args(get_args(ResponseStreamEvent)[0])
@@ -46,13 +48,16 @@ def hello_request(agent: Agent) -> ResponsesAgentRequest:
     return ResponsesAgentRequest.model_validate(with_custom_inputs(HELLO, agent.example))
 
 
-@rule(
+STREAMS = rule(
     "streams",
     "`predict_stream` exists and yields events one by one.",
     why="AI Playground and Databricks Apps request streams. Without one they show an error, or "
     "nothing until the answer is complete.",
     fix="Write `predict_stream` as a generator that yields each event as soon as it is available.",
 )
+
+
+@STREAMS
 def test_streams(agent: Agent) -> None:
     cls = type(instance_of(agent))
     implemented = getattr(cls, "predict_stream", None) is not ResponsesAgent.predict_stream
@@ -61,6 +66,21 @@ def test_streams(agent: Agent) -> None:
     assert inspect.isgenerator(stream), (
         f"predict_stream returns a {type(stream).__name__}, not a generator."
     )
+
+
+@STREAMS
+def test_events_one_by_one(agent: Agent, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("demo")
+    list(agent.stream(HELLO))
+    offline_llm.skip_if_unused()
+    # The last request, because earlier ones may be about something else than the answer.
+    offline_llm.held_back = 2 * offline_llm.calls
+    deltas = (event for event in agent.stream(HELLO) if event.get("type") == TEXT_DELTA)
+    first = Attempt(lambda _: next(deltas), HELLO)
+    is_early = first.finished()
+    offline_llm.released = True
+    first.finished()
+    assert is_early, "The first text delta comes after the whole answer of the LLM."
 
 
 @rule(
@@ -107,7 +127,7 @@ def test_stream_events(events: list[Event]) -> None:
     for event in events:
         problems = list(problems_with_json(event))
         assert not problems, f"A {event['type']} is not strict JSON: {'; '.join(problems)}."
-    assert "response.output_text.delta" in types, f"No text delta among {types}."
+    assert TEXT_DELTA in types, f"No text delta among {types}."
     assert "response.output_item.done" in types, f"No done event among {types}."
     ids = [item.get("id") for item in done_items(events)]
     assert len(ids) == len(set(ids)), f"An item has two done events; the ids are {ids}."
@@ -129,7 +149,7 @@ def test_stream_text(events: list[Event]) -> None:
     for event in events:
         if event.get("type") == "response.output_item.done":
             done.add(event["item"].get("id"))
-        if event.get("type") == "response.output_text.delta":
+        if event.get("type") == TEXT_DELTA:
             item_id, delta = event.get("item_id"), event.get("delta")
             assert isinstance(delta, str), f"A delta is not a string: {delta!r}."
             assert item_id not in done, f"A delta of {item_id} comes after its done event."

@@ -1,11 +1,13 @@
 """Mistakes in streams."""
 
 from tests.contract.breakages.changes import (
+    AGENT_CLASS,
     WITHOUT_STREAM,
     at_import,
     breaks,
     each_event,
     each_item,
+    in_agent,
     method,
     new_answer,
     subclass,
@@ -65,6 +67,20 @@ class Complete(Agent):
     def predict_stream(self, request):
         yield AGENT.predict(request)
 """),
+    ),
+    "events collected until the LLM has finished": breaks(
+        "streams",
+        "The first text delta comes after the whole answer",
+        in_agent("in self.run_tools(completion):", "in iterated(self.run_tools(completion)):"),
+        in_agent(
+            AGENT_CLASS,
+            f"""async def iterated(events):
+    for event in [event async for event in events]:
+        yield event
+
+
+{AGENT_CLASS}""",
+        ),
     ),
     # Events
     "a misspelled event type": breaks(

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -28,7 +28,8 @@ class OfflineLLM:
         calls: The number of requests.
         in_flight: The number of requests without a response.
         last_body: The body of the last request, JSON.
-        released: Whether requests to `SILENT` are answered.
+        held_back: The number of a request whose response has words, but no end.
+        released: Whether requests to `SILENT` are answered, and the held back response ends.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -36,6 +37,7 @@ class OfflineLLM:
         self.calls = 0
         self.in_flight = 0
         self.last_body = ""
+        self.held_back = 0
         self.released = False
         transport = _transport()
         if hasattr(transport, "handle_async_request"):
@@ -50,9 +52,21 @@ class OfflineLLM:
             with self._record((await request.aread()).decode()) as is_waiting:
                 while is_waiting():
                     await asyncio.sleep(0.02)
-                return await handle(transport, request)
+                is_held_back = self.calls == self.held_back
+                response = await handle(transport, request)
+            if is_held_back and response.headers["content-type"] == "text/event-stream":
+                content = self._without_end(response.aiter_raw())
+                return httpx.Response(200, headers=response.headers, content=content)
+            return response
 
         return record
+
+    async def _without_end(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the words of a completion, and its end only after the release."""
+        async for chunk in chunks:
+            while b"finish_reason" in chunk and not self.released:
+                await asyncio.sleep(0.02)
+            yield chunk
 
     def _recording_synchronously(self, transport: Any) -> Any:
         handle = transport.handle_request
