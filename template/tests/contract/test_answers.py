@@ -349,6 +349,7 @@ def answer_about(agent: Agent, word: str) -> str:
     "overwrite.",
     fix="Keep the data of a request in local variables, and pass it as arguments.",
 )
+@pytest.mark.usefixtures("llm")
 def test_stateless(agent: Agent, model_path: Path) -> None:
     instance = instance_of(agent)
     for word in ("alder", "birch"):  # the first request may create clients

@@ -8,6 +8,7 @@ from tests.contract.breakages.changes import (
     each_item,
     in_agent,
     in_answer,
+    in_tools,
     method,
     new_answer,
 )
@@ -350,6 +351,16 @@ def predict(self, request):
         at_import("HISTORY: list[dict[str, Any]] = []"),
         in_answer("HISTORY.extend(to_messages(request.input))"),
         in_agent(INPUT, "*HISTORY]"),
+    ),
+    "calls collected by a tool": breaks(
+        "stateless",
+        "CALLS",
+        in_tools("CALLS: list[int] = []"),
+        Patch(
+            "tools.py",
+            "    return (end - start).days\n",
+            "    CALLS.append((end - start).days)\n    return CALLS[-1]\n",
+        ),
     ),
     "conversations stored by their ids": breaks(
         "stateless",
