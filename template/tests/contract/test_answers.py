@@ -291,13 +291,16 @@ def test_failing_tools(agent: Agent, example: Request, offline_llm: OfflineLLM) 
 
 @rule(
     "last-turn",
-    "The answer depends on the last user message.",
-    why="An agent that answers the first turn, or always the same, passes every other rule.",
-    fix="Pass all items of `request.input` to the LLM, in order.",
+    "The answer depends on the last user message, and contains no earlier answer.",
+    why="An agent that answers the first turn, or always the same, passes every other rule. An "
+    "answer that is sent again appears twice in the conversation.",
+    fix="Pass all items of `request.input` to the LLM, in order. Yield only new items.",
 )
 def test_last_turn(agent: Agent) -> None:
-    alder, birch = (all_text(output_of(agent, two_turns(word))) for word in ("alder", "birch"))
-    assert alder != birch, f"Two different requests have the same answer: {alder!r}."
+    alder, birch = (texts_about(agent, word) for word in ("alder", "birch"))
+    assert alder != birch, f"Two different requests have the same answer: {' '.join(alder)!r}."
+    earlier = text_of(ANSWER)
+    assert earlier not in alder, f"The answer contains the earlier answer {earlier!r}."
 
 
 def two_turns(word: str) -> Request:
@@ -305,9 +308,9 @@ def two_turns(word: str) -> Request:
     return {"input": [HELLO_MESSAGE, ANSWER, user(f"Say {word}, please.")]}
 
 
-def all_text(output: list[Item]) -> str:
-    """Return the text of all messages."""
-    return " ".join(map(text_of, output))
+def texts_about(agent: Agent, word: str) -> list[str]:
+    """Return the texts of the answer to a request with this last word."""
+    return [text_of(item) for item in output_of(agent, two_turns(word))]
 
 
 @rule(

@@ -103,6 +103,21 @@ yield done_event(self.create_text_output_item("Hello! How can I help you?", mess
         "Two different requests have the same answer",
         in_agent(INPUT, "*to_messages(request.input[:1])]"),
     ),
+    "earlier answers in each answer": breaks(
+        "last-turn",
+        "contains the earlier answer 'I am an agent.'",
+        new_answer(
+            """
+for message in to_messages(request.input):
+    if message["role"] == "assistant" and message.get("content"):
+        item = self.create_text_output_item(message["content"], unique_id("msg"))
+        yield done_event(item)
+async for event in super().answer(request, llm):
+    yield event
+""",
+            "from weather_agent.runtime.items import done_event, unique_id",
+        ),
+    ),
     # Items
     "a message without an id": breaks(
         "item-ids", "has no id", each_item('if item["type"] == "message":\n    item["id"] = ""')
