@@ -336,6 +336,23 @@ def country(city: str) -> str:
             'code_paths=[str(PACKAGE), str(PACKAGE.parents[1] / "scripts.py")],',
         ),
     ),
+    "resources in an authentication policy": (
+        Patch("config.yml", "resources: {}\n", "resources:\n  table: [main.sales.orders]\n"),
+        in_log_model(
+            "            resources=declared_resources(config),\n",
+            """            auth_policy=AuthPolicy(
+                system_auth_policy=SystemAuthPolicy(resources=declared_resources(config)),
+                user_auth_policy=UserAuthPolicy(api_scopes=["sql.sql"]),
+            ),
+""",
+        ),
+        in_log_model(
+            "import mlflow\n",
+            """import mlflow
+from mlflow.models.auth_policy import AuthPolicy, SystemAuthPolicy, UserAuthPolicy
+""",
+        ),
+    ),
     "metadata, resources and packages of the owner": (
         in_log_model(
             '            name="agent",\n',
@@ -365,6 +382,7 @@ TRIED_TOGETHER = (
         "a greeting before the answer",
         "validated custom_inputs",
         "a log message for each answer",
+        "resources in an authentication policy",
         "an event loop for each request",
     ),
     (

@@ -254,7 +254,8 @@ def direct_dependencies() -> set[str] | None:
 )
 def test_declared_resources(model: Model, model_path: Path) -> None:
     content = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))
-    declared = declared_in(content.get("resources") or {})
+    policy = (content.get("auth_policy") or {}).get("system_auth_policy") or {}
+    declared = declared_in(content.get("resources") or policy.get("resources") or {})
     used = resources_in_settings(model.flavors["python_function"].get("config") or {})
     for file in source_files(entry_of(model, model_path), model_path / "code"):
         used |= resources_in_source(file)
