@@ -385,6 +385,40 @@ def search(text: str) -> str:
     return str(index.similarity_search(text))
 '''),
     ),
+    "an undeclared endpoint in a tool": breaks(
+        "declared-resources",
+        "serving_endpoint an-endpoint",
+        in_tools('''
+def ask(question: str) -> str:
+    """Ask another model."""
+    from databricks.sdk import WorkspaceClient
+
+    return str(WorkspaceClient().serving_endpoints.query(name="an-endpoint", prompt=question))
+'''),
+    ),
+    "an undeclared Genie space in a tool": breaks(
+        "declared-resources",
+        "genie_space 01ef0123456789ab",
+        in_tools('''
+def ask(question: str) -> str:
+    """Ask about sales."""
+    from databricks.sdk import WorkspaceClient
+
+    return str(WorkspaceClient().genie.start_conversation("01ef0123456789ab", question))
+'''),
+    ),
+    "an undeclared index in a tool, by position": breaks(
+        "declared-resources",
+        "vector_search_index main.docs.pages",
+        in_tools('''
+def search(text: str) -> str:
+    """Search the handbook."""
+    from databricks.vector_search.client import VectorSearchClient
+
+    index = VectorSearchClient().get_index("main", "main.docs.pages")
+    return str(index.similarity_search(text))
+'''),
+    ),
     "an undeclared foundation model in a tool": breaks(
         "declared-resources",
         "serving_endpoint databricks-claude",

@@ -22,6 +22,17 @@ KEYS = {
     ResourceType.TABLE.value: r"tables?|table_names?",
     ResourceType.UC_CONNECTION.value: r"(uc_)?connection_name",
 }
+# The parameters of methods that get such names by position, the most specific method first.
+PARAMETERS = {
+    "serving_endpoints.query": ("endpoint",),
+    "genie.start_conversation": ("space_id",),
+    "genie.start_conversation_and_wait": ("space_id",),
+    "vector_search_indexes.query_index": ("index_name",),
+    "vector_search_indexes.get_index": ("index_name",),
+    ".get_index": ("", "index_name"),
+    ".execute_function": ("function_name",),
+    "statement_execution.execute_statement": ("", "warehouse_id"),
+}
 # The foundation models of every workspace.
 FOUNDATION_MODEL = re.compile(
     r"databricks-(bge|claude|dbrx|deepseek|gemini|gemma|gpt|gte|llama|meta|mistral|mixtral|qwen)\S*"
@@ -50,16 +61,26 @@ def resources_in_source(file: Path) -> set[Resource]:
             constants[node.targets[0].id] = node.value
     named: set[Resource] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg:
-            value = node.value
-            if isinstance(value, ast.Name):
-                value = constants.get(value.id, value)
-            for text in _texts(value):
-                named.update(_named(node.arg, text))
+        if isinstance(node, ast.Call):
+            for key, value in _arguments(node):
+                if isinstance(value, ast.Name):
+                    value = constants.get(value.id, value)
+                for text in _texts(value):
+                    named.update(_named(key, text))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             named.update(_models(node.value))
             named.update(("table", name) for name in TABLE_IN_SQL.findall(node.value))
     return named
+
+
+def _arguments(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the arguments of a call with the names of their parameters, as far as known."""
+    path = ast.unparse(call.func) if isinstance(call.func, ast.Attribute) else ""
+    names = next((PARAMETERS[end] for end in PARAMETERS if path.endswith(end)), ())
+    yield from zip(names, call.args, strict=False)
+    for keyword in call.keywords:
+        is_first = keyword.arg == "name" and names
+        yield names[0] if is_first else keyword.arg or "", keyword.value
 
 
 def _named(key: str, value: str) -> Iterator[Resource]:
