@@ -30,6 +30,14 @@ SOURCE = {
             "import mlflow\n\nmlflow.models.set_signature('models:/agent/1', None)\n",
         ),
     ),
+    "a script that sets a signature under another name": breaks(
+        "signature-set-later",
+        "set_signature as update",
+        new_file(
+            "src/weather_agent/set_it.py",
+            "from mlflow.models import set_signature as update\n\nupdate('models:/m/1', None)\n",
+        ),
+    ),
     "a ChatAgent in the same file": breaks(
         "another-base", "ChatAgent", at_import("class Old(mlflow.pyfunc.ChatAgent):\n    pass\n")
     ),
