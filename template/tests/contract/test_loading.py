@@ -79,8 +79,8 @@ def test_packaged_code(model: Model, model_path: Path, fresh: Observations) -> N
     fix="Put the file into the agent's package, and read it with importlib.resources.",
 )
 def test_packaged_files(fresh: Observations) -> None:
-    outside = dict.fromkeys(fresh.files_opened)
-    assert not outside, f"The agent opens files outside the model: {', '.join(outside)}."
+    missing = ", ".join(dict.fromkeys(fresh.files_opened))
+    assert not missing, f"The agent opens files that the model does not contain: {missing}."
     require_answer(fresh)
 
 

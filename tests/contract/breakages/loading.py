@@ -15,6 +15,8 @@ from tests.contract.breakages.changes import (
 CODE = "            code_paths=[str(PACKAGE)],\n"
 CONFIG = '            model_config=config.model_dump(mode="json"),\n'
 
+DAYS = "    return (end - start).days\n"
+
 LOADING = {
     # Code
     "a model without the package": breaks(
@@ -79,6 +81,20 @@ from weather_agent.ops.project import ROOT
 
 (ROOT / "README.md").read_text()
 """),
+    ),
+    "a file read from the current directory by a tool": breaks(
+        "packaged-files",
+        "not contain: holidays.csv",
+        new_file("holidays.csv", "2026-01-01\n"),
+        Patch("tools.py", DAYS, f'    path = "holidays.csv"\n    open(path).close()\n{DAYS}'),
+    ),
+    "a file read from the repository by a tool": breaks(
+        "packaged-files",
+        "not contain: .*README.md",
+        Patch(
+            "tools.py", DAYS, f"    (Path(__file__).parents[2] / 'README.md').read_text()\n{DAYS}"
+        ),
+        Patch("tools.py", "from zoneinfo", "from pathlib import Path\nfrom zoneinfo"),
     ),
     "a database in the developer's directory": breaks(
         "fresh-process",

@@ -72,12 +72,14 @@ class AuditHook:
         raise ConnectionRefusedError(f"A connection to {address} was opened at import.")
 
     def record_file(self, name: Path, frame: FrameType) -> None:
-        """Record a file that exists only on this machine."""
+        """Record a file that exists only on this machine, or is missing in the model."""
         path = Path(os.path.realpath(name))
-        if any(map(path.is_relative_to, (CONTRACT, self.model, *ENVIRONMENTS))):
+        if any(map(path.is_relative_to, (CONTRACT, *ENVIRONMENTS))):
             return
-        if path.is_relative_to(self.repository) and path.is_file():
-            imported = frame.f_code.co_filename.startswith("<frozen importlib")
+        imported = frame.f_code.co_filename.startswith("<frozen importlib")
+        if path.is_relative_to(self.model):
+            is_local = not imported and not path.exists() and self.is_own(frame)
+        elif path.is_relative_to(self.repository) and path.is_file():
             is_local = not imported and ".git" not in path.parts  # MLflow reads the commit
         else:
             is_local = self.is_own(frame) and _is_on_this_machine(name)
@@ -169,6 +171,8 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         request = read_example(model_path) or HELLO
         model.predict(request)
         list(model.predict_stream(request))
+        os.environ["AGENT_LLM"] = "offline:/tools"  # calls the tools that the example does not use
+        model.predict(request)
     except AGENT_ERRORS as error:
         observations.error = describe_error(error)
     finally:
