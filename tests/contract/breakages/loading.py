@@ -224,6 +224,33 @@ import logging
 logging.basicConfig(level=logging.DEBUG, force=True)
 """),
     ),
+    "a destination of traces set at import": breaks(
+        "quiet-import",
+        "traces have another destination",
+        at_import("""
+from mlflow.entities.trace_location import MlflowExperimentLocation
+
+mlflow.tracing.set_destination(MlflowExperimentLocation("0"))
+"""),
+    ),
+    "settings of the process changed at import": breaks(
+        "quiet-import",
+        "disabled logging is 50; the default timeout of sockets is 5.0; the handler of SIGTERM is "
+        "<Handlers.SIG_IGN: 1>; the handler of SIGINT is <Handlers.SIG_IGN: 1>; the recursion "
+        "limit is 5000",
+        at_import("""
+import logging
+import signal
+import socket
+import sys
+
+logging.disable(logging.CRITICAL)
+socket.setdefaulttimeout(5)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.setrecursionlimit(5000)
+"""),
+    ),
     "an environment variable set at import": breaks(
         "quiet-import",
         "OPENAI_API_KEY|environment",

@@ -8,6 +8,8 @@ that the model was logged from, and a file for the result, a JSON object with th
 import json
 import logging
 import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -111,7 +113,7 @@ def _is_on_this_machine(path: Path) -> bool:
 
 
 def record_mlflow_calls(observations: Observations) -> None:
-    """Record each call of `set_model`, and whether tracing is turned off."""
+    """Record each call of `set_model`, and changes of tracing."""
     set_model = mlflow.models.set_model
 
     def recording_set_model(model: Any) -> None:
@@ -121,10 +123,14 @@ def record_mlflow_calls(observations: Observations) -> None:
     def recording_disable() -> None:
         observations.changes_at_import.append("tracing is off")
 
+    def recording_set_destination(*_: Any, **__: Any) -> None:
+        observations.changes_at_import.append("traces have another destination")
+
     # Agents import it from either module.
     for module in (mlflow.models, mlflow.models.model):
         vars(module)["set_model"] = recording_set_model
     vars(mlflow.tracing)["disable"] = recording_disable
+    vars(mlflow.tracing)["set_destination"] = recording_set_destination
 
 
 def state_of_process() -> dict[str, Any]:
@@ -137,6 +143,11 @@ def state_of_process() -> dict[str, Any]:
         "the working directory": str(Path.cwd()),
         "the level of the root logger": logging.getLogger().level,
         "the list of root log handlers": [str(one) for one in logging.getLogger().handlers],
+        "the level of disabled logging": logging.root.manager.disable,
+        "the default timeout of sockets": socket.getdefaulttimeout(),
+        "the handler of SIGTERM": signal.getsignal(signal.SIGTERM),
+        "the handler of SIGINT": signal.getsignal(signal.SIGINT),
+        "the recursion limit": sys.getrecursionlimit(),
     }
 
 
