@@ -507,6 +507,14 @@ def test_token_for_a_server(agent: Agent) -> None:
     assert TokenRecorder.tokens == {"Bearer a-token"}
 
 
+@pytest.mark.parametrize("token", ["sesame\n", "sesamë"])
+def test_token_that_cannot_be_sent(agent: Agent, token: str) -> None:
+    done = agent.run("weather-agent", "verify", "--url", "http://127.0.0.1:9", AGENT_TOKEN=token)
+    assert done.returncode == 1
+    assert "error: AGENT_TOKEN contains a space, a line break" in done.stderr
+    assert "sesam" not in done.stderr
+
+
 def test_unreachable_url(agent: Agent) -> None:
     done = agent.run("weather-agent", "verify", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ..ops.project import ROOT, ProjectError, require_checkout
+from ..runtime.validation import is_token
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
@@ -106,7 +107,9 @@ def require_agent_at(url: str) -> None:
 
     is_route = url.rstrip("/").endswith(("/invocations", "/responses"))
     route = url if is_route else f"{url.rstrip('/')}/invocations"
-    token = os.environ.get("AGENT_TOKEN")
+    token = os.environ.get("AGENT_TOKEN", "")
+    if not is_token(token):
+        raise ProjectError("AGENT_TOKEN contains a space, a line break or a non-ASCII character.")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         status = httpx.post(route, json={}, headers=headers, timeout=60).status_code

@@ -1,8 +1,14 @@
-"""Pydantic's validation errors as text."""
+"""Checks tokens, and describes pydantic's validation errors."""
 
+import re
 from collections.abc import Iterator
 
 from pydantic import ValidationError
+
+
+def is_token(text: str) -> bool:
+    """Return whether a header can contain a text: ASCII without spaces and line breaks."""
+    return re.fullmatch(r"[!-~]*", text) is not None
 
 
 def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:

@@ -1,14 +1,13 @@
 """The settings of the server: limits, token and tracing."""
 
 import os
-import re
 from difflib import get_close_matches
 
 from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..ops.project import ProjectError
-from ..runtime.validation import invalid_fields
+from ..runtime.validation import invalid_fields, is_token
 
 
 class ServerSettings(BaseSettings):
@@ -38,7 +37,7 @@ class ServerSettings(BaseSettings):
     @classmethod
     def check_token(cls, token: str) -> str:
         """Reject a token that clients cannot send in a header, such as one with a line break."""
-        if not re.fullmatch(r"[!-~]*", token):
+        if not is_token(token):
             raise ValueError("Use ASCII characters without spaces and line breaks")
         return token
 

@@ -15,6 +15,7 @@ import httpx
 from anyio import to_thread
 from openai import DefaultAioHttpClient
 
+from ..validation import is_token
 from .errors import LLMError
 from .offline import OfflineTransport
 
@@ -73,7 +74,7 @@ def _openai(credentials: dict[str, str]) -> Access:
     api_key = credentials.get("OPENAI_API_KEY", "").strip()
     if not re.fullmatch(r"(https?://\S+)?", base_url):
         raise LLMError("OPENAI_BASE_URL is not a URL. Set it to one, such as http://host:8000/v1.")
-    if not re.fullmatch(r"[!-~]*", api_key):
+    if not is_token(api_key):
         raise LLMError("OPENAI_API_KEY contains characters that no key has. Copy it again.")
     if not api_key and not base_url:
         raise LLMError(
