@@ -73,6 +73,22 @@ def test_options_of_serve(commands: ForkedCommands, options: list[str], words: s
     assert words in error_of(commands, "serve", *options)
 
 
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"AGENT_MAX_REQUESTS": "many"}, "AGENT_MAX_REQUESTS is invalid: "),
+        ({"AGENT_LLM": "opnai:/x"}, "'opnai:/x' is not the URI of an LLM."),
+    ],
+)
+def test_settings_of_serve(commands: ForkedCommands, variables: dict[str, str], words: str) -> None:
+    assert words in error_of(commands, "serve", **variables)
+
+
+def test_workers_that_cannot_import_the_agent(agent: Agent, commands: ForkedCommands) -> None:
+    with agent.patched("tools.py", "def current_time(", "1 / 0\n\n\ndef current_time("):
+        assert "division by zero" in error_of(commands, "serve", "--workers=2")
+
+
 def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
     done = commands.run("--debug", *ASK, AGENT_LLM="offline:/fail")
     assert done.returncode != 0

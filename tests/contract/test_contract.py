@@ -190,7 +190,7 @@ with contextlib.suppress(ImportError):
 def search() -> None:
     import cv2
     import google.cloud.storage
-    import yaml
+    import dateutil
     from databricks.sdk import WorkspaceClient
     from databricks.vector_search.client import VectorSearchClient
     from google.auth import jwt
@@ -206,7 +206,7 @@ def test_imports_of_undeclared_packages(workbench: Workbench) -> None:
     assert re.findall("tools.py imports (.+?), which is not a dependency", finding.found) == [
         "cv2",
         "google.cloud.storage",
-        "yaml",
+        "dateutil",
         "databricks.vector_search.client",
         "google.auth",
     ]
@@ -215,7 +215,7 @@ def test_imports_of_undeclared_packages(workbench: Workbench) -> None:
         "Add the package that provides `databricks.vector_search.client` with `uv add`. ",
         "Add the package that provides `google.cloud.storage` with `uv add`. ",
         "Run `uv add google-auth`. ",
-        "Run `uv add pyyaml`.",
+        "Run `uv add python-dateutil`.",
     ]
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.conftest import Package
-from tests.helpers.agents import Agent
 
 NUMBERS = {
     "AGENT_MAX_REQUESTS": 128,
@@ -99,24 +98,3 @@ def test_token_is_not_printed(package: Package, monkeypatch: pytest.MonkeyPatch)
     settings = package("server.settings").load_settings()
     assert settings.token == "sesame"
     assert "sesame" not in repr(settings)
-
-
-def test_serve_reports_an_invalid_setting(agent: Agent) -> None:
-    done = agent.run("weather-agent", "serve", AGENT_MAX_REQUESTS="many")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: AGENT_MAX_REQUESTS is invalid: ")
-    assert "Traceback" not in done.stderr
-
-
-def test_serve_reports_an_invalid_llm(agent: Agent) -> None:
-    done = agent.run("weather-agent", "serve", AGENT_LLM="opnai:/x")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: 'opnai:/x' is not the URI of an LLM.")
-
-
-def test_workers_report_an_agent_that_cannot_be_imported(agent: Agent) -> None:
-    with agent.patched("tools.py", "def current_time(", "1 / 0\n\n\ndef current_time("):
-        done = agent.run("weather-agent", "serve", "--workers=2", "--port=1")
-    assert done.returncode == 1
-    assert "error: division by zero" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -90,7 +90,7 @@ def template_edits(template: Template) -> None:
     template.edit(agent, '"rounds": rounds}', '"rounds": rounds, "at": now()}')
     setting = "answer_timeout_seconds: 180\n"
     template.edit(f"{PACKAGE}/config.yml", setting, f"{setting}# The longest answer.\nwords: 900\n")
-    field = "    llm_timeout_seconds: float"
+    field = "    llm_timeout_seconds: FiniteFloat"
     template.edit(f"{PACKAGE}/runtime/config.py", field, f"    words: int = Field(ge=1)\n{field}")
     template.edit(f"{PACKAGE}/tools.py", "Tell the date and the time", "Tell date and time")
     template.write("tests/contract/test_length.py", NEW_RULE)

@@ -27,7 +27,7 @@ from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.same_items import check_same_items
 from .harness.strict_json import problems_with_json
-from .harness.waiting import PATIENCE, Attempt
+from .harness.waiting import PATIENCE, Attempt, eventually
 
 TEXT_DELTA = "response.output_text.delta"
 EVENT_TYPES = {
@@ -75,11 +75,17 @@ def test_events_one_by_one(agent: Agent, offline_llm: OfflineLLM) -> None:
     offline_llm.skip_if_unused()
     # The last request, because earlier ones may be about something else than the answer.
     offline_llm.held_back = 2 * offline_llm.calls
-    deltas = (event for event in agent.stream(HELLO) if event.get("type") == TEXT_DELTA)
-    first = Attempt(lambda _: next(deltas), HELLO)
-    is_early = first.finished()
+    types: list[str | None] = []
+
+    def read_types(request: Request) -> None:
+        for event in agent.stream(request):
+            types.append(event.get("type"))
+
+    attempt = Attempt(read_types, HELLO)
+    eventually(lambda: TEXT_DELTA in types or attempt.finished(0))
+    is_early = TEXT_DELTA in types
     offline_llm.released = True
-    first.finished()
+    attempt.finished()
     assert is_early, "The first text delta comes after the whole answer of the LLM."
 
 

@@ -22,7 +22,7 @@ CONTRACT = ROOT / "tests" / "contract"
 # In the order of the dependencies between rules; the report has the same order.
 SUBJECTS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source")
 RECORD_SEPARATOR = "\x1e"
-LONGEST_SILENCE = 90  # seconds without output, after which the agent counts as hanging
+LONGEST_SILENCE = 90  # seconds without an event, after which the agent counts as hanging
 # What the owner sets for other tests must not change how pytest runs the contract.
 SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test")
 VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE")
@@ -146,8 +146,8 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
     files = sorted(CONTRACT.glob("test_*.py"), key=_position)
     # In an absolute path, a `[` would start a parameter.
     paths = [str(path.relative_to(ROOT)) for path in files]
-    settings = [f"--override-ini={setting}" for setting in SETTINGS]
-    settings += [f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
+    overrides = [f"--override-ini={setting}" for setting in SETTINGS]
+    settings = [*overrides, f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *settings, "--json-events", *options, *paths],
         cwd=ROOT,
@@ -176,7 +176,7 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
 
 
 def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """Yield the lines of a process until it ends or prints nothing for `LONGEST_SILENCE` seconds.
+    """Yield the lines of a process until it ends or prints no event for `LONGEST_SILENCE` seconds.
 
     The end of its output may come later, if the process leaves others behind.
     """
@@ -189,7 +189,8 @@ def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
         if printed := process.stdout.read():
             *lines, line = (line + printed).split(b"\n")
             yield from (one.decode(errors="replace") for one in lines)
-            last_time = time.monotonic()
+            if RECORD_SEPARATOR.encode() in printed:
+                last_time = time.monotonic()
         elif has_ended:
             break
         else:
