@@ -304,9 +304,7 @@ def test_folder_with_brackets(agent: Agent, tmp_path: Path) -> None:
 def test_characters_that_cannot_be_printed(agent: Agent) -> None:
     with agent.changed([more_rules(r'assert os.getcwd() == "", "half: \ud83c"')]):
         results = results_of(agent, *only("more"))
-        printed = agent.run("weather-agent", "verify", *only("more")).stdout
     assert results["more"] == ("failed", r"half: \ud83c")
-    assert r"found  half: \ud83c" in printed
 
 
 def test_no_rules(agent: Agent) -> None:

@@ -4,7 +4,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -403,52 +402,35 @@ def test_changes_that_git_does_not_track_stop_the_update_before_it_starts(
     assert project.is_clean()
 
 
-def link(project: Project) -> None:
-    """Replace the folder of the old file by a symbolic link."""
-    folder = project.path(Path(OLD).parent.as_posix())
-    folder.rename(project.path("elsewhere"))
-    folder.symlink_to(project.path("elsewhere"))
-
-
-def put_file(project: Project) -> None:
-    """Put a file where the new folder must be."""
-    project.write(f"{PACKAGE}/new", "A file of the owner's own.\n")
-
-
-def put_folder(project: Project) -> None:
-    """Put a folder where the new file must be."""
-    project.write(f"{NEW}/mine.txt", "A file of the owner's own.\n")
-
-
-def put_ignored_file(project: Project) -> None:
-    """Put a file that git ignores at the new path."""
-    project.write(".gitignore", "name.txt\n")
-    project.write(NEW, "A file of the owner's own.\n")
-
-
-@pytest.mark.parametrize(
-    ("prepare", "problem"),
-    [
-        (link, f"{Path(OLD).parent} is a symbolic link. Replace it"),
-        (put_file, f"{PACKAGE}/new must become a folder. Rename your file."),
-        (put_folder, f"{NEW} must become a file. Rename your folder."),
-        (put_ignored_file, f"{NEW} is not tracked. Run `git add --force {NEW}`."),
-    ],
-)
-def test_obstacles_stop_the_update_before_it_starts(
-    prepare: Callable[[Project], None], problem: str, project: Project
-) -> None:
-    prepare(project)
-    project.commit()
-    ignored = project.path(NEW).read_bytes() if project.path(NEW).is_file() else b""
-    project.template.move(OLD, NEW)
+def test_obstacles_stop_the_update_before_it_starts(project: Project) -> None:
+    names = ("linked", "file", "folder", "ignored")
+    for name in names:
+        project.template.write(f"old/{name}/name.txt", lines(name))
     project.template.release(NEXT)
+    project.update()
+    project.path("old/linked").rename(project.path("elsewhere"))
+    project.path("old/linked").symlink_to(project.path("elsewhere"))
+    project.write("new/file", "A file of the owner's own.\n")
+    project.write("new/folder/name.txt/mine.txt", "A file of the owner's own.\n")
+    project.write(".gitignore", "/new/ignored/\n")
+    project.write("new/ignored/name.txt", "A file of the owner's own.\n")
+    project.commit()
+    for name in names:
+        project.template.rename(f"old/{name}/name.txt", f"new/{name}/name.txt")
+        project.template.add_move(f"old/{name}/name.txt", f"new/{name}/name.txt", LATER)
+    project.template.release(LATER)
     done = run_update(project)
     assert done.returncode != 0
-    assert problem in done.stderr
+    for problem in (
+        "old/linked is a symbolic link. Replace it by a folder",
+        "new/file must become a folder. Rename your file.",
+        "new/folder/name.txt must become a file. Rename your folder.",
+        "new/ignored/name.txt is not tracked. Run `git add --force new/ignored/name.txt`.",
+    ):
+        assert f"\n  {problem}" in done.stderr
     assert "Traceback" not in done.stderr
     assert project.is_clean()
-    assert not ignored or project.path(NEW).read_bytes() == ignored
+    assert project.read("new/ignored/name.txt") == "A file of the owner's own.\n"
 
 
 @pytest.mark.parametrize("state", ["ignored", "link"])
