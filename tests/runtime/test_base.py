@@ -136,7 +136,12 @@ def test_iterate_works_on_the_loop_that_it_uses(package: Package) -> None:
         for event in iterate(one_event()):
             yield event + 1
 
-    assert list(iterate(ask_another_agent())) == [2]
+    received: list[int] = []
+    caller = threading.Thread(target=lambda: received.extend(iterate(ask_another_agent())))
+    caller.daemon = True  # it would wait for itself forever
+    caller.start()
+    caller.join(20)
+    assert received == [2]
 
 
 def test_concurrent_callers_share_one_loop(package: Package) -> None:

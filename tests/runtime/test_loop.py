@@ -277,6 +277,14 @@ def test_trace_contains_the_context(package: Package, server: ChatServer) -> Non
     assert trace.data.spans[0].name == "predict"
 
 
+def test_long_conversation_id_does_not_cost_the_trace_its_session(
+    package: Package, server: ChatServer
+) -> None:
+    server.reply(text("Late"))
+    output(package, context={"conversation_id": "c" * 300})
+    assert last_trace().info.trace_metadata["mlflow.trace.session"] == "c" * 250
+
+
 def test_last_round_allows_no_tools(package: Package, server: ChatServer) -> None:
     server.reply(calls(TOKYO), calls(TOKYO), text("Late"))
     response = agent(package, max_rounds=3).predict(request())
