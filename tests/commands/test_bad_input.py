@@ -12,6 +12,8 @@ from tests.helpers.agents import Agent, add_default_group
 from tests.helpers.forked_commands import ForkedCommands, forked_commands
 
 ASK = ("ask", "What time is it in Tokyo?")
+# No machine has this address, so that a server that starts nevertheless ends at once.
+SERVE = ("serve", "--host=192.0.2.1")
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +83,12 @@ def test_options_of_serve(commands: ForkedCommands, options: list[str], words: s
     ],
 )
 def test_settings_of_serve(commands: ForkedCommands, variables: dict[str, str], words: str) -> None:
-    assert words in error_of(commands, "serve", **variables)
+    assert words in error_of(commands, *SERVE, **variables)
 
 
 def test_workers_that_cannot_import_the_agent(agent: Agent, commands: ForkedCommands) -> None:
     with agent.patched("tools.py", "def current_time(", "1 / 0\n\n\ndef current_time("):
-        assert "division by zero" in error_of(commands, "serve", "--workers=2")
+        assert "division by zero" in error_of(commands, *SERVE, "--workers=2")
 
 
 def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
