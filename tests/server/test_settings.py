@@ -53,18 +53,8 @@ def test_variable_of_somebody_else(
     assert package("server.settings").load_settings().max_requests == 128
 
 
-@pytest.mark.parametrize("variable", ["AGENT_BODY_TIMEOUT_SECONDS", "AGENT_KEEP_ALIVE_SECONDS"])
-@pytest.mark.parametrize("value", ["inf", "nan"])
-def test_time_that_is_not_finite(
-    variable: str, value: str, package: Package, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(package("ops.project").ProjectError, match=f"^{variable} is invalid: "):
-        package("server.settings").load_settings()
-
-
 @pytest.mark.parametrize("variable", NUMBERS)
-@pytest.mark.parametrize("value", ["many", "0", "-1", ""])
+@pytest.mark.parametrize("value", ["many", "0", "-1", "", "inf", "nan"])
 def test_invalid_number_names_the_variable(
     variable: str, value: str, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:

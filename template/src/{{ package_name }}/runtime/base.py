@@ -114,7 +114,7 @@ def tag_trace(request: ResponsesAgentRequest) -> None:
             "mlflow.trace.user": request.context.user_id,
             "mlflow.trace.session": request.context.conversation_id,
         }
-        # MLflow does not store a trace whose session has more than 250 characters.
+        # MLflow rejects session ids of more than 250 characters.
         mlflow.update_current_trace(metadata={key: tag[:250] for key, tag in tags.items() if tag})
 
 

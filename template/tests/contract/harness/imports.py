@@ -152,7 +152,7 @@ def _imported_by_call(node: ast.Call) -> Iterator[str]:
 
 
 def _optional(node: ast.AST) -> Sequence[ast.AST]:
-    """Return the part of a statement whose imports may fail or do not run."""
+    """Return the parts of a statement in which imports are optional."""
     match node:
         case ast.If(ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), body):
             return body
