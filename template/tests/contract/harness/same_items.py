@@ -1,4 +1,4 @@
-"""Comparing the items of an agent's answers."""
+"""Compares the items of an agent's answers."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Calling an agent that may never answer, and waiting for a condition."""
+"""Calls an agent that may never answer, and waits for conditions."""
 
 import time
 from collections.abc import Callable
