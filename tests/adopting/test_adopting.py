@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from mlflow.types.responses import ResponsesAgentRequest
 
-from tests.contract.workbench import Found, start_workbench
+from tests.contract.workbench import Found, Workbench, start_workbench
 from tests.helpers.agents import Agent, clean_environment, parts_of_rules
 from tests.helpers.model_server import chat_server, text
 from tests.helpers.template import ROOT
@@ -28,6 +28,8 @@ PAGE = (ROOT / "docs" / "adopting.md").read_text(encoding="utf-8")
 OLD = ROOT / "tests" / "adopting" / "repositories"
 PUBLISHED_TEMPLATE = "gh:YOUR-ORGANISATION/copier-responses-agent"
 INITIAL_COMMIT = "Initial commit"
+NEW_METHOD = "    async def answer("
+OLD_METHOD = "    def predict(self, context, model_input, params=None):\n        return {}\n\n"
 # The rules that fail for the logged models of both examples.
 FAILED = {"task", "signature", "input-example", "pinned-requirements", "fresh-process"}
 
@@ -180,6 +182,7 @@ class Adopted:
         overwritten: The files that Copier overwrote.
         removed_lines: The lines that ast-grep removed.
         findings: The results of the contract before the first step, and after each step.
+        old_predict: The result of `accepted` with a method of the old class added.
     """
 
     example: Example
@@ -187,6 +190,7 @@ class Adopted:
     overwritten: set[str]
     removed_lines: list[str]
     findings: list[dict[str, Found]]
+    old_predict: Found
 
 
 def commands(heading: str) -> list[str]:
@@ -262,24 +266,28 @@ def adopted(
     diff = project.git("diff", "--unified=0").splitlines()
     removed_lines = [line[1:].strip() for line in diff if re.match(r"-(?!--)", line)]
     project.commit()
-    findings = list(findings_at_each_step(example, project))
+    with start_workbench(Agent(project.folder)) as workbench:
+        findings = list(findings_at_each_step(example, project, workbench))
+        with workbench.agent.patched("agent.py", NEW_METHOD, OLD_METHOD + NEW_METHOD):
+            old_predict = workbench.findings("accepted")["accepted"]
     for command in commands("Fix what the checks find")[2:]:
         # `verify` runs the contract, so pytest does not.
         owners_tests = command.replace("pytest", "pytest --ignore=tests/contract")
         run(example.adapted(owners_tests), project.folder, template.folder)
-    return Adopted(example, project, overwritten, removed_lines, findings)
+    return Adopted(example, project, overwritten, removed_lines, findings, old_predict)
 
 
-def findings_at_each_step(example: Example, project: Project) -> Iterator[dict[str, Found]]:
+def findings_at_each_step(
+    example: Example, project: Project, workbench: Workbench
+) -> Iterator[dict[str, Found]]:
     """Apply all steps, and yield the results of the contract before the first and after each."""
     parts = parts_of_rules(project.folder)
     rules = [name for name, part in parts.items() if part == "source"]
     rules += sorted({rule for step in example.steps() for rule, _ in step.fixed_rules()} - {*rules})
-    with start_workbench(Agent(project.folder)) as workbench:
+    yield workbench.findings(*rules)
+    for step in example.steps():
+        step.apply(project)
         yield workbench.findings(*rules)
-        for step in example.steps():
-            step.apply(project)
-            yield workbench.findings(*rules)
 
 
 # Checking the existing agent
@@ -431,16 +439,8 @@ def test_the_fix_matches_the_reason_why_logging_fails(adopted: Adopted) -> None:
 
 
 def test_an_old_predict_in_the_new_class_is_explained(adopted: Adopted) -> None:
-    agent = Agent(adopted.project.folder)
-    method = "    async def answer("
-    old_predict = "    def predict(self, context, model_input, params=None):\n        return {}\n\n"
-    with (
-        agent.patched("agent.py", method, old_predict + method),
-        start_workbench(agent) as workbench,
-    ):
-        found = workbench.findings("accepted")["accepted"]
-    assert "missing 1 required positional argument" in found.found
-    assert "Write `def predict(self, request)`" in found.fix
+    assert "missing 1 required positional argument" in adopted.old_predict.found
+    assert "Write `def predict(self, request)`" in adopted.old_predict.fix
 
 
 # The page and later updates

@@ -33,6 +33,10 @@ RULES_OF_OWN_SERVER = {"complete-responses", "responsive-server"}
 MESSAGES = "        messages = [self.system_message(request), *to_messages(request.input)]\n"
 
 
+# The result of each rule, and what was found.
+Results = dict[str, tuple[str, str]]
+
+
 def in_answer(code: str) -> Patch:
     """Add code at the start of `answer`."""
     return Patch("agent.py", MESSAGES, code + MESSAGES)
@@ -56,7 +60,7 @@ def test_parsing_pauses_garbage_collection(tmp_path: Path) -> None:
 # The report of verify
 
 
-def results_of(agent: Agent, *options: str, **variables: str) -> dict[str, tuple[str, str]]:
+def results_of(agent: Agent, *options: str, **variables: str) -> Results:
     """Run `verify`, and return for each rule its result and what was found."""
     done = agent.run("weather-agent", "verify", "--json", *options, **variables)
     assert done.stdout, done.stderr
@@ -97,11 +101,24 @@ def test_rules_that_cannot_be_checked_are_counted_by_cause(agent: Agent) -> None
     assert re.search(r"^1 failed, 1 passed, 2 not checked in", done.stdout, re.MULTILINE)
 
 
+# Runs the command line, but with the results of two rules instead of a run of the contract.
+RECORDED_RESULTS = """
+from weather_agent.commands import cli, verify
+
+names = ("exit-call", "print-call")
+texts = {"requirement": "It passes.", "why": "Because.", "fix": "Fix it.", "subject": "source"}
+events = [{"known": names}, {"rules": [{"name": name, **texts, "tests": 1} for name in names]}]
+for name in names:
+    events += [{"started": name}, {"name": name, "result": "passed", "found": "", "fix": ""}]
+verify.run_contract = lambda options: (event for event in events)
+cli.main(["verify"])
+"""
+
+
 def printed_on_a_terminal(agent: Agent, **variables: str) -> str:
     """Return what `verify` prints on a terminal for two rules that pass."""
     terminal, stdout = pty.openpty()
-    rules = only("exit-call", "print-call")
-    command = [agent.folder / ".venv/bin/weather-agent", "verify", *rules]
+    command = [agent.folder / ".venv/bin/python", "-c", RECORDED_RESULTS]
     environment = {**clean_environment(), "TERM": "xterm", **variables}
     subprocess.run(command, cwd=agent.folder, env=environment, stdout=stdout, check=True)
     return os.read(terminal, 100_000).decode()
@@ -123,8 +140,8 @@ def test_terminal_without_colors(agent: Agent, variables: dict[str, str]) -> Non
 
 
 def test_pipe_that_is_closed_early(agent: Agent) -> None:
-    line = f"{agent.folder}/.venv/bin/weather-agent verify --only print-call | head -n 1"
-    done = agent.run("sh", "-c", line)
+    line = 'python -c "$PROGRAM" | head -n 1'
+    done = agent.run("sh", "-c", line, PROGRAM=RECORDED_RESULTS)
     assert (done.stdout, done.stderr) == ("Checking the source …\n", "")
 
 
@@ -241,55 +258,90 @@ def test_pytest_reports_a_failed_rule_in_words(agent: Agent) -> None:
     assert "Traceback" not in done.stdout
 
 
-def more_rules(code: str) -> Patch:
-    """Add the rule `more`, which runs this code."""
-    indented = indent(code.strip("\n"), "    ")
-    text = f"""
+IMPORTS = """
 import os
 import signal
 from pathlib import Path
 
 from .harness.rules import rule
-from .harness.same_items import check_same_items
-
-
-@rule("more", "More.", why="Because.", fix="Fix it.")
-def test_more() -> None:
-{indented}
 """
-    return Patch("tests/contract/test_more.py", None, text)
+RULE = """
+
+@rule("{name}", "More.", why="Because.", fix="Fix it.")
+def test_{name}() -> None:
+{code}
+"""
 
 
-def test_settings_of_other_tests_do_not_affect_the_contract(agent: Agent) -> None:
+def more_rules(**rules: str) -> Patch:
+    """Add rules: their names, and the code that each runs."""
+    tests = (
+        RULE.format(name=name, code=indent(code.strip(), "    ")) for name, code in rules.items()
+    )
+    return Patch("tests/contract/test_more.py", None, IMPORTS + "".join(tests))
+
+
+@pytest.fixture(scope="module")
+def results_of_more_rules(agent: Agent, left_behind: Path) -> Results:
+    """The results of rules that are hard to run, with settings that should not apply to them."""
     section = "[tool.pytest.ini_options]\n"
     settings = 'addopts = "--collect-only"\npython_functions = ["check_*"]\n'
     ignored = "filterwarnings = [\n"
+    rules = {
+        "assertion": "assert not __debug__",
+        "surrogate": r'assert os.getcwd() == "", "half: \ud83c"',
+        "child": f"""
+if os.fork() == 0:
+    Path({str(left_behind)!r}).write_text(str(os.getpid()))
+    while True:
+        signal.pause()
+""",
+    }
     patches = (
         Patch("pyproject.toml", section, section + settings),
         Patch("pyproject.toml", ignored, f'{ignored}    "error",\n'),
-        more_rules("assert not __debug__"),
+        more_rules(**rules),
     )
     with agent.changed(patches):
-        results = results_of(
-            agent, *only("more", "print-call"), PYTEST_ADDOPTS="-k nothing", PYTHONOPTIMIZE="1"
-        )
-    assert {rule: result for rule, (result, _) in results.items()} == {
-        "more": "failed",
-        "print-call": "passed",
-    }
+        return results_of(agent, *only(*rules), PYTEST_ADDOPTS="-k nothing", PYTHONOPTIMIZE="1")
+
+
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with the id of a process that a rule does not stop."""
+    return tmp_path_factory.mktemp("left behind") / "process"
+
+
+def test_settings_of_other_tests_do_not_affect_the_contract(results_of_more_rules: Results) -> None:
+    assert results_of_more_rules.keys() == {"assertion", "surrogate", "child"}
+    assert results_of_more_rules["assertion"][0] == "failed"
+
+
+def test_characters_that_cannot_be_printed(results_of_more_rules: Results) -> None:
+    assert results_of_more_rules["surrogate"] == ("failed", r"half: \ud83c")
+
+
+def test_process_that_outlives_the_contract(
+    results_of_more_rules: Results, left_behind: Path
+) -> None:
+    assert results_of_more_rules["child"] == ("passed", "")
+    assert has_ended(int(left_behind.read_text()))
 
 
 def test_assertions_of_the_harness_without_debug_mode(agent: Agent) -> None:
-    different = """
-class Agent:
-    def predict(self, request):
-        return {"output": []}
-
-check_same_items(Agent(), [("predict_stream", [{"type": "message"}])])
-"""
-    with agent.changed([more_rules(different)]):
-        done = agent.run("python", "-O", "-m", "pytest", "tests/contract/test_more.py")
-    assert "predict_stream returns [{'type': 'message'}], but predict []." in done.stdout
+    patches = (
+        Patch("tests/contract/harness/more.py", None, "def check():\n    assert 0, 'more'\n"),
+        Patch(
+            "tests/contract/test_more.py",
+            None,
+            "from .harness.more import check\n\n\ndef test_more():\n    check()\n",
+        ),
+    )
+    with agent.changed(patches):
+        # Without the fixtures, which import MLflow: Python caches no bytecode of it for `-O`.
+        options = ("--noconftest", "tests/contract/test_more.py")
+        done = agent.run("python", "-O", "-m", "pytest", *options)
+    assert "AssertionError: more" in done.stdout
 
 
 def test_folder_with_brackets(agent: Agent, tmp_path: Path) -> None:
@@ -301,12 +353,6 @@ def test_folder_with_brackets(agent: Agent, tmp_path: Path) -> None:
     assert re.search(r"^1 passed in", printed, re.MULTILINE)
 
 
-def test_characters_that_cannot_be_printed(agent: Agent) -> None:
-    with agent.changed([more_rules(r'assert os.getcwd() == "", "half: \ud83c"')]):
-        results = results_of(agent, *only("more"))
-    assert results["more"] == ("failed", r"half: \ud83c")
-
-
 def test_no_rules(agent: Agent) -> None:
     hook = "def pytest_itemcollected(item):\n    item.own_markers.clear()\n"
     with agent.patched("tests/conftest.py", "@pytest.fixture(", f"{hook}\n\n@pytest.fixture("):
@@ -315,25 +361,12 @@ def test_no_rules(agent: Agent) -> None:
     assert "error: pytest found no rules in" in done.stderr
 
 
-def test_process_that_outlives_the_contract(agent: Agent, tmp_path: Path) -> None:
-    left_behind = tmp_path / "left-behind"
-    fork = f"""
-if os.fork() == 0:
-    Path({str(left_behind)!r}).write_text(str(os.getpid()))
-    while True:
-        signal.pause()
-"""
-    with agent.changed([more_rules(fork)]):
-        assert results_of(agent, *only("more")) == {"more": ("passed", "")}
-    assert has_ended(int(left_behind.read_text()))
-
-
 def test_interrupted_verify_ends_at_once(agent: Agent, tmp_path: Path) -> None:
     os.mkfifo(started := tmp_path / "started")
     wait = f"Path({str(started)!r}).write_text(str(os.getpid()))\nsignal.pause()"
-    command = [agent.folder / ".venv/bin/weather-agent", "verify", *only("more")]
+    command = [agent.folder / ".venv/bin/weather-agent", "verify", *only("wait")]
     with (
-        agent.changed([more_rules(wait)]),
+        agent.changed([more_rules(wait=wait)]),
         subprocess.Popen(command, cwd=agent.folder, env=clean_environment()) as process,
     ):
         contract = int(started.read_text())  # waits for the rule

@@ -108,6 +108,9 @@ def test_ruff_passes_for_every_combination(command: str, projects: list[Path]) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# Only names differ between the Python files of combinations, so `make test` checks the defaults and
+# the longest names: see tests/commands/test_compatibility.py.
+@pytest.mark.proof
 def test_ty_passes_for_every_combination(projects: list[Path]) -> None:
     for project in projects:
         done = subprocess.run(
