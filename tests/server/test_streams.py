@@ -129,6 +129,36 @@ def test_busy_stream_and_complete_response_have_no_comments(run_app: RunApp) -> 
     assert output_text(app.post(HELLO).json()) == "Hi there"
 
 
+async def pass_on(_request: ResponsesAgentRequest) -> Events:
+    """Answer with the complete stream of another server."""
+    response = {"id": "resp_1", "status": "completed", "output": []}
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
+    part = {"type": "output_text", "text": "", "annotations": []}
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+
+    def event(name: str, **fields: Any) -> ResponsesAgentStreamEvent:
+        return ResponsesAgentStreamEvent(type=f"response.{name}", **fields)
+
+    yield event("created", response=response)
+    yield event("in_progress", response=response)
+    yield event("output_item.added", item=item, output_index=0)
+    yield event("content_part.added", part=part, **place)
+    yield delta("Hi")
+    yield event("output_text.done", text="Hi", **place)
+    yield event("content_part.done", part=part | {"text": "Hi"}, **place)
+    yield message("Hi")
+    yield event("completed", response=response)
+
+
+def test_stream_of_another_server_starts_and_ends_once(run_app: RunApp) -> None:
+    own, other = (
+        [json.loads(line[6:])["type"] for line in app.post(STREAM).text.splitlines() if "{" in line]
+        for app in (run_app(answer_with("Hi")), run_app(pass_on))
+    )
+    assert own == other
+    assert own.count("response.completed") == 1
+
+
 def test_only_streams_disable_buffering(run_app: RunApp) -> None:
     app = run_app(answer_with("Hi"))
     stream = app.post(STREAM).headers

@@ -103,6 +103,7 @@ def test_input_example(
     assert isinstance(example, dict), f"The example is not a JSON object: {example!r}."
     unknown = example.keys() - REQUEST_KEYS
     assert not unknown, f"The example has unknown keys: {', '.join(sorted(unknown))}."
+    assert not example.get("stream"), "The example requests a stream."
     try:
         ResponsesAgentRequest.model_validate(example)
     except ValidationError as error:

@@ -217,6 +217,9 @@ def _log_agent(""",
     "messages beside the input in the example": breaks(
         "input-example", "messages", in_example('"input": [', '"messages": [], "input": [')
     ),
+    "an example that requests a stream": breaks(
+        "input-example", "requests a stream", in_example('"input": [', '"stream": true, "input": [')
+    ),
     "an example with an unknown role": breaks(
         "accepted", "role|human", in_example('"user"', '"human"')
     ),

@@ -17,6 +17,20 @@ from ..runtime.llm.usage import count_tokens
 
 Event = dict[str, Any]
 
+# An agent that passes on the stream of another server yields these events, too.
+WRITTEN_HERE = {
+    "response.created",
+    "response.queued",
+    "response.in_progress",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.output_text.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "response.completed",
+}
+
 
 class ResponseWriter:
     """Writes one response: `start`, then `events_for` each event of the agent, then an end.
@@ -69,7 +83,7 @@ class ResponseWriter:
             self.add(event)
         elif text := text_delta(event):
             yield from self._text_delta(text, (event.model_extra or {})["item_id"])
-        else:
+        elif event.type not in WRITTEN_HERE:
             fields = event.model_dump(exclude_none=True)
             yield self._event(fields.pop("type"), **fields)
 
