@@ -32,9 +32,9 @@ import yaml
 
 TEMPLATE = Path(__file__).parents[1]
 MOVED_FILES = Path(__file__).with_name("moved_files.yml")
-EXECUTABLE = "100755"
 # git's modes of files, and the permissions of a file on disk.
-MODES = {"100644": 0o644, EXECUTABLE: 0o755}
+REGULAR, EXECUTABLE = "100644", "100755"
+PERMISSIONS = {REGULAR: 0o644, EXECUTABLE: 0o755}
 LABELS = ("before updating", "last update", "after updating")
 BY_HAND = "Move your changes by hand, then delete the old file"
 REFUSED = """\
@@ -72,23 +72,15 @@ class Move(NamedTuple):
     others: tuple[str, ...] = ()
 
 
-class Committed(NamedTuple):
-    """A file in the last commit: its mode, such as 100644, and the id of its content."""
+class File(NamedTuple):
+    """A file in git's object database: its mode, such as 100644, and the id of its content."""
 
     mode: str
     blob: str
 
 
-class Base(NamedTuple):
-    """The project as the template rendered it at the last update.
-
-    Attributes:
-        folder: A folder with the files; only those that move are rendered.
-        blobs: The ids of their content, which is in git's object database, by path.
-    """
-
-    folder: Path
-    blobs: dict[str, str]
+# Files by their paths in the project.
+Files = dict[str, File]
 
 
 class KeptError(Exception):
@@ -98,9 +90,9 @@ class KeptError(Exception):
 def main(stage: str, version: str, answers_file: str) -> None:
     """Run one stage of the migration."""
     committed = committed_files()
-    if answers_file not in committed or committed[answers_file].mode not in MODES:
+    if answers_file not in committed or committed[answers_file].mode not in PERMISSIONS:
         raise SystemExit(NO_ANSWERS.format(path=answers_file))
-    answers = yaml.safe_load(content(committed[answers_file]))
+    answers = yaml.safe_load(git("cat-file", "blob", committed[answers_file].blob))
     new_answers = yaml.safe_load(Path(answers_file).read_bytes())
     moves = moves_of(version, package_of(answers), package_of(new_answers))
     if stage == "before":
@@ -120,9 +112,8 @@ def moves_of(version: str, old_package: str, new_package: str) -> list[Move]:
     moves = []
     for old, new in listed.items():
         paths = [new] if isinstance(new, str) else new or []
-        paths = [path.replace("PACKAGE", new_package) for path in paths]
-        first = paths[0] if paths else None
-        moves.append(Move(old.replace("PACKAGE", old_package), first, tuple(paths[1:])))
+        first, *others = [path.replace("PACKAGE", new_package) for path in paths] or [None]
+        moves.append(Move(old.replace("PACKAGE", old_package), first, tuple(others)))
     return moves
 
 
@@ -164,7 +155,7 @@ def problem_at(path: str, states: dict[str, str]) -> str | None:
     return None
 
 
-def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[str, Any]) -> None:
+def carry_all(moves: list[Move], committed: Files, answers: dict[str, Any]) -> None:
     """Carry the changes in all moved files, and print one line for each file with changes.
 
     Raises:
@@ -181,8 +172,8 @@ def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[
         for move in moves:
             try:
                 report(carry(move, base, committed))
-            except (OSError, subprocess.CalledProcessError) as error:
-                report(f"failed    {move.old}: {reason_of(error)}")
+            except OSError as error:
+                report(f"failed    {move.old}: {error}")
                 failed = True
     for module in hidden_modules(moves, committed):
         report(f"hidden    {module}: the new folder has the same name. Rename your module.")
@@ -190,8 +181,8 @@ def carry_all(moves: list[Move], committed: dict[str, Committed], answers: dict[
         raise SystemExit(FAILED)
 
 
-def render(moves: Iterable[Move], answers: dict[str, Any], folder: Path) -> Base:
-    """Render the moved files as the template did at the last update."""
+def render(moves: Iterable[Move], answers: dict[str, Any], folder: Path) -> Files:
+    """Render the moved files as the template did at the last update, and store them."""
     import copier  # Takes most of a second, which the first stage can do without.
 
     files = {path for move in moves for path in (move.old, move.new) if path}
@@ -207,40 +198,41 @@ def render(moves: Iterable[Move], answers: dict[str, Any], folder: Path) -> Base
         skip_tasks=True,
     )
     rendered = sorted(file for file in files if (folder / file).is_file())
-    return Base(folder, {file: store(folder / file, file) for file in rendered})
+    return {path: File(mode_of(folder / path), store(folder / path, path)) for path in rendered}
 
 
-def carry(move: Move, base: Base, committed: dict[str, Committed]) -> str | None:
+def mode_of(file: Path) -> str:
+    """Return git's mode of a regular file."""
+    return EXECUTABLE if file.stat().st_mode & 0o100 else REGULAR
+
+
+def carry(move: Move, base: Files, committed: Files) -> str | None:
     """Carry the changes in one file, and return a line that says what happened.
 
     Returns:
         None if the owner has changed nothing.
     """
     old, new, others = move
-    if old not in base.blobs:
+    if old not in base or committed.get(old) == base[old]:
         return None
     if old not in committed:
         return f"added     {new}: you had deleted {old}" if new and Path(new).exists() else None
     owners = committed[old]
-    was_executable = bool((base.folder / old).stat().st_mode & 0o100)
-    mode_changed = (owners.mode == EXECUTABLE) != was_executable
-    if owners.blob == base.blobs[old] and not mode_changed:
-        return None
     try:
-        if owners.mode not in MODES:
+        if owners.mode not in PERMISSIONS:
             raise KeptError(f"it is a symbolic link. {BY_HAND}")
         target = find_target(move, base, committed)
-        conflict = merge(owners, base.blobs[old], target)
+        conflict = merge(owners.blob, base[old].blob, target)
     except KeptError as reason:
         keep(old, committed)
         return f"kept      {old}: {reason}"
-    if mode_changed:
-        target.chmod(MODES[owners.mode])
+    if owners.mode != base[old].mode:
+        target.chmod(PERMISSIONS[owners.mode])
     split = f" (split: see also {', '.join(others)})" if others else ""
     return f"{'conflict' if conflict else 'carried':<9} {old} -> {new}{split}"
 
 
-def find_target(move: Move, base: Base, committed: dict[str, Committed]) -> Path:
+def find_target(move: Move, base: Files, committed: Files) -> Path:
     """Return the new file, if the owner's changes can be merged into it.
 
     Raises:
@@ -251,16 +243,16 @@ def find_target(move: Move, base: Base, committed: dict[str, Committed]) -> Path
     target = Path(move.new)
     if not target.is_file():
         raise KeptError(f"this update did not write {move.new}")
-    if move.new in committed and move.new not in base.blobs:
+    if move.new in committed and move.new not in base:
         raise KeptError(f"{move.new} is a file of your own. {BY_HAND}")
     return target
 
 
-def merge(owners: Committed, base: str, target: Path) -> bool:
+def merge(owners: str, base: str, target: Path) -> bool:
     """Merge the owner's changes into the new file; return whether both changed the same lines.
 
     Args:
-        owners: The owner's file at the old path.
+        owners: The id of the owner's content at the old path.
         base: The id of the content that the template rendered there.
         target: The new file.
 
@@ -268,37 +260,35 @@ def merge(owners: Committed, base: str, target: Path) -> bool:
         KeptError: the files cannot be merged, such as binary files that both sides changed.
     """
     stages = conflict_stages(target)
-    if stages.get("2") == owners.blob:
+    if stages.get("2") == owners:
         return True  # An earlier run has written this conflict.
     if stages:
         raise KeptError(f"{target} already contains a conflict. {BY_HAND}")
     current = store(target, target.as_posix())
-    if current in (base, owners.blob):
-        write(target, owners.blob)
+    if current in (base, owners):
+        write(target, owners)
         return False
-    merged, conflict = merge_contents(owners.blob, base, current)
-    if merged is None:
+    merged, conflicts = merge_contents(owners, base, current)
+    # git returns the number of conflicts, at most 127, or an error, such as for binary files.
+    if not 0 <= conflicts <= 127:
         raise KeptError(f"git cannot merge it with {target}. {BY_HAND}")
-    if conflict:
-        mark_unmerged(target, base, owners.blob, current)
-    write(target, merged)
-    return conflict
+    stored = git("hash-object", "-w", "--no-filters", "--stdin", stdin=merged)
+    if conflicts:
+        mark_unmerged(target, base, owners, current)
+    write(target, stored.decode().strip())
+    return conflicts > 0
 
 
-def merge_contents(owners: str, base: str, new: str) -> tuple[str | None, bool]:
-    """Merge three contents; return the id of the result, None for binary files, and a conflict."""
+def merge_contents(*blobs: str) -> tuple[bytes, int]:
+    """Merge the owner's, the base's and the new content; return the result and git's exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("owners", "base", "new")]
-        for file, blob in zip(files, (owners, base, new), strict=True):
+        files = [Path(folder) / str(number) for number in range(len(blobs))]
+        for file, blob in zip(files, blobs, strict=True):
             file.write_bytes(git("cat-file", "blob", blob))
         labels = [option for label in LABELS for option in ("-L", label)]
         command = ["git", "merge-file", "--stdout", *labels, "--", *files]
         done = subprocess.run(command, capture_output=True, check=False)
-    # git returns the number of conflicts, at most 127.
-    if not 0 <= done.returncode <= 127:
-        return None, False
-    merged = git("hash-object", "-w", "--no-filters", "--stdin", stdin=done.stdout)
-    return merged.decode().strip(), done.returncode > 0
+    return done.stdout, done.returncode
 
 
 def conflict_stages(path: Path) -> dict[str, str]:
@@ -327,12 +317,7 @@ def write(file: Path, blob: str) -> None:
     file.write_bytes(git("cat-file", "--filters", f"--path={file.as_posix()}", blob))
 
 
-def content(file: Committed) -> bytes:
-    """Return the bytes of a file in the last commit."""
-    return git("cat-file", "blob", file.blob)
-
-
-def keep(path: str, committed: dict[str, Committed]) -> None:
+def keep(path: str, committed: Files) -> None:
     """Put the owner's version of a file back, if the update has deleted it."""
     if path in committed and not Path(path).exists():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -341,7 +326,7 @@ def keep(path: str, committed: dict[str, Committed]) -> None:
         git(*options, "HEAD", "--", path)
 
 
-def hidden_modules(moves: Iterable[Move], committed: dict[str, Committed]) -> list[str]:
+def hidden_modules(moves: Iterable[Move], committed: Files) -> list[str]:
     """Return the owner's modules that a new folder of the same name hides from Python."""
     moved = {move.old for move in moves}
     folders = {parent for move in moves if move.new for parent in Path(move.new).parents}
@@ -349,23 +334,23 @@ def hidden_modules(moves: Iterable[Move], committed: dict[str, Committed]) -> li
     return sorted((modules & committed.keys()) - moved)
 
 
-def committed_files() -> dict[str, Committed]:
-    """Return the files of this project in the last commit, by their paths."""
+def committed_files() -> Files:
+    """Return the files of this project in the last commit."""
     listed = git("ls-tree", "-r", "-z", "HEAD").decode(errors="surrogateescape").split("\0")
     entries = (line.split("\t", 1) for line in listed if line)
-    return {path: Committed(*information.split()[::2]) for information, path in entries}
+    return {path: File(*information.split()[::2]) for information, path in entries}
 
 
 def git(*arguments: str, stdin: bytes | None = None) -> bytes:
-    """Run git in the project, and return what it printed."""
-    done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=True)
+    """Run git in the project, and return what it printed.
+
+    Raises:
+        ChildProcessError: git failed; the message is what it says, on one line.
+    """
+    done = subprocess.run(["git", *arguments], input=stdin, capture_output=True, check=False)
+    if done.returncode:
+        raise ChildProcessError(" ".join(done.stderr.decode(errors="replace").split()))
     return done.stdout
-
-
-def reason_of(error: OSError | subprocess.CalledProcessError) -> str:
-    """Return what git or the system says about an error, on one line."""
-    output = error.stderr if isinstance(error, subprocess.CalledProcessError) else b""
-    return output.decode(errors="replace").strip().replace("\n", " ") or str(error)
 
 
 def report(line: str | None) -> None:

@@ -244,7 +244,10 @@ def test_failed_log_leaves_no_model(agent: Agent, commands: ForkedCommands) -> N
     store = f"sqlite:///{agent.folder / 'failed.db'}"
     assert error_of(commands, "log", MLFLOW_TRACKING_URI=store, AGENT_LLM="offline:/fail")
     mlflow.set_tracking_uri(store)
-    models = mlflow.search_logged_models(experiment_ids=["1"], output_format="list")
+    experiment = mlflow.get_experiment_by_name("weather-agent")
+    assert experiment
+    ids = [experiment.experiment_id]
+    models = mlflow.search_logged_models(experiment_ids=ids, output_format="list")
     assert [model for model in models if model.status == "READY"] == []
 
 

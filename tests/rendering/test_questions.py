@@ -1,6 +1,5 @@
-"""The template's questions, their validators, and copying without trust."""
+"""The template's questions and their validators."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,6 @@ INVALID = {
 }
 
 
-def git(folder: Path, command: str) -> str:
-    return subprocess.run(
-        ["git", *command.split()], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout
-
-
 def copy(template: Path, folder: Path, answers: dict[str, Any]) -> None:
     copier.run_copy(str(template), folder, data=answers, defaults=True, unsafe=False, quiet=True)
 
@@ -63,12 +56,3 @@ def test_invalid_answers_are_rejected_with_a_message(
 def test_the_name_is_the_only_required_answer(snapshot: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="project_name"):
         copy(snapshot, tmp_path / "agent", {})
-
-
-def test_copy_and_update_require_no_trust(snapshot: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "agent"
-    copy(snapshot, folder, GOOD)
-    for command in ("init --quiet", "add --all", "commit --quiet -m First"):
-        git(folder, command)
-    copier.run_update(folder, defaults=True, unsafe=False, overwrite=True, quiet=True)
-    assert git(folder, "status --porcelain") == ""

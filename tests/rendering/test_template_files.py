@@ -87,10 +87,6 @@ def test_migrations_name_their_version() -> None:
     assert all("version" in migration for migration in COPIER_YML.get("_migrations", []))
 
 
-def test_computed_values_are_never_shown() -> None:
-    assert all(question["when"] is False for question in COMPUTED.values())
-
-
 def test_paths_can_be_checked_out_on_windows() -> None:
     assert [str(path) for path in tracked_files() if re.search(r'[<>"|?*:\\]', str(path))] == []
 

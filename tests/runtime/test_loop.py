@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mlflow
@@ -348,21 +346,6 @@ def test_call_without_an_id_gets_one(package: Package, server: ChatServer) -> No
     call, result, _ = output(package)
     assert call["call_id"]
     assert call["call_id"] == result["call_id"]
-
-
-def test_concurrent_requests_do_not_mix(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AGENT_LLM", "offline:/demo")
-    barrier = threading.Barrier(16)
-
-    def predict_numbered(number: int) -> str:
-        barrier.wait()
-        content = f"I am caller-{number}."
-        (item,) = output(package, {"role": "user", "content": content})
-        return item["content"][0]["text"]
-
-    with ThreadPoolExecutor(16) as pool:
-        for number, answer in enumerate(pool.map(predict_numbered, range(16))):
-            assert answer.endswith(f"I am caller-{number}.")
 
 
 def test_disabled_tracing_logs_no_warnings(

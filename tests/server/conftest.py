@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import mlflow
 import pytest
 from mlflow.pyfunc import ResponsesAgent
 
@@ -31,9 +30,7 @@ def run_app(package: Package) -> Iterator[RunApp]:
             server_settings = package("server.settings").ServerSettings(
                 **{"traces_per_second": 1000} | settings
             )
-            app = package("server").create_app(
-                agent, server_settings, on_shutdown=mlflow.flush_trace_async_logging
-            )
+            app = package("server").create_app(agent, server_settings)
             stop_seconds = server_settings.stop_seconds
             return stack.enter_context(serving_app(app, timeout_graceful_shutdown=stop_seconds))
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import re
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,15 +33,6 @@ from tests.server.serving import (
     stored_trace,
     wait_until,
 )
-
-
-def read_response(connection: socket.socket) -> httpx.Response:
-    """Read a response that the server ends by closing the connection."""
-    data = b""
-    while chunk := connection.recv(65_536):
-        data += chunk
-    head, _, body = data.partition(b"\r\n\r\n")
-    return httpx.Response(int(head.split()[1]), content=body)
 
 
 def respond_with(status: int, package: Package, run_app: RunApp) -> httpx.Response:

@@ -21,6 +21,7 @@ import psutil
 from tests.helpers.agents import Agent
 from tests.helpers.model_server import ChatServer, Turn, text
 from tests.helpers.template import ROOT
+from tests.server.scripted import STREAM
 from tests.server.serving import (
     HELLO,
     Serve,
@@ -37,8 +38,6 @@ from tests.server.serving import (
     wait_until,
     wait_until_healthy,
 )
-
-STREAM = HELLO | {"stream": True}
 
 
 def connections(port: int) -> Counter[int | None]:

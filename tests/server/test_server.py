@@ -42,17 +42,6 @@ def test_openai_client_gets_a_complete_response(served: Served) -> None:
     assert kinds == ["function_call", "function_call_output", "message"]
 
 
-def test_openai_client_reads_a_stream(served: Served) -> None:
-    with served.client().responses.stream(model="agent", input=TOKYO) as stream:
-        events = list(stream)
-        answer = stream.get_final_response()
-    assert events[0].type == "response.created"
-    assert events[-1].type == "response.completed"
-    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
-    assert text == answer.output_text
-    assert "Asia/Tokyo" in text
-
-
 def test_usage_is_part_of_responses_and_streams(server: ChatServer, run_agent: RunApp) -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
     server.reply(Turn(text("Hello"), usage=usage))

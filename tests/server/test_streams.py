@@ -159,6 +159,17 @@ def test_stream_of_another_server_starts_and_ends_once(run_app: RunApp) -> None:
     assert own.count("response.completed") == 1
 
 
+def test_custom_outputs_of_any_event_reach_the_client(run_app: RunApp) -> None:
+    async def answer(_request: ResponsesAgentRequest) -> Events:
+        yield message("Hi")
+        yield ResponsesAgentStreamEvent(type="response.progress", custom_outputs={"cost": 3})
+
+    app = run_app(answer)
+    assert app.post(HELLO).json()["custom_outputs"] == {"cost": 3}
+    *_, last = app.events(HELLO)
+    assert last["response"]["custom_outputs"] == {"cost": 3}
+
+
 def test_only_streams_disable_buffering(run_app: RunApp) -> None:
     app = run_app(answer_with("Hi"))
     stream = app.post(STREAM).headers

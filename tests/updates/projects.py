@@ -269,6 +269,11 @@ class Project(Repository):
             unsafe=unsafe,
         )
 
+    def run_update(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run `copier update` as an owner does; it may fail."""
+        command = ("copier", "update", "--defaults", *options)
+        return subprocess.run(command, cwd=self.folder, check=False, capture_output=True, text=True)
+
     def release_and_update(self, **options: Any) -> None:
         """Commit the owner's changes, release the template's changes, and update."""
         self.commit()

@@ -1,6 +1,5 @@
 """Files that a release moves take the owner's changes along, or the hook reports why not."""
 
-import shutil
 import stat
 import subprocess
 import sys
@@ -129,15 +128,9 @@ def updated(tmp_path_factory: pytest.TempPathFactory) -> Updated:
     project.commit()
     changes_of_the_template(template)
     template.release(NEXT)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert done.returncode == 0, done.stderr
     return Updated(project, done.stderr)
-
-
-def run_update(project: Project, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run `copier update --trust` as an owner does."""
-    command = ("copier", "update", "--defaults", "--trust", *options)
-    return subprocess.run(command, cwd=project.folder, check=False, capture_output=True, text=True)
 
 
 def run_hook(project: Project, version: str = NEXT) -> subprocess.CompletedProcess[str]:
@@ -264,7 +257,7 @@ def test_the_files_are_moved_in_a_folder_of_a_larger_repository(tmp_path: Path) 
     project.commit()
     changes_of_the_template(template)
     template.release(NEXT)
-    assert run_update(project).returncode == 0
+    assert project.run_update("--trust").returncode == 0
     assert project.read(new("edited")).endswith("The owner's last line.\n")
     assert new("conflicting") in project.conflicts()
     assert project.read(old("taken")).endswith("The owner's last line.\n")
@@ -349,7 +342,7 @@ def test_the_answers_may_be_in_another_file(project: Project, tmp_path: Path) ->
     other.commit()
     other.template.move(OLD, NEW)
     other.template.release(NEXT)
-    done = run_update(other, "--answers-file", answers)
+    done = other.run_update("--trust", "--answers-file", answers)
     assert done.returncode == 0, done.stderr
     assert other.read(NEW) == f"{lines('Line')}The owner's last line.\n"
 
@@ -361,7 +354,7 @@ def test_changes_move_along_when_the_template_is_at_a_url(project: Project) -> N
     project.commit()
     project.template.move(OLD, NEW)
     project.template.release(NEXT)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert done.returncode == 0, done.stderr
     assert project.read(NEW) == f"{lines('Line')}The owner's last line.\n"
 
@@ -372,7 +365,7 @@ def test_a_module_that_a_new_folder_hides_is_named(project: Project) -> None:
     project.commit()
     project.template.move(OLD, NEW)
     project.template.release(NEXT)
-    assert f"hidden    {hidden}: " in run_update(project).stderr
+    assert f"hidden    {hidden}: " in project.run_update("--trust").stderr
     assert project.read(hidden) == "MINE = 1\n"
 
 
@@ -389,7 +382,7 @@ def test_changes_that_git_does_not_track_stop_the_update_before_it_starts(
     project.append(OLD, "The owner's last line.\n")
     project.template.move(OLD, NEW)
     project.template.release(NEXT)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert done.returncode != 0
     options = {
         "ignored": f"{OLD} is not tracked. Run `git add --force {OLD}`.",
@@ -419,7 +412,7 @@ def test_obstacles_stop_the_update_before_it_starts(project: Project) -> None:
         project.template.rename(f"old/{name}/name.txt", f"new/{name}/name.txt")
         project.template.add_move(f"old/{name}/name.txt", f"new/{name}/name.txt", LATER)
     project.template.release(LATER)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert done.returncode != 0
     for problem in (
         "old/linked is a symbolic link. Replace it by a folder",
@@ -444,7 +437,7 @@ def test_answers_that_the_last_commit_lacks_stop_the_update(state: str, project:
     project.commit()
     project.template.move(OLD, NEW)
     project.template.release(NEXT)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert done.returncode != 0
     assert f"does not contain {ANSWERS} as a regular file" in done.stderr
     assert "Traceback" not in done.stderr
@@ -468,7 +461,7 @@ def test_line_endings_of_the_template_clone_are_no_changes(
     project.template.release(LATER)
     for variable, value in (("COUNT", "1"), ("KEY_0", "core.autocrlf"), ("VALUE_0", "true")):
         monkeypatch.setenv(f"GIT_CONFIG_{variable}", value)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert done.returncode == 0, done.stderr
     assert f"carried   {OLD} -> {NEW}\n" in done.stderr
     assert "other.txt" not in done.stderr
@@ -485,7 +478,7 @@ def test_filters_of_the_owner_apply_to_moved_files(project: Project) -> None:
     project.commit()
     project.template.move(OLD, NEW)
     project.template.release(NEXT)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert f"carried   {OLD} -> {NEW}\n" in done.stderr
     assert project.read(NEW) == f"{lines('line')}the owner's last line.\n"
 
@@ -506,7 +499,7 @@ def test_a_changed_file_stays_whatever_git_is_configured_to_do(
     project.template.delete(OLD)
     project.template.add_move(OLD, None)
     project.template.release(NEXT)
-    done = run_update(project)
+    done = project.run_update("--trust")
     assert done.returncode == 0, done.stderr
     assert f"kept      {OLD}: you changed it" in done.stderr
     assert project.read(OLD) == f"{lines('Line')}The owner's last line.\n"
@@ -554,7 +547,6 @@ def test_without_the_old_version_all_files_stay(project: Project) -> None:
 
 def test_a_migration_that_fails_before_the_update_changes_nothing(project: Project) -> None:
     program = project.template.path("hooks/carry_edits.py")
-    shutil.copy2(program, program.with_name("original.py"))
     program.write_text("raise SystemExit(1)\n", encoding="utf-8")
     project.template.move(OLD, NEW)
     project.template.release(NEXT)

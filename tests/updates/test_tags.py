@@ -65,12 +65,6 @@ def make_tags(template: Template) -> None:
     subprocess.run([script], check=True, capture_output=True)
 
 
-def update(project: Project) -> subprocess.CompletedProcess[str]:
-    """Run `copier update --trust` as an owner does."""
-    command = ("copier", "update", "--defaults", "--trust")
-    return subprocess.run(command, cwd=project.folder, check=False, capture_output=True, text=True)
-
-
 def test_a_copy_without_tags_records_a_commit(project: Project) -> None:
     recorded = yaml.safe_load(project.read(ANSWERS))["_commit"]
     assert project.template.git("rev-parse", recorded) == project.template.git(
@@ -79,7 +73,7 @@ def test_a_copy_without_tags_records_a_commit(project: Project) -> None:
 
 
 def test_an_update_without_tags_stops_and_changes_nothing(project: Project) -> None:
-    done = update(project)
+    done = project.run_update("--trust")
     assert done.returncode != 0
     recorded = yaml.safe_load(project.read(ANSWERS))["_commit"]
     assert "`The template has no tag at or before …`" in PAGE
@@ -94,7 +88,7 @@ def test_an_update_of_a_released_agent_without_tags_changes_nothing(project: Pro
     recorded = yaml.safe_load(project.read(ANSWERS))["_commit"]
     project.edit(ANSWERS, recorded, NOW)
     project.commit()
-    done = update(project)
+    done = project.run_update("--trust")
     assert done.returncode != 0
     assert "`Unknown revision`" in PAGE
     assert "Unknown revision" in done.stderr
@@ -103,7 +97,7 @@ def test_an_update_of_a_released_agent_without_tags_changes_nothing(project: Pro
 
 def test_an_update_works_once_the_tags_exist(project: Project) -> None:
     make_tags(project.template)
-    done = update(project)
+    done = project.run_update("--trust")
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(project.read(ANSWERS))["_commit"] == NEXT
     assert project.conflicts() == {}
@@ -118,14 +112,14 @@ def test_other_tags_do_not_stop_an_update(tag: str, project: Project) -> None:
     copied.append(SAMPLE, "The owner's last line.\n")
     copied.commit()
     assert yaml.safe_load(copied.read(ANSWERS))["_commit"] == tag
-    done = update(copied)
+    done = copied.run_update("--trust")
     assert done.returncode == 0, done.stderr
     assert copied.read(NEW) == f"{lines('Line')}The owner's last line.\n"
 
 
 def test_an_update_between_tags_is_possible(project: Project) -> None:
     make_tags(project.template)
-    update(project)
+    project.run_update("--trust")
     project.commit()
     project.template.append(NEW, "The template's last line.\n")
     project.template.commit()

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +45,9 @@ def unannounced(settings: dict[str, Any], changelog: str) -> list[str]:
     return missing
 
 
-def copier_update(project: Project, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run `copier update` as an owner does."""
-    command = ("copier", "update", "--defaults", *options)
-    return subprocess.run(command, cwd=project.folder, check=False, capture_output=True, text=True)
-
-
 def test_an_update_without_trust_is_refused_and_changes_nothing(project: Project) -> None:
     head = project.git("rev-parse", "HEAD")
-    refused = copier_update(project)
+    refused = project.run_update()
     assert refused.returncode == REFUSED
     assert "adding the `--trust` option" in refused.stderr
     assert project.is_clean()
@@ -63,12 +56,12 @@ def test_an_update_without_trust_is_refused_and_changes_nothing(project: Project
 
 def test_the_docs_quote_the_refusal(project: Project) -> None:
     page = (ROOT / "docs" / "updating.md").read_text(encoding="utf-8")
-    refusal = copier_update(project).stderr.splitlines()[0]
+    refusal = project.run_update().stderr.splitlines()[0]
     assert re.sub(r"\x1b\[\d+m", "", refusal) in page
 
 
 def test_pretend_shows_the_program_without_running_it(project: Project) -> None:
-    shown = copier_update(project, "--trust", "--pretend")
+    shown = project.run_update("--trust", "--pretend")
     assert shown.returncode == 0, shown.stderr
     assert "hooks/moved_files.yml lists the files." in shown.stderr
     for stage in ("before", "after"):
@@ -78,7 +71,7 @@ def test_pretend_shows_the_program_without_running_it(project: Project) -> None:
 
 
 def test_the_message_comes_before_the_program_runs(project: Project) -> None:
-    done = copier_update(project, "--trust")
+    done = project.run_update("--trust")
     assert done.returncode == 0, done.stderr
     assert 0 < done.stderr.index("hooks/carry_edits.py") < done.stderr.index("Running task")
     assert project.read(NEW).endswith("The owner's last line.\n")
@@ -89,7 +82,7 @@ def test_an_update_that_crosses_no_migration_needs_no_trust(project: Project) ->
     project.commit()
     project.template.append(NEW, "The template's last line.\n")
     project.template.release(LATER)
-    done = copier_update(project)
+    done = project.run_update()
     assert done.returncode == 0, done.stderr
     assert "carry_edits" not in done.stderr
 

@@ -271,8 +271,7 @@ def test_the_command_in_the_message_lists_the_conflicts(project: Project) -> Non
     project.commit()
     project.template.edit(AGENT, IMPORT, TEMPLATES_IMPORT)
     project.template.release(NEXT)
-    update = ["copier", "update", "--defaults"]
-    done = subprocess.run(update, cwd=project.folder, check=True, capture_output=True, text=True)
+    done = project.run_update()
     find, sync, verify = re.findall(r"^  (\w.*)$", done.stderr, re.MULTILINE)
     found = subprocess.run(
         find, shell=True, cwd=project.folder, check=True, capture_output=True, text=True

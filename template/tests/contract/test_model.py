@@ -183,9 +183,8 @@ def test_no_secrets(model_path: Path) -> None:
 )
 def test_pinned_requirements(model_path: Path, requirements: dict[str, Requirement]) -> None:
     assert requirements.keys() & {"mlflow", "mlflow-skinny"}, "MLflow is not in the requirements."
-    lines = requirement_lines(model_path)
-    paths = [without_password(line) for line in lines if not parse(line)]
-    problems = [f"`{line}` is not a released version" for line in paths]
+    others = (line for line in requirement_lines(model_path) if not parse(line))
+    problems = [f"`{without_password(line)}` is not a released version" for line in others]
     problems += [problem for one in requirements.values() if (problem := problem_with_pin(one))]
     assert not problems, f"{'; '.join(problems)}."
 

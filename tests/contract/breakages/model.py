@@ -15,7 +15,6 @@ from tests.contract.breakages.changes import (
 # In two parts, so that secret scanners do not report them.
 DATABRICKS_TOKEN = "dapi" + "0123456789abcdef" * 2
 OPENAI_KEY = "sk-" + "proj-" + "Ab3dEf6hIj9k" * 4
-GITHUB_TOKEN = "ghp_" + "aB3dE6gH9j" * 4
 
 ARGUMENTS = '            name="agent",\n'
 PYTHON_MODEL = '            python_model=PACKAGE / "agent.py",\n'

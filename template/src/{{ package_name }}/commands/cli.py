@@ -39,7 +39,7 @@ def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
 
     Settings are in config.yml, credentials in environment variables or in the file .env.
     """,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(package_name=PROJECT_NAME)
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
@@ -65,10 +65,7 @@ def ask(question: str) -> None:
 
 @main.command()
 @click.option(
-    "--register",
-    metavar="NAME",
-    callback=not_empty,
-    help="Also register the model under this name.",
+    "--register", metavar="NAME", callback=not_empty, help="Also register the model as NAME."
 )
 def log(register: str | None) -> None:
     """Log the agent as an MLflow model."""
@@ -85,26 +82,9 @@ def log(register: str | None) -> None:
 
 
 @main.command()
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to bind; 0.0.0.0 accepts other machines.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=8000,
-    show_default=True,
-    envvar="DATABRICKS_APP_PORT",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Number of worker processes.",
-)
+@click.option("--host", default="127.0.0.1", help="Address; 0.0.0.0 accepts other machines.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, envvar="DATABRICKS_APP_PORT")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Number of worker processes.")
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
 def serve(host: str, port: int, workers: int, reload: bool) -> None:
     """Serve the Responses API and a chat page over HTTP."""
@@ -118,15 +98,10 @@ def serve(host: str, port: int, workers: int, reload: bool) -> None:
 @main.command()
 @click.option("--only", metavar="RULE", multiple=True, help="Check this rule; repeatable.")
 @click.option(
-    "--model-uri",
-    metavar="URI",
-    callback=not_empty,
-    help="Check this model, such as models:/NAME/1.",
+    "--model-uri", metavar="URI", callback=not_empty, help="Check this model: models:/NAME/1."
 )
 @click.option(
-    "--url",
-    callback=not_empty,
-    help="Check the agent at this URL, with the token in AGENT_TOKEN.",
+    "--url", callback=not_empty, help="Check the agent at this URL, with the token in AGENT_TOKEN."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Print the full sentence of each rule.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

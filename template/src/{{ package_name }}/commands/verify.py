@@ -210,4 +210,4 @@ def read_events(lines: Iterable[str], output: list[str]) -> Iterator[dict[str, A
 def _position(path: Path) -> int:
     """Return the position of a file of the contract; unknown subjects come last."""
     subject = path.stem.removeprefix("test_")
-    return SUBJECTS.index(subject) if subject in SUBJECTS else len(SUBJECTS)
+    return [*SUBJECTS, subject].index(subject)

@@ -21,21 +21,12 @@ WARNING_INTERVAL = 600  # seconds
 
 def hide_noise() -> None:
     """Hide the messages in `NOISE`. A second call changes nothing."""
-    for name, prefixes in NOISE.items():
-        logger = logging.getLogger(name)
-        if not any(isinstance(present, PrefixFilter) for present in logger.filters):
-            logger.addFilter(PrefixFilter(prefixes))
+    for name in NOISE:
+        logging.getLogger(name).addFilter(_is_no_noise)
 
 
-class PrefixFilter(logging.Filter):
-    """Hides messages that start with one of the prefixes."""
-
-    def __init__(self, prefixes: tuple[str, ...]) -> None:
-        super().__init__()
-        self.prefixes = prefixes
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(self.prefixes)
+def _is_no_noise(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(NOISE[record.name])
 
 
 def throttle_store_warnings() -> None:

@@ -46,12 +46,11 @@ def log_agent(registered_model_name: str | None = None) -> ModelInfo:
 
 def declared_resources(config: Config) -> list[Resource]:
     """Return what a deployed agent may access: its LLM's endpoint and the configured resources."""
-    names = {kind: list(listed) for kind, listed in config.resources.items()}
+    declared = [(kind, name) for kind, names in config.resources.items() for name in names]
     scheme, endpoint = split_uri(config.llm)
     if scheme == "databricks":
-        endpoints = names.setdefault(ResourceType.SERVING_ENDPOINT, [])
-        endpoints[:] = dict.fromkeys([endpoint, *endpoints])
-    return [RESOURCE_CLASSES[kind](name) for kind, listed in names.items() for name in listed]
+        declared.insert(0, (ResourceType.SERVING_ENDPOINT, endpoint))
+    return [RESOURCE_CLASSES[kind](name) for kind, name in dict.fromkeys(declared)]
 
 
 @contextmanager

@@ -51,9 +51,9 @@ class AsyncResponsesAgent(ResponsesAgent):
         tokens = count_tokens()
         events = list(self.predict_stream(request))
         items: list[Any] = [item for event in events if (item := done_item(event))]
-        custom_outputs = events[-1].custom_outputs if events else None
+        outputs = [event.custom_outputs for event in events if event.custom_outputs is not None]
         return ResponsesAgentResponse(
-            output=items, custom_outputs=custom_outputs, usage=tokens.usage()
+            output=items, custom_outputs=outputs[-1] if outputs else None, usage=tokens.usage()
         )
 
     def predict_stream(

@@ -60,9 +60,10 @@ class ResponseWriter:
         return self._response["output"]
 
     def add(self, event: ResponsesAgentStreamEvent) -> None:
-        """Add the item that an event completes, if it completes one."""
+        """Add the item that an event completes, and its `custom_outputs`, if it has them."""
         if item := done_item(event):
             self.output.append(item)
+        if event.custom_outputs is not None:
             self._response["custom_outputs"] = event.custom_outputs
 
     def response(self, status: str, **fields: Any) -> dict[str, Any]:
@@ -80,12 +81,12 @@ class ResponseWriter:
             yield from self._start_item(item)
             yield self._event(event.type, output_index=len(self.output), item=item)
             self._message_id = None
-            self.add(event)
         elif text := text_delta(event):
             yield from self._text_delta(text, (event.model_extra or {})["item_id"])
         elif event.type not in WRITTEN_HERE:
             fields = event.model_dump(exclude_none=True)
             yield self._event(fields.pop("type"), **fields)
+        self.add(event)
 
     def end(self) -> Event:
         """Return the last event of a complete response."""

@@ -49,10 +49,10 @@ def foreign_imports(entry: Path, code: Path) -> dict[str, str]:
     for file, name in _imports_below(entry, code):
         top = name.partition(".")[0]
         if top and top not in local and top not in sys.stdlib_module_names:
-            package, _ = _regular_package(name)
+            spec = _regular_package(name)
             # `from a import b` yields `a` and `a.b`.
-            if package and found.keys().isdisjoint(prefixes(package)):
-                found[package] = file.name
+            if spec and found.keys().isdisjoint(prefixes(spec.name)):
+                found[spec.name] = file.name
     return found
 
 
@@ -73,31 +73,27 @@ def distributions_of(package: str) -> list[str]:
 
 def is_of_repository(name: str, repository: Path) -> bool:
     """Return whether a package is in the repository, and not in its environment."""
-    _, spec = _regular_package(name)
-    places = [spec.origin or "", *(spec.submodule_search_locations or [])] if spec else []
-    return any(
-        Path(place).is_relative_to(repository) and not Path(place).is_relative_to(sys.prefix)
-        for place in places
-        if place
-    )
+    spec = _regular_package(name)
+    file = Path(spec.origin or "") if spec else Path()
+    return file.is_relative_to(repository) and not file.is_relative_to(sys.prefix)
 
 
-def _regular_package(name: str) -> tuple[str, ModuleSpec | None]:
+def _regular_package(name: str) -> ModuleSpec | None:
     """Find the shortest part of a dotted name that belongs to one distribution.
 
     Returns:
-        The part and its spec, such as `google.auth` for `google.auth.jwt`. The part is empty for a
-        namespace package, such as `google`, and the whole name for a module that is not installed.
+        The module, such as `google.auth` for `google.auth.jwt`; None for a namespace package, such
+        as `google`. A module that is not installed has the whole name, and no `origin`.
     """
     path: list[str] | None = None
     for part in prefixes(name):
         spec = PathFinder.find_spec(part, path) if path else find_spec(part)
         if spec is None:
-            return name, None
+            return ModuleSpec(name, None)
         if not _is_namespace(spec.origin):
-            return part, spec
+            return spec
         path = spec.submodule_search_locations
-    return "", None
+    return None
 
 
 @cache

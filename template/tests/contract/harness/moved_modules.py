@@ -28,25 +28,6 @@ MOVED_MODULES = {
     "verify": ("commands.verify",),
     "wire": ("server.events",),
 }
-# The same in tests/contract/.
-MOVED_HELPERS = {
-    "elsewhere": ("harness.fresh_process_main",),
-    "errors": ("harness.errors",),
-    "fresh_process": ("harness.fresh_process",),
-    "imports": ("harness.imports",),
-    "loop_watch": ("harness.loop_watch",),
-    "patience": ("harness.waiting",),
-    "reporting": ("harness.reporting",),
-    "resources": ("harness.resources",),
-    "rules": ("harness.rules",),
-    "sameness": ("harness.same_items",),
-    "secret_patterns": ("harness.secret_patterns",),
-    "serving": ("harness.serving",),
-    "state": ("harness.state",),
-    "strict_json": ("harness.strict_json",),
-    "subject": ("harness.agents",),
-    "syntax": ("harness.syntax",),
-}
 
 
 def moved_module(message: str, package: str) -> str | None:
@@ -60,10 +41,8 @@ def moved_module(message: str, package: str) -> str | None:
         A sentence such as "`weather_agent.logs` has moved to `weather_agent.ops.log_filters`.", or
         None if the message is about something else.
     """
-    tables = {package: MOVED_MODULES, "tests.contract": MOVED_HELPERS}
-    for missing in re.findall(r"No module named '([\w.]+)'", message):
-        parent, _, name = missing.rpartition(".")
-        if names := tables.get(parent, {}).get(name):
-            moved = " and ".join(f"`{parent}.{new}`" for new in names)
-            return f"`{missing}` has moved to {moved}."
+    for name in re.findall(rf"No module named '{package}\.(\w+)'", message):
+        if names := MOVED_MODULES.get(name):
+            moved = " and ".join(f"`{package}.{new}`" for new in names)
+            return f"`{package}.{name}` has moved to {moved}."
     return None

@@ -1,6 +1,5 @@
 """Describes the state that an agent keeps on its instance, its classes and in its modules."""
 
-import logging
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-import mlflow
+from .fresh_process_main import state_of_process
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
 MAX_DEPTH = 6
@@ -49,12 +48,7 @@ def state_of(instance: Any, model: Path) -> dict[str, str | Identity]:
     walk = _Walk({*own, type(instance).__module__})
     state: dict[str, str | Identity] = dict(walk.values(type(instance).__name__, instance, 0))
     state |= {f"the variable {name}": value for name, value in os.environ.items()}
-    state |= {
-        "the working directory": str(Path.cwd()),
-        "the tracking URI": mlflow.get_tracking_uri(),
-        "the active run": str(mlflow.active_run()),
-        "the level of the root logger": str(logging.getLogger().level),
-    }
+    state |= {name: repr(value) for name, value in state_of_process().items()}
     for module in own.values():
         for key, value in list(vars(module).items()):
             state.update(walk.values(f"{Path(str(module.__file__)).name}: {key}", value, 0))

@@ -79,11 +79,7 @@ def _normalized(chunk: Any) -> dict[str, Any]:
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            key: field if isinstance(field, str) else _without_nulls(field)
-            for key, field in value.items()
-            if field is not None
-        }
+        return {key: _without_nulls(field) for key, field in value.items() if field is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
