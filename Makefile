@@ -19,7 +19,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PATH := $(PATH):$(CURDIR)/.uv/bin
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
-# Two workers more than there are cores, because many tests wait for servers.
+# The number of cores plus two, because many tests wait for servers.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 PYTEST = "$(UV)" run --frozen pytest -n $(WORKERS) --dist worksteal --durations=15
 

@@ -1,8 +1,8 @@
 """Measures `copier update` of a default project, as a multiple of `copier copy` in the same round.
 
-Each round makes a project of the newest release and updates it to the last commit. The template is
-a clone of this checkout with the tags of all releases, packed as a published repository is. The
-first round does not count. The times are those of whole processes.
+Each round creates a project from the newest release and updates it to the last commit. The template
+is a clone of this checkout with the tags of all releases, packed like a published repository. The
+first round is not counted. Each time is the wall-clock time of a whole process.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def one_round(template: Path, release: str) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds (default: 7)")
     rounds = parser.parse_args().rounds
     release = newest_release()
     with tempfile.TemporaryDirectory() as temporary:

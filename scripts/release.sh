@@ -11,7 +11,7 @@ version=${1:-}
 make=${MAKE:-make}
 
 refuse() {
-    echo "Not released: $1" >&2
+    echo "error: not released: $1" >&2
     exit 1
 }
 

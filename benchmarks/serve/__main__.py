@@ -1,8 +1,9 @@
 """Measures `serve` of a generated agent against a bare pass-through, in one run.
 
-Makes an agent of the last commit. The model behind all servers is fake and takes the time of a real
-one: 20 tokens, 20 ms apart. Each server has one core for itself; the model and the callers have
-another. `share` is what the bare pass-through did in the same run with as many callers, as 1.
+Creates an agent from the last commit. All servers use a fake model with the timing of a real one:
+20 tokens, 20 ms apart. Each server has one core for itself; the model and the callers have another.
+`share` is the throughput relative to the bare pass-through in the same run, with the same number of
+callers.
 """
 
 import argparse
@@ -14,7 +15,7 @@ TITLES = f"{'':30}{'per s':>7}{'share':>7}{'p50':>7}{'p95':>7}{'first':>7}{'CPU'
 
 
 def line(row: Row) -> str:
-    """A line of the table; times in milliseconds."""
+    """Return a line of the table; times are in milliseconds."""
     load, first = row.load, row.load.first_delta()
     return (
         f"  {row.callers:2} callers, {'streamed' if row.stream else 'whole':15}"
@@ -28,9 +29,9 @@ def line(row: Row) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=8, help="of each load (default: 8)")
+    parser.add_argument("--seconds", type=float, default=8, help="per load (default: 8)")
     parser.add_argument("--callers", type=int, nargs="*", default=[1, 16, 64])
-    parser.add_argument("--only", default="", help="measure servers of this name alone")
+    parser.add_argument("--only", default="", help="only servers whose name contains this")
     options = parser.parse_args()
     print(TITLES)
     rows = measure(options.callers, options.seconds, options.only)

@@ -7,7 +7,7 @@ from benchmarks.environment import ROOT, environment
 
 
 def make_agent(folder: Path) -> Path:
-    """Make an agent from the last commit, and install its environment as in its image."""
+    """Create an agent from the last commit, and install its environment as in its image."""
     tools = environment()
     copy = ("copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD")
     answers = ("--data=project_name=weather-agent", str(ROOT), str(folder))

@@ -1,4 +1,4 @@
-"""The least a server can do: pass the question on to the model, and its words back.
+"""A minimal pass-through server: forwards the question to the model, and its text to the caller.
 
 MODEL_URL=http://127.0.0.1:PORT/v1 python -m benchmarks.serve.bare PORT
 """
@@ -28,7 +28,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
 
 
 async def pass_on(request: web.Request, completion: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Pass the model's stream on as deltas."""
+    """Forward the model's stream as deltas."""
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
     words = []

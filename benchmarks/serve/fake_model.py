@@ -1,7 +1,7 @@
 """A model's HTTP API with the timing of a real one: by default 20 tokens, 20 ms apart.
 
-A whole answer takes as long as a streamed one: tokens are due at fixed times, whatever it takes to
-send those before.
+A complete answer takes as long as a streamed one. Tokens are due at fixed times, so slow sending
+does not delay the following ones.
 
 SECONDS_BETWEEN_TOKENS=0.02 python -m benchmarks.serve.fake_model PORT
 """
@@ -20,19 +20,19 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": len(TOKENS), "total_tokens": 5
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
-    """One server-sent event of a chat completion."""
+    """Return a server-sent event of a chat completion."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return event({"choices": [choice]})
 
 
 def event(fields: dict[str, Any]) -> bytes:
-    """One server-sent event with the fields that all of them have."""
+    """Return a server-sent event with the fields that all events have."""
     envelope = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     return f"data: {json.dumps(envelope | fields)}\n\n".encode()
 
 
 async def complete(request: web.Request) -> web.StreamResponse:
-    """Answer a chat completion, in one piece or token by token."""
+    """Answer a chat-completions request, complete or token by token."""
     body = await request.json()
     if not body.get("stream"):
         await asyncio.sleep(GAP * len(TOKENS))
@@ -43,9 +43,9 @@ async def complete(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
     clock = asyncio.get_running_loop().time
-    begun = clock()
+    started_at = clock()
     for number, token in enumerate(TOKENS, start=1):
-        await asyncio.sleep(begun + number * GAP - clock())
+        await asyncio.sleep(started_at + number * GAP - clock())
         await response.write(chunk({"role": "assistant", "content": token}))
     await response.write(chunk({}, "stop"))
     if (body.get("stream_options") or {}).get("include_usage"):

@@ -1,4 +1,4 @@
-"""Callers that ask one after the other, for as long as the measurement lasts."""
+"""Generates load: concurrent callers, each of which sends one request after another."""
 
 import asyncio
 import statistics
@@ -13,7 +13,7 @@ QUESTION: dict[str, Any] = {"input": [{"role": "user", "content": "Count to twen
 
 @dataclass
 class Load:
-    """What callers saw: all times in seconds."""
+    """What callers measured; all times are in seconds."""
 
     answers: int = 0
     errors: list[str] = field(default_factory=list)
@@ -23,37 +23,37 @@ class Load:
 
     @property
     def throughput(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return self.answers / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """A percentile of the latencies."""
+        """Return a percentile of the latencies."""
         return percentile(self.latencies, percent)
 
     def first_delta(self) -> float | None:
-        """The median time to the first delta; None when nothing was streamed."""
+        """Return the median time to the first delta; None if nothing was streamed."""
         return statistics.median(self.first_deltas) if self.first_deltas else None
 
 
 def percentile(values: list[float], percent: int) -> float:
-    """The value that so many percent of the values do not exceed."""
+    """Return the value that this percentage of the values does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 async def generate(url: str, *, callers: int, seconds: float, stream: bool) -> Load:
-    """Let callers ask an agent for some time; what is under way at the end is waited for."""
+    """Send requests for some time, and wait for those that are running at the end."""
     load = Load()
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=120)
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         asking = (
-            _caller(session, url, load, until=begun + seconds, stream=stream)
+            _caller(session, url, load, until=started_at + seconds, stream=stream)
             for _ in range(callers)
         )
         await asyncio.gather(*asking)
-    load.seconds = time.perf_counter() - begun
+    load.seconds = time.perf_counter() - started_at
     return load
 
 
@@ -61,27 +61,28 @@ async def _caller(
     session: aiohttp.ClientSession, url: str, load: Load, *, until: float, stream: bool
 ) -> None:
     body = QUESTION | {"stream": True} if stream else QUESTION
-    while (begun := time.perf_counter()) < until:
+    while (started_at := time.perf_counter()) < until:
         try:
             async with session.post(url, json=body) as response:
-                whole = await _read(response, load, begun) if stream else await response.read()
-                assert response.status == 200, f"{response.status}: {whole[:200]!r}"
-                assert b"token19" in whole, whole[:200]
+                read = _read(response, load, started_at) if stream else response.read()
+                received = await read
+                assert response.status == 200, f"{response.status}: {received[:200]!r}"
+                assert b"token19" in received, received[:200]
         except (aiohttp.ClientError, AssertionError, TimeoutError) as error:
             load.errors.append(repr(error))
             await asyncio.sleep(0.1)
             continue
         load.answers += 1
-        load.latencies.append(time.perf_counter() - begun)
+        load.latencies.append(time.perf_counter() - started_at)
 
 
-async def _read(response: aiohttp.ClientResponse, load: Load, begun: float) -> bytes:
-    """Read a stream, and note when the first delta came."""
-    whole = b""
+async def _read(response: aiohttp.ClientResponse, load: Load, started_at: float) -> bytes:
+    """Read a stream, and record the time to its first delta."""
+    received = b""
     waiting = True
     async for piece in response.content.iter_any():
-        whole += piece
-        if waiting and b"output_text.delta" in whole:
-            load.first_deltas.append(time.perf_counter() - begun)
+        received += piece
+        if waiting and b"output_text.delta" in received:
+            load.first_deltas.append(time.perf_counter() - started_at)
             waiting = False
-    return whole
+    return received

@@ -47,9 +47,9 @@ def measure(callers: Sequence[int], seconds: float, only: str = "") -> Iterator[
     """Measure all servers, each under all loads; the bare pass-through is the first.
 
     Args:
-        callers: How many ask at once, one load after the other.
-        seconds: How long each load lasts.
-        only: Measure servers alone in whose names this is, besides the bare pass-through.
+        callers: The number of concurrent callers of each load.
+        seconds: The duration of each load.
+        only: Measure only servers whose name contains this, besides the bare pass-through.
     """
     bare: dict[tuple[int, bool], float] = {}
     command = [sys.executable, "-m", "benchmarks.serve.fake_model"]
@@ -63,7 +63,7 @@ def measure(callers: Sequence[int], seconds: float, only: str = "") -> Iterator[
 
 
 def _servers(agent: Path, model: str) -> Iterator[Server]:
-    """Yield the bare pass-through first, then what is measured against it."""
+    """Yield the bare pass-through, then the servers that are compared with it."""
     bare = [sys.executable, "-m", "benchmarks.serve.bare"]
     yield Server("bare pass-through", bare, ROOT, {"MODEL_URL": model})
     llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": model, "OPENAI_API_KEY": "none"}
@@ -106,10 +106,10 @@ def _measure(
 
 
 def _load(server: Running, *, callers: int, seconds: float, stream: bool) -> tuple[Load, float]:
-    """Let callers ask a server, after a second that does not count."""
+    """Send requests to a server, after a second of warm-up."""
     url = f"{server.url}/invocations"
     asyncio.run(generate(url, callers=callers, seconds=1, stream=stream))
-    before = server.processor_time()
+    before = server.cpu_seconds()
     load = asyncio.run(generate(url, callers=callers, seconds=seconds, stream=stream))
-    spent = server.processor_time() - before
+    spent = server.cpu_seconds() - before
     return load, spent / max(load.answers, 1)

@@ -1,4 +1,4 @@
-"""Servers to measure: starting them on a core of their own, and what they use up."""
+"""Starts the servers to measure, each on its own core, and reads the resources they use."""
 
 import os
 import socket
@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-PATIENCE = 60  # seconds until a server must be healthy
+STARTUP_SECONDS = 60  # until a server must be healthy
 
 
 @dataclass(frozen=True)
 class Server:
-    """A program that serves at the port which is its last argument."""
+    """A program that listens on the port that is its last argument."""
 
     name: str
     command: list[str]
@@ -40,23 +40,23 @@ class Running:
     process: psutil.Process
     start: float
 
-    def processor_time(self) -> float:
-        """Seconds of processor time that it has used so far, with those it has started."""
-        return sum(sum(one.cpu_times()[:2]) for one in self._family())
+    def cpu_seconds(self) -> float:
+        """Return the seconds of CPU time used so far, including child processes."""
+        return sum(sum(one.cpu_times()[:2]) for one in self._processes())
 
     def memory(self) -> int:
-        """Bytes that it holds in memory, with those it has started."""
-        return sum(one.memory_info().rss for one in self._family())
+        """Return the resident memory in bytes, including child processes."""
+        return sum(one.memory_info().rss for one in self._processes())
 
     def descriptors(self) -> int:
-        """Files and sockets that it holds open, with those it has started."""
-        return sum(one.num_fds() for one in self._family())
+        """Return the number of open files and sockets, including child processes."""
+        return sum(one.num_fds() for one in self._processes())
 
     def threads(self) -> int:
-        """How many threads it runs, with those it has started."""
-        return sum(one.num_threads() for one in self._family())
+        """Return the number of threads, including child processes."""
+        return sum(one.num_threads() for one in self._processes())
 
-    def _family(self) -> list[psutil.Process]:
+    def _processes(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
 
@@ -66,7 +66,7 @@ def running(server: Server, core: int) -> Generator[Running]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [*server.command, str(port)],
@@ -80,11 +80,11 @@ def running(server: Server, core: int) -> Generator[Running]:
             watched.cpu_affinity([core])
             url = f"http://127.0.0.1:{port}"
             while not _healthy(url):
-                if process.poll() is not None or time.perf_counter() - begun > PATIENCE:
+                if process.poll() is not None or time.perf_counter() - started_at > STARTUP_SECONDS:
                     log.seek(0)
                     raise SystemExit(f"{server.name} does not start:\n{log.read().decode()}")
                 time.sleep(0.02)
-            yield Running(url, watched, time.perf_counter() - begun)
+            yield Running(url, watched, time.perf_counter() - started_at)
         finally:
             _stop(process)
 

@@ -1,7 +1,7 @@
-"""Whether `serve` of a generated agent grows: memory, descriptors and threads over many requests.
+"""Checks `serve` of a generated agent for leaks of memory, descriptors and threads.
 
-Makes an agent of the last commit. Callers ask for whole answers and streams in turns, and every
-tenth leaves in the middle. The model behind is fake and fast: 20 tokens, 1 ms apart.
+Creates an agent from the last commit. Callers request complete and streamed answers in turn, and
+disconnect in the middle of every tenth. The fake model is fast: 20 tokens, 1 ms apart.
 """
 
 import argparse
@@ -25,7 +25,7 @@ TITLES = f"{'requests':>10}{'MiB':>8}{'descriptors':>13}{'threads':>9}{'seconds'
 
 
 async def soak(url: str, numbers: Iterator[int], *, callers: int, requests: int) -> None:
-    """Send so many requests, from callers side by side; their numbers say which kind each is."""
+    """Send requests from concurrent callers; the number of a request selects its kind."""
     timeout = aiohttp.ClientTimeout(total=120)
     left = iter(range(requests))
     async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -38,7 +38,7 @@ async def soak(url: str, numbers: Iterator[int], *, callers: int, requests: int)
 
 
 async def ask(session: aiohttp.ClientSession, url: str, number: int) -> None:
-    """Ask for a whole answer or a stream; every tenth time do not wait for the end."""
+    """Request a complete or a streamed answer; disconnect in the middle of every tenth."""
     body = QUESTION | {"stream": number % 2 == 1}
     async with session.post(url, json=body) as response:
         assert response.status == 200, f"{response.status}: {await response.text()}"
@@ -50,13 +50,13 @@ async def ask(session: aiohttp.ClientSession, url: str, number: int) -> None:
 
 
 def servers(agent: Path, model: str) -> Iterator[Server]:
-    """Yield the server without traces, with as many as it makes of its own accord, and with all."""
+    """Yield the server without traces, with the default number of traces, and with all traces."""
     serve = [str(agent / ".venv/bin/weather-agent"), "serve", "--port"]
     llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": model, "OPENAI_API_KEY": "none"}
     for number, (name, variables) in enumerate(
         {
             "nothing traced": {"MLFLOW_TRACE_SAMPLING_RATIO": "0"},
-            "5 a second traced": {},
+            "5 per second traced": {},
             "all traced": {"AGENT_TRACES_PER_SECOND": "1000"},
         }.items()
     ):
@@ -67,19 +67,19 @@ def servers(agent: Path, model: str) -> Iterator[Server]:
 
 
 def report(server: Server, options: argparse.Namespace) -> None:
-    """Ask a server again and again, and print a line after each thousand."""
+    """Send requests to a server, and print a line after each step."""
     numbers = count()
     with running(server, SERVER_CORE) as started:
         print(server.name, line(started, 0, 0), sep="\n", flush=True)
         for done in range(options.step, options.requests + 1, options.step):
-            begun = time.perf_counter()
+            started_at = time.perf_counter()
             url = f"{started.url}/responses"
             asyncio.run(soak(url, numbers, callers=options.callers, requests=options.step))
-            print(line(started, done, time.perf_counter() - begun), flush=True)
+            print(line(started, done, time.perf_counter() - started_at), flush=True)
 
 
 def line(server: Running, requests: int, seconds: float) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     return (
         f"{requests:10,}{server.memory() / 2**20:8.1f}{server.descriptors():13}"
         f"{server.threads():9}{seconds:9.1f}"
@@ -88,10 +88,10 @@ def line(server: Running, requests: int, seconds: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=5000, help="to each (default: 5000)")
-    parser.add_argument("--step", type=int, default=1000, help="between two lines (default: 1000)")
+    parser.add_argument("--requests", type=int, default=5000, help="per server (default: 5000)")
+    parser.add_argument("--step", type=int, default=1000, help="requests per line (default: 1000)")
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--only", default="", help="measure servers of this name alone")
+    parser.add_argument("--only", default="", help="only servers whose name contains this")
     options = parser.parse_args()
     fast = {"SECONDS_BETWEEN_TOKENS": "0.001"}
     command = [sys.executable, "-m", "benchmarks.serve.fake_model"]

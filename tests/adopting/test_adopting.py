@@ -26,7 +26,7 @@ from tests.updates.projects import ANSWERS, NEXT, NOW, Files, Project, Repositor
 
 PAGE = (ROOT / "docs" / "adopting.md").read_text(encoding="utf-8")
 OLD = ROOT / "tests" / "adopting" / "repositories"
-PUBLISHED_TEMPLATE = "gh:YOUR-ORGANISATION/copier-responses-agent"
+PUBLISHED_TEMPLATE = "gh:YOUR-ORGANIZATION/copier-responses-agent"
 INITIAL_COMMIT = "Initial commit"
 NEW_METHOD = "    async def answer("
 OLD_METHOD = "    def predict(self, context, model_input, params=None):\n        return {}\n\n"

@@ -225,7 +225,7 @@ def test_the_copy_line_asks_and_works_as_written(checkout: Path) -> None:
 
 def test_the_public_copy_line_has_a_placeholder_and_the_same_form() -> None:
     (line,) = (line for line in copy_lines() if "$PWD" not in line)
-    assert line == "uvx copier copy gh:YOUR-ORGANISATION/copier-responses-agent weather-agent"
+    assert line == "uvx copier copy gh:YOUR-ORGANIZATION/copier-responses-agent weather-agent"
 
 
 def test_the_readme_counts_right(default_project: Path) -> None:

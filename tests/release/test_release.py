@@ -91,30 +91,30 @@ def test_an_invalid_version_is_refused(
 ) -> None:
     done = release(version)
     assert done.returncode == 1
-    assert f"Not released: {reason}" in done.stderr
+    assert f"error: not released: {reason}" in done.stderr
     assert recorded(repository) == ["v0.9.0"]
 
 
 def test_a_version_that_only_a_tag_names_is_refused(repository: Path, release: Release) -> None:
     git(repository, "tag", "v0.10.0")
-    assert "Not released: v0.10.0 is already released." in release("0.10.0").stderr
+    assert "error: not released: v0.10.0 is already released." in release("0.10.0").stderr
 
 
 def test_an_older_version_is_refused(repository: Path, release: Release) -> None:
     git(repository, "tag", "v0.11.0")
-    assert "Not released: v0.11.0 is newer." in release("0.10.0").stderr
+    assert "error: not released: v0.11.0 is newer." in release("0.10.0").stderr
 
 
 def test_uncommitted_changes_are_refused(repository: Path, release: Release) -> None:
     (repository / "new.txt").touch()
-    assert "Not released: there are uncommitted changes." in release("0.10.0").stderr
+    assert "error: not released: there are uncommitted changes." in release("0.10.0").stderr
     assert recorded(repository) == ["v0.9.0"]
 
 
 def test_tags_that_contradict_the_record_are_refused(repository: Path, release: Release) -> None:
     git(repository, "tag", "v0.9.0")
     done = release("0.10.0")
-    assert "Not released: the tags do not match releases.yml." in done.stderr
+    assert "error: not released: the tags do not match releases.yml." in done.stderr
     assert recorded(repository) == ["v0.9.0"]
 
 
@@ -123,7 +123,7 @@ def test_failing_tests_are_refused(
     passing: str, failing: str, repository: Path, release: Release
 ) -> None:
     change(repository, "Makefile", f"{passing}:\n\t@true\n{failing}:\n\t@false\n")
-    assert "Not released: the tests fail." in release("0.10.0").stderr
+    assert "error: not released: the tests fail." in release("0.10.0").stderr
     assert recorded(repository) == ["v0.9.0"]
     assert git(repository, "tag", "--list", "v0.10.0") == ""
 

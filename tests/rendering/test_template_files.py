@@ -63,8 +63,8 @@ def test_every_question_is_used() -> None:
     assert used >= ALL_QUESTIONS.keys()
 
 
-def test_there_are_at_most_eight_questions_and_all_but_the_name_have_a_default() -> None:
-    assert len(QUESTIONS) <= 8
+def test_there_are_at_most_nine_questions_and_all_but_the_name_have_a_default() -> None:
+    assert len(QUESTIONS) <= 9
     assert [name for name, question in QUESTIONS.items() if "default" not in question] == [
         "project_name"
     ]

@@ -26,7 +26,7 @@ OWNERS_TEST = '''"""The forecast."""
 from weather_agent.tools import forecast
 
 
-def test_the_sun_shines() -> None:
+def test_forecast_has_place_and_days() -> None:
     assert forecast("Vienna", 3) == "Sun in Vienna for 3 days."
 '''
 OWNERS_EXAMPLE = '{"input": [{"role": "user", "content": "What is the forecast for Vienna?"}]}\n'

@@ -200,7 +200,7 @@ def problem_with(item: Item) -> str:
 
 @rule(
     "closed-environment",
-    "Answers contain no environment variables of the process.",
+    "Answers contain no values of environment variables.",
     why="The environment contains the agent's credentials, and callers see the answers.",
     fix="Put only values that callers may see into texts and `custom_outputs`, one by one.",
 )
@@ -315,7 +315,7 @@ def texts_about(agent: Agent, word: str) -> list[str]:
 
 @rule(
     "requests-apart",
-    "Answers contain nothing of other requests, even if many are concurrent.",
+    "Answers contain no data of other requests, even if many run concurrently.",
     why="A server uses one instance for all users: state on it leaks from one user to another.",
     fix="Keep the data of a request in local variables, not on `self`, the class, the module or in "
     "a default argument.",

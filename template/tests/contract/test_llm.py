@@ -62,7 +62,7 @@ def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
     "llm-failures",
     "If the LLM fails, the caller gets an error instead of an answer.",
     why="An apology or an empty answer looks like success: users see it, evaluations count it as "
-    "an answer, and no alarm goes off.",
+    "an answer, and no alert fires.",
     fix="Do not catch the exception in the agent: servers turn it into a status. Never end the "
     "process with sys.exit.",
 )
@@ -86,7 +86,7 @@ def test_llm_failures(agent: Agent, offline_llm: OfflineLLM, model: str) -> None
 
 @rule(
     "time-out",
-    "A hanging LLM causes an error within the timeout in config.yml.",
+    "If the LLM sends nothing for `llm_timeout_seconds`, the request fails.",
     why="A request that never ends occupies a worker. A few of them stop the server.",
     fix="Pass `llm_timeout_seconds` and `llm_max_retries` to the client, as `connect` of "
     "runtime/llm does.",

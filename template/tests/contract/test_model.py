@@ -44,7 +44,8 @@ REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
     "accepted",
     "MLflow logs the agent.",
     why="An agent that cannot be logged cannot be deployed, and most rules cannot be checked.",
-    fix="Fix the error. For the traceback, run the command `log` with `--debug` in front of it.",
+    fix="Fix the error. To print the traceback, run `log` with `--debug` before it: "
+    "`uv run AGENT --debug log`.",
 )
 def test_accepted(
     url: str | None, external_model: Path | None, request: pytest.FixtureRequest
@@ -167,7 +168,7 @@ def test_base_class(loaded: LoadedAgent) -> None:
     "The model contains no credentials.",
     why="Everybody who can read the model can read its source, settings and input example.",
     fix="Revoke the credential first. Then remove it, and read it from the environment when a "
-    "request is answered. A deployed agent gets it as {{secrets/scope/key}}.",
+    "request is answered. On Databricks, set the variable to {{secrets/SCOPE/KEY}}.",
 )
 def test_no_secrets(model_path: Path) -> None:
     found = list(secrets_below(model_path))
@@ -248,7 +249,7 @@ def direct_dependencies() -> set[str] | None:
 @rule(
     "declared-resources",
     "Every Databricks resource that the agent uses is declared as a resource of the model.",
-    why="A deployed agent can access only its declared resources. Others answer 403.",
+    why="A deployed agent can access only its declared resources; others respond with status 403.",
     fix="Pass `resources=declared_resources(config)` to log_model, and list the resources that the "
     "agent uses besides its LLM under `resources` in config.yml.",
 )

@@ -263,8 +263,8 @@ def check_rejected(served: ServedAgent, kind: str, body: Request | bytes, word: 
 SERVER_ERRORS = rule(
     "server-errors",
     "If the agent fails, the caller gets an error without internal details.",
-    why="Tracebacks, paths and messages of the LLM's provider reveal code and accounts. An error "
-    "that looks like an answer is taken for one.",
+    why="Tracebacks, paths and messages of the LLM's provider reveal code and accounts. Clients "
+    "take an error with status 200 for an answer.",
     fix="Raise exceptions with a one-sentence message for the caller, without a traceback or "
     "headers. `error_of_agent` in server/errors.py logs the details.",
 )
@@ -353,8 +353,8 @@ def test_responsive_server(own: ServedAgent, offline_llm: OfflineLLM, method: st
 LEAVING_CLIENTS = rule(
     "leaving-clients",
     "A client that disconnects ends the work for its stream, but does not affect others.",
-    why="Users often close pages and press stop. Without cancellation the LLM goes on and costs "
-    "money.",
+    why="Users often close pages and press stop. Without cancellation the LLM continues, which "
+    "costs money.",
     fix="Put cleanup into `finally` or a `with` block, and hold no lock while yielding. Start no "
     "task that outlives the request, and do not catch asyncio.CancelledError.",
 )

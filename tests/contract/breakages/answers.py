@@ -152,7 +152,7 @@ if item["type"] == "message":
     item["content"][0]["type"] = "text"
 """),
     ),
-    "an invented item of one of OpenAI's tools": breaks(
+    "a fabricated item of a built-in tool of OpenAI": breaks(
         "output-items",
         "web_search_call",
         changed_items('items.append({"type": "web_search_call", "id": "ws_1", "found": 3})'),
@@ -216,7 +216,7 @@ if item["type"] == "message":
         custom_outputs('{"environment": dict(os.environ)}'),
     ),
     # Tool calls
-    "an output with the id of no call": breaks(
+    "an output whose call_id matches no call": breaks(
         "tool-calls", "call_0", in_agent(OUTPUT, 'yield function_call_output("call_0", output)')
     ),
     "a call without an output": breaks(

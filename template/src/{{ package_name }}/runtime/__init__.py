@@ -1,1 +1,1 @@
-"""What an answer needs, wherever the request comes from."""
+"""Code that runs for every request: the base class, the LLM and the tools."""
