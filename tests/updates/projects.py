@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,6 +273,12 @@ class Project(Repository):
     def run_update(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run `copier update` as an owner does; it may fail."""
         command = ("copier", "update", "--defaults", *options)
+        return subprocess.run(command, cwd=self.folder, check=False, capture_output=True, text=True)
+
+    def run_hook(self, version: str = NEXT) -> subprocess.CompletedProcess[str]:
+        """Run the second stage of the hook as a migration does; it may fail."""
+        hook = self.template.path("hooks/carry_edits.py")
+        command = (sys.executable, hook, "after", version, ANSWERS)
         return subprocess.run(command, cwd=self.folder, check=False, capture_output=True, text=True)
 
     def release_and_update(self, **options: Any) -> None:
