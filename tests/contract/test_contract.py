@@ -103,6 +103,9 @@ def test_rules_that_cannot_be_checked_are_counted_by_cause(agent: Agent) -> None
 
 # Runs the command line, but with the results of two rules instead of a run of the contract.
 RECORDED_RESULTS = """
+import os
+import signal
+
 from weather_agent.commands import cli, verify
 
 names = ("exit-call", "print-call")
@@ -113,6 +116,20 @@ for name in names:
 verify.run_contract = lambda options: (event for event in events)
 cli.main(["verify"])
 """
+
+
+# Closes the terminal while the results of the rules arrive.
+CLOSED_TERMINAL = RECORDED_RESULTS.replace(
+    "(event for event in events)",
+    "(os.kill(os.getpid(), signal.SIGHUP) or event for event in events)",
+)
+
+
+@pytest.mark.parametrize(("prefix", "status"), [([], 129), (["nohup"], 0)], ids=str)
+def test_closed_terminal(agent: Agent, prefix: list[str], status: int) -> None:
+    command = [*prefix, agent.folder / ".venv/bin/python", "-c", CLOSED_TERMINAL]
+    done = subprocess.run(command, env=clean_environment(), stdout=subprocess.PIPE, check=False)
+    assert done.returncode == status
 
 
 def printed_on_a_terminal(agent: Agent, **variables: str) -> str:
@@ -361,18 +378,24 @@ def test_no_rules(agent: Agent) -> None:
     assert "error: pytest found no rules in" in done.stderr
 
 
-def test_interrupted_verify_ends_at_once(agent: Agent, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_interrupted_verify_ends_at_once(
+    agent: Agent, tmp_path: Path, number: int, status: int
+) -> None:
     os.mkfifo(started := tmp_path / "started")
+    (temporary := tmp_path / "temporary").mkdir()
     wait = f"Path({str(started)!r}).write_text(str(os.getpid()))\nsignal.pause()"
     command = [agent.folder / ".venv/bin/weather-agent", "verify", *only("wait")]
+    environment = clean_environment() | {"TMPDIR": str(temporary)}
     with (
         agent.changed([more_rules(wait=wait)]),
-        subprocess.Popen(command, cwd=agent.folder, env=clean_environment()) as process,
+        subprocess.Popen(command, cwd=agent.folder, env=environment) as process,
     ):
         contract = int(started.read_text())  # waits for the rule
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 1
+        process.send_signal(number)
+        assert process.wait(30) == status
     assert has_ended(contract)
+    assert not list(temporary.glob("tmp*"))
 
 
 def has_ended(process_id: int) -> bool:

@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so `--help` is fast."""
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -31,6 +32,13 @@ def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     if value is not None and not value.strip():
         raise click.BadParameter("The value is empty.")
     return value
+
+
+def exit_on_signals() -> None:
+    """Exit with cleanup when the process is terminated, or its terminal is closed."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 @click.group(
@@ -116,4 +124,5 @@ def verify(
 
     if model_uri and url:
         raise click.UsageError("Pass --model-uri or --url, not both.")
+    exit_on_signals()
     sys.exit(verify(only, model_uri=model_uri, url=url, verbose=verbose, as_json=as_json))
