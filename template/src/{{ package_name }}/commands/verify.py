@@ -161,9 +161,13 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
         has_events = False
         try:
             for event in read_events(read_lines(process), output):
+                if "finished" in event:  # threads of the agent may keep the process alive
+                    status = event["finished"]
+                    break
                 has_events = True
                 yield event
-            status = process.poll()
+            else:
+                status = process.poll()
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with the processes the agent has started

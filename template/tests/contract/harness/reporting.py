@@ -28,7 +28,8 @@ class RuleReporter:
     - `{"started": NAME}` before each test;
     - `{"name", "result", "found", "fix"}` after each test. A result is `passed`, `failed`,
       `skipped` (it does not apply) or `not checked` (it cannot be checked);
-    - `{"problem": TEXT}`: pytest cannot run the tests.
+    - `{"problem": TEXT}`: pytest cannot run the tests;
+    - `{"finished": STATUS}`: the tests have ended, with the exit status of pytest.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -80,6 +81,11 @@ class RuleReporter:
                 lines = (f"{label:<6}{text}" for label, text in parts.items())
                 report.longrepr = "\n".join([f"{rule.name}: {rule.requirement}", *lines])
         return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if session.testscollected:
+            self.write(finished=exitstatus)
 
     def write(self, **event: object) -> None:
         """Print a record."""
