@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from docs.write_contract import PAGE, last_measured, page, rules_in
+from tests.conftest import Package
 from tests.contract.breakages.changes import SHORT_WAIT, Patch
 from tests.contract.logged_model import LoggedModel
 from tests.contract.workbench import Workbench
@@ -421,6 +422,16 @@ def test_agent_that_ends_the_process(agent: Agent) -> None:
         results = results_of(agent, *only("accepted", "task"))
     assert results["accepted"] == ("failed", "The agent ended the process with status 3.")
     assert results["task"] == ("not checked", "the agent ended the process with status 3")
+
+
+def test_suspended_verify(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    verify = package("commands.verify")
+    monkeypatch.setattr(verify, "LONGEST_SILENCE", 0.05)
+    command = ("sh", "-c", r"sleep 0.1; printf '\036{}\n'")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        # It sleeps for 0.1 s instead, until the other process has ended.
+        monkeypatch.setattr(verify.time, "sleep", lambda _: process.wait())
+        assert list(verify.read_lines(process)) == ["\x1e{}", ""]
 
 
 def test_agent_that_never_answers(agent: Agent) -> None:

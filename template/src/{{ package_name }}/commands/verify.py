@@ -23,6 +23,7 @@ CONTRACT = ROOT / "tests" / "contract"
 SUBJECTS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source")
 RECORD_SEPARATOR = "\x1e"
 LONGEST_SILENCE = 90  # seconds without an event, after which the agent counts as hanging
+INTERVAL = 0.02  # seconds between looks at the output
 # What the owner sets for other tests must not change how pytest runs the contract.
 SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test")
 VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE")
@@ -187,18 +188,16 @@ def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
     assert process.stdout
     os.set_blocking(process.stdout.fileno(), False)
     line = b""
-    last_time = time.monotonic()
-    while time.monotonic() - last_time < LONGEST_SILENCE:
+    silence = 0.0  # seconds, without those in which this process is suspended
+    while silence < LONGEST_SILENCE:
         has_ended = process.poll() is not None
-        if printed := process.stdout.read():
-            *lines, line = (line + printed).split(b"\n")
-            yield from (one.decode(errors="replace") for one in lines)
-            if RECORD_SEPARATOR.encode() in printed:
-                last_time = time.monotonic()
-        elif has_ended:
+        printed = process.stdout.read() or b""
+        *lines, line = (line + printed).split(b"\n")
+        yield from (one.decode(errors="replace") for one in lines)
+        if has_ended and not printed:
             break
-        else:
-            time.sleep(0.02)
+        time.sleep(INTERVAL)
+        silence = 0.0 if RECORD_SEPARATOR.encode() in printed else silence + INTERVAL
     yield line.decode(errors="replace")
 
 
