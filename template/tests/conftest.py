@@ -1,9 +1,13 @@
 """Fixtures of all tests: the offline LLM answers, and traces go to a temporary MLflow store."""
 
+import os
 from collections.abc import Iterator
 
 import mlflow
 import pytest
+
+# Prefixes of variables that change where MLflow logs, and what it traces.
+TRACKING = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_", "MLFLOW_TRACE_SAMPLING_RATIO", "OTEL_")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -12,6 +16,8 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("mlflow")
     store = f"sqlite:///{folder / 'mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(TRACKING)]:
+            patch.delenv(name)
         patch.setenv("AGENT_LLM", "offline:/demo")
         patch.setenv("MLFLOW_TRACKING_URI", store)
         mlflow.set_tracking_uri(store)

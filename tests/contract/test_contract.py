@@ -535,14 +535,17 @@ def test_server_at_a_url(agent: Agent, mlflow_server: str) -> None:
         assert found[rule][1] == "only the repository's own server guarantees this"
 
 
-def test_settings_do_not_affect_the_server_under_test(agent: Agent) -> None:
-    rules = ("token", "responsive-server", "openai-client")
+def test_settings_do_not_affect_the_agent_under_test(agent: Agent) -> None:
+    rules = ("accepted", "one-trace", "token", "responsive-server", "openai-client")
     settings = {
         "AGENT_TOKEN": "a-token",
         "AGENT_MAX_REQUESTS": "1",
         "AGENT_MAX_BODY_BYTES": "1",
         "AGENT_TRACES_PER_SECOND": "many",
         "HTTP_PROXY": "http://127.0.0.1:9",
+        "MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef",
+        "MLFLOW_TRACE_SAMPLING_RATIO": "0",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
     }
     results = results_of(agent, *only(*rules), **settings)
     assert results == dict.fromkeys(rules, ("passed", ""))
