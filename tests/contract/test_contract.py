@@ -368,12 +368,13 @@ def test_assertions_of_the_harness_without_debug_mode(agent: Agent) -> None:
     assert "AssertionError: more" in done.stdout
 
 
-def test_folder_with_brackets(agent: Agent, tmp_path: Path) -> None:
+def test_folder_with_brackets_and_a_linked_environment(agent: Agent, tmp_path: Path) -> None:
     copy = tmp_path / "agents [new]"
     shutil.copytree(agent.folder, copy, ignore=shutil.ignore_patterns(".venv", ".git"))
+    (copy / ".venv").symlink_to(agent.folder / ".venv")
     script = "from weather_agent.commands.cli import main; main()"
-    options = ("verify", *only("print-call"))
-    printed = agent.check("python", "-c", script, *options, PYTHONPATH=str(copy / "src"))
+    command = (str(copy / ".venv/bin/python"), "-c", script, "verify", *only("packaged-files"))
+    printed = agent.check(*command, PYTHONPATH=str(copy / "src"))
     assert re.search(r"^1 passed in", printed, re.MULTILINE)
 
 

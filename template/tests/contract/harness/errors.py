@@ -1,7 +1,6 @@
 """Error messages with the line of the agent's code, and the usual fixes."""
 
 import re
-import sys
 import traceback
 from asyncio import CancelledError
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from .moved_modules import moved_module
-from .project import PACKAGE
+from .project import ENVIRONMENTS, PACKAGE
 
 # What an agent may raise. It excludes KeyboardInterrupt, which ends the tests.
 AGENT_ERRORS = (Exception, SystemExit, GeneratorExit, CancelledError)
@@ -138,5 +137,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _is_agent_code(path: Path) -> bool:
     """Return whether a file is part of the agent, in the repository or in a model."""
-    others = (sys.prefix, sys.base_prefix, Path(__file__).parents[1])
+    others = (*ENVIRONMENTS, Path(__file__).parents[1])
     return path.is_file() and not any(map(path.is_relative_to, others))

@@ -24,10 +24,10 @@ import mlflow.pyfunc
 
 from .agents import HELLO, read_example
 from .errors import AGENT_ERRORS, describe_error
+from .project import ENVIRONMENTS
 
 CONTRACT = Path(__file__).resolve().parents[1]
 START = time.time()
-ENVIRONMENTS = (sys.prefix, sys.base_prefix)
 SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/System", "/Library")
 
 

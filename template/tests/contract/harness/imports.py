@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlflow.models import Model
 
+from .project import ENVIRONMENTS
 from .rules import NotCheckedError
 from .syntax import syntax_tree
 
@@ -75,7 +76,7 @@ def is_of_repository(name: str, repository: Path) -> bool:
     """Return whether a package is in the repository, and not in its environment."""
     spec = _regular_package(name)
     file = Path(spec.origin or "") if spec else Path()
-    return file.is_relative_to(repository) and not file.is_relative_to(sys.prefix)
+    return file.is_relative_to(repository) and not any(map(file.is_relative_to, ENVIRONMENTS))
 
 
 def _regular_package(name: str) -> ModuleSpec | None:
