@@ -301,10 +301,14 @@ def more_rules(**rules: str) -> Patch:
 
 
 @pytest.fixture(scope="module")
-def results_of_more_rules(agent: Agent, left_behind: Path) -> Results:
+def results_of_more_rules(agent: Agent, left_behind: Path, failing_plugins: Path) -> Results:
     """The results of rules that are hard to run, with settings that should not apply to them."""
     section = "[tool.pytest.ini_options]\n"
-    settings = 'addopts = "--collect-only"\npython_functions = ["check_*"]\n'
+    settings = """addopts = "--collect-only"
+python_functions = ["check_*"]
+strict = true
+timeout = 1
+"""
     ignored = "filterwarnings = [\n"
     rules = {
         "assertion": "assert not __debug__",
@@ -324,7 +328,25 @@ if os.fork() == 0:
         more_rules(**rules),
     )
     with agent.changed(patches):
-        return results_of(agent, *only(*rules), PYTEST_ADDOPTS="-k nothing", PYTHONOPTIMIZE="1")
+        return results_of(
+            agent,
+            *only(*rules),
+            PYTEST_ADDOPTS="-k nothing",
+            PYTHONOPTIMIZE="1",
+            PYTHONPATH=str(failing_plugins),
+        )
+
+
+@pytest.fixture(scope="module")
+def failing_plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with plugins that have the names of installed ones, and fail each test."""
+    folder = tmp_path_factory.mktemp("plugins")
+    for name in ("timeout", "rerunfailures"):
+        (folder / f"failing_{name}.py").write_text("def pytest_runtest_setup(): assert 0\n")
+        (info := folder / f"{name}-1.0.dist-info").mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[pytest11]\n{name} = failing_{name}\n")
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ RECORD_SEPARATOR = "\x1e"
 LONGEST_SILENCE = 90  # seconds without an event, after which the agent counts as hanging
 INTERVAL = 0.02  # seconds between looks at the output
 # What the owner sets for other tests must not change how pytest runs the contract.
-SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test")
+SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test", "strict_config=false")
+PLUGINS = ("cacheprovider", "rerunfailures", "timeout")
 VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE")
 
 
@@ -148,7 +149,7 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
     # In an absolute path, a `[` would start a parameter.
     paths = [str(path.relative_to(ROOT)) for path in files]
     overrides = [f"--override-ini={setting}" for setting in SETTINGS]
-    settings = [*overrides, f"--rootdir={ROOT}", "-p", "no:cacheprovider"]
+    settings = [*overrides, f"--rootdir={ROOT}", *(f"-pno:{plugin}" for plugin in PLUGINS)]
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *settings, "--json-events", *options, *paths],
         cwd=ROOT,
