@@ -106,16 +106,17 @@ def test_rules_that_cannot_be_checked_are_counted_by_cause(agent: Agent) -> None
 RECORDED_RESULTS = """
 import os
 import signal
+import sys
 
 from weather_agent.commands import cli, verify
 
 names = ("exit-call", "print-call")
-texts = {"requirement": "It passes.", "why": "Because.", "fix": "Fix it.", "subject": "source"}
+texts = {"requirement": "It passes …", "why": "Because.", "fix": "Fix it.", "subject": "source"}
 events = [{"known": names}, {"rules": [{"name": name, **texts, "tests": 1} for name in names]}]
 for name in names:
     events += [{"started": name}, {"name": name, "result": "passed", "found": "", "fix": ""}]
 verify.run_contract = lambda options: (event for event in events)
-cli.main(["verify"])
+cli.main(["verify", *sys.argv[1:]])
 """
 
 
@@ -161,6 +162,14 @@ def test_pipe_that_is_closed_early(agent: Agent) -> None:
     line = 'python -c "$PROGRAM" | head -n 1'
     done = agent.run("sh", "-c", line, PROGRAM=RECORDED_RESULTS)
     assert (done.stdout, done.stderr) == ("Checking the source …\n", "")
+
+
+def test_encoding_without_marks(agent: Agent) -> None:
+    command = ("python", "-c", RECORDED_RESULTS)
+    printed = agent.check(*command, PYTHONIOENCODING="latin-1")
+    assert "\nsource   ? exit-call             ? print-call\n" in printed
+    printed = agent.check(*command, "--json", PYTHONIOENCODING="latin-1")
+    assert json.loads(printed)["rules"][0]["requirement"] == "It passes …"
 
 
 @pytest.mark.parametrize("code", ["TOOLS = [[", "raise GeneratorExit\n\nTOOLS = ["])

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -55,6 +56,8 @@ def exit_on_signals() -> None:
 def main(ctx: click.Context, debug: bool) -> None:
     from ..ops.env_file import load_env_file
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every encoding has ✓ and …
     load_env_file(ROOT / ".env")
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False  # see https://no-color.org; subcommands inherit it

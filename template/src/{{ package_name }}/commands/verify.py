@@ -75,7 +75,7 @@ def verify(
     report.finish()
     if as_json:
         rules = [finding.as_json() for finding in report.findings]
-        click.echo(json.dumps({"rules": rules}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"rules": rules}, indent=2))
     return int(not report.passed)
 
 
