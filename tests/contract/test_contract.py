@@ -309,6 +309,17 @@ def more_rules(**rules: str) -> Patch:
     return Patch("tests/contract/test_more.py", None, IMPORTS + "".join(tests))
 
 
+# Skips a rule, as hooks of the owner skip slow tests.
+SKIPPING_HOOK = """
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name == "test_slow":
+            item.add_marker(pytest.mark.skip(reason="needs --slow"))
+
+
+"""
+
+
 @pytest.fixture(scope="module")
 def results_of_more_rules(agent: Agent, left_behind: Path, failing_plugins: Path) -> Results:
     """The results of rules that are hard to run, with settings that should not apply to them."""
@@ -329,10 +340,12 @@ if os.fork() == 0:
         signal.pause()
 """,
         "thread": "Thread(target=signal.pause).start()",
+        "slow": "pass",
     }
     patches = (
         Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 3600"),
         Patch("pyproject.toml", section, section + settings),
+        Patch("tests/conftest.py", "@pytest.fixture(", f"{SKIPPING_HOOK}@pytest.fixture("),
         Patch("pyproject.toml", ignored, f'{ignored}    "error",\n'),
         more_rules(**rules),
     )
@@ -366,6 +379,11 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_settings_of_other_tests_do_not_affect_the_contract(results_of_more_rules: Results) -> None:
     assert results_of_more_rules["assertion"][0] == "failed"
+
+
+def test_rule_that_the_owner_skips(results_of_more_rules: Results) -> None:
+    cause = "tests/conftest.py skips it (needs --slow)"
+    assert results_of_more_rules["slow"] == ("not checked", cause)
 
 
 def test_characters_that_cannot_be_printed(results_of_more_rules: Results) -> None:

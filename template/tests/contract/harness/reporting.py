@@ -73,10 +73,12 @@ class RuleReporter:
         rule = rule_of(item)
         if rule and (call.when == "call" or call.excinfo):
             error = call.excinfo.value if call.excinfo else None
+            if isinstance(error, pytest.skip.Exception) and is_skipped_by_marker(item):
+                error = NotCheckedError(f"tests/conftest.py skips it ({error.msg})")
             result, found = result_of(error)
             fix = getattr(error, "fix", None) or rule.fix
             self.write(name=rule.name, result=result, found=found, fix=fix)
-            if result in ("failed", "not checked"):
+            if report.failed:
                 parts = {"found": found, "why": rule.why, "fix": fix}
                 lines = (f"{label:<6}{text}" for label, text in parts.items())
                 report.longrepr = "\n".join([f"{rule.name}: {rule.requirement}", *lines])
@@ -97,6 +99,11 @@ def rule_of(item: pytest.Item) -> Rule | None:
     """Return the rule that a test checks."""
     marker = item.get_closest_marker("rule")
     return marker.args[0] if marker else None
+
+
+def is_skipped_by_marker(item: pytest.Item) -> bool:
+    """Return whether the owner's hooks skip a test; the contract only calls `pytest.skip`."""
+    return any(marker.name in ("skip", "skipif") for marker in item.iter_markers())
 
 
 def result_of(error: BaseException | None) -> tuple[str, str]:
