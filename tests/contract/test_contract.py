@@ -288,6 +288,7 @@ def test_pytest_reports_a_failed_rule_in_words(agent: Agent) -> None:
 IMPORTS = """
 import os
 import signal
+import warnings
 from pathlib import Path
 from threading import Thread
 
@@ -341,6 +342,7 @@ if os.fork() == 0:
 """,
         "thread": "Thread(target=signal.pause).start()",
         "slow": "pass",
+        "old": "warnings.warn('old', DeprecationWarning)",
     }
     patches = (
         Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 3600"),
@@ -355,6 +357,7 @@ if os.fork() == 0:
             *only(*rules),
             PYTEST_ADDOPTS="-k nothing",
             PYTHONOPTIMIZE="1",
+            PYTHONWARNINGS="error::DeprecationWarning",
             PYTHONPATH=str(failing_plugins),
         )
 
@@ -379,6 +382,7 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_settings_of_other_tests_do_not_affect_the_contract(results_of_more_rules: Results) -> None:
     assert results_of_more_rules["assertion"][0] == "failed"
+    assert results_of_more_rules["old"] == ("passed", "")
 
 
 def test_rule_that_the_owner_skips(results_of_more_rules: Results) -> None:

@@ -27,7 +27,7 @@ INTERVAL = 0.02  # seconds between looks at the output
 # What the owner sets for other tests must not change how pytest runs the contract.
 SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test", "strict_config=false")
 PLUGINS = ("cacheprovider", "rerunfailures", "timeout")
-VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE")
+VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
 
 
 def verify(
