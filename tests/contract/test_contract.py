@@ -597,6 +597,8 @@ def test_settings_do_not_affect_the_agent_under_test(agent: Agent) -> None:
         "AGENT_MAX_BODY_BYTES": "1",
         "AGENT_TRACES_PER_SECOND": "many",
         "HTTP_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+        "SSL_CERT_FILE": "/nonexistent",
         "MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef",
         "MLFLOW_TRACE_SAMPLING_RATIO": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",

@@ -181,7 +181,10 @@ def test_openai_client_with_stream_helper(own: ServedAgent) -> None:
 
 def client_of(served: ServedAgent) -> openai.OpenAI:
     """Return an `openai` client of a server."""
-    return openai.OpenAI(base_url=served.url, api_key=served.token or "none", max_retries=0)
+    key = served.token or "none"
+    return openai.OpenAI(
+        base_url=served.url, api_key=key, max_retries=0, http_client=served.http
+    )
 
 
 COMPLETE_RESPONSES = rule(
@@ -336,8 +339,9 @@ def test_event_loop_is_not_blocked(own: ServedAgent, loop_watch: LoopWatch) -> N
 @RESPONSIVE_SERVER
 @pytest.mark.parametrize("method", ["predict", "stream"])
 def test_responsive_server(own: ServedAgent, offline_llm: OfflineLLM, method: str) -> None:
+    anonymous = ServedAgent(own.url, own.example, None, is_own=True)
     others: dict[str, Callable[[Request], Any]] = {
-        "/health": lambda _: httpx.get(f"{own.url}/health", timeout=60).raise_for_status(),
+        "/health": lambda _: anonymous.http.get(f"{own.url}/health").raise_for_status(),
         "another request": own.predict,
     }
     with offline_llm.one_request_waiting(lambda request: list(getattr(own, method)(request))):
@@ -405,13 +409,12 @@ def check_next(served: ServedAgent) -> None:
     "server/middleware.py. If the server at a URL needs no token, unset AGENT_TOKEN.",
 )
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("authorization", ["", "Bearer another-token"])
-def test_token(served: ServedAgent, route: str, authorization: str) -> None:
+@pytest.mark.parametrize("token", [None, "another-token"])
+def test_token(served: ServedAgent, route: str, token: str | None) -> None:
     if not served.token:
         pytest.skip("AGENT_TOKEN is not set")
-    headers = {"Authorization": authorization} if authorization else {}
-    request = with_custom_inputs(HELLO, served.example)
-    response = httpx.post(served.route(route), json=request, headers=headers, timeout=60)
+    other = ServedAgent(served.url, served.example, token, is_own=served.is_own)
+    response = other.post(with_custom_inputs(HELLO, served.example), route)
     assert not response.is_success, (
-        f"With {authorization or 'no token'}, /{route} answered {response.status_code}."
+        f"With {token or 'no token'}, /{route} answered {response.status_code}."
     )

@@ -99,7 +99,8 @@ class ServedAgent:
         self.is_own = is_own
         self.has_one_route = self.url.endswith(("/invocations", "/responses"))
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.http = httpx.Client(headers=headers, timeout=120)
+        # The proxies and certificates in the environment are not for a local server.
+        self.http = httpx.Client(headers=headers, timeout=120, trust_env=not is_own)
 
     def route(self, name: str) -> str:
         """Return the URL of a route; a deployed endpoint has only one."""

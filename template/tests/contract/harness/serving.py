@@ -43,9 +43,7 @@ def serving(agent: Any, package: str) -> Generator[str]:
         raise RuntimeError("The server ended during startup.")
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("no_proxy", "127.0.0.1")  # a proxy cannot reach this server
-            yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join(timeout=10)
