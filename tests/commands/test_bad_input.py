@@ -55,6 +55,7 @@ def test_llm_that_cannot_answer(commands: ForkedCommands, llm: str, words: str) 
         ("--register", ["log", "--register", ""]),
         ("--model-uri", ["verify", "--model-uri", ""]),
         ("--url", ["verify", "--url", ""]),
+        ("--host", ["serve", "--host", "", "--port=0"]),  # so that it never starts
     ],
 )
 def test_empty_value(commands: ForkedCommands, parameter: str, arguments: list[str]) -> None:

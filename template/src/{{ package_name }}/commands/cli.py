@@ -93,7 +93,12 @@ def log(register: str | None) -> None:
 
 
 @main.command()
-@click.option("--host", default="127.0.0.1", help="Address; 0.0.0.0 accepts other machines.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    callback=not_empty,
+    help="Address; 0.0.0.0 accepts other machines.",
+)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, envvar="DATABRICKS_APP_PORT")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Number of worker processes.")
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
