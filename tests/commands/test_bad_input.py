@@ -30,6 +30,7 @@ def error_of(commands: ForkedCommands, *arguments: str, **environment: str) -> s
     assert "Traceback" not in done.stderr + done.stdout
     errors = [line for line in done.stderr.splitlines() if line.lower().startswith("error: ")]
     assert len(errors) == 1, done.stderr
+    assert "hint: " not in done.stderr
     return errors[0]
 
 
@@ -89,7 +90,29 @@ def test_settings_of_serve(commands: ForkedCommands, variables: dict[str, str], 
 
 def test_workers_that_cannot_import_the_agent(agent: Agent, commands: ForkedCommands) -> None:
     with agent.patched("tools.py", "def current_time(", "1 / 0\n\n\ndef current_time("):
-        assert "division by zero" in error_of(commands, *SERVE, "--workers=2")
+        done = commands.run(*SERVE, "--workers=2")
+    assert done.stderr.startswith("error: ZeroDivisionError: division by zero\nhint: see src/")
+
+
+def test_unexpected_error_has_its_type_and_a_hint(agent: Agent, commands: ForkedCommands) -> None:
+    before, call, _ = (
+        (agent.package / "agent.py").read_text("utf-8").partition("to_messages(items)")
+    )
+    with agent.patched("agent.py", call, '{}["no-key"]'):
+        done = commands.run(*ASK)
+    line = before.count("\n") + 1
+    command = "uv run weather-agent --debug ask 'What time is it in Tokyo?'"
+    assert done.stderr.splitlines() == [
+        "error: KeyError: 'no-key'",
+        f"hint: see src/weather_agent/agent.py, line {line}, or run `{command}` for the traceback",
+    ]
+
+
+def test_expected_error_has_no_hint(agent: Agent, commands: ForkedCommands) -> None:
+    with agent.patched("config.yml", "seconds: 180", "seconds: 0.0001"):
+        done = commands.run(*ASK)
+    text = "The answer took longer than answer_timeout_seconds in config.yml."
+    assert done.stderr.splitlines() == [f"error: {text}"]
 
 
 def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:

@@ -92,7 +92,7 @@ def test_make_demo_makes_an_agent_and_verifies_it(
     again = make(checkout, "demo", f"FOLDER={folder}")
     assert "already contains an agent" in again.stdout
     assert again.returncode != 0
-    assert "error: The demo runs my code." in again.stderr
+    assert "error: ValueError: The demo runs my code." in again.stderr
     assert "Logged models:" not in again.stdout
 
     assert git(checkout, "status", "--porcelain") == ""

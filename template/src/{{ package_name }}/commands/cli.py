@@ -1,18 +1,21 @@
 """The command line. Each command imports what it needs when it runs, so `--help` is fast."""
 
 import os
+import shlex
 import signal
 import sys
 from io import TextIOWrapper
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import click
 
-from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT
+from ..ops.project import DESCRIPTION, PACKAGE, PROJECT_NAME, ROOT
 
 
 class ReadableErrors(click.Group):
-    """Prints an error as one sentence and exits with 1; `--debug` prints the traceback."""
+    """Prints an error in one line and exits with 1; `--debug` prints the traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -22,10 +25,21 @@ class ReadableErrors(click.Group):
         except Exception as error:
             if ctx.params["debug"]:
                 raise
-            message = " ".join(str(error).split()) or type(error).__name__
-            click.secho(f"error: {message}", fg="red", err=True)
-            click.echo(f"hint: run `{PROJECT_NAME} --debug …` for the traceback", err=True)
+            is_expected = type(error).__module__.startswith(f"{PACKAGE.name}.")
+            text = str(error) if is_expected else f"{type(error).__name__}: {error}"
+            click.secho(f"error: {' '.join(text.split()).removesuffix(':')}", fg="red", err=True)
+            if not is_expected:  # the package's own errors say what to do
+                command = shlex.join(["uv", "run", PROJECT_NAME, "--debug", *sys.argv[1:]])
+                hint = f"see {innermost_line(error)}, or run `{command}` for the traceback"
+                click.echo(f"hint: {hint}", err=True)
             sys.exit(1)
+
+
+def innermost_line(error: Exception) -> str:
+    """Return the innermost line of the package in the traceback of an error."""
+    lines = reversed(extract_tb(error.__traceback__))
+    line = next(line for line in lines if line.filename.startswith(str(PACKAGE)))
+    return f"{Path(line.filename).relative_to(ROOT)}, line {line.lineno}"
 
 
 def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

@@ -26,6 +26,10 @@ from .llm.usage import count_tokens
 Event = TypeVar("Event")
 
 
+class AnswerTimeoutError(TimeoutError):
+    """The answer took longer than `answer_timeout_seconds` in `config.yml`."""
+
+
 class AsyncResponsesAgent(ResponsesAgent):
     """A ResponsesAgent that implements one method, `answer`.
 
@@ -69,7 +73,7 @@ class AsyncResponsesAgent(ResponsesAgent):
 
         Raises:
             LLMError: The LLM is misconfigured or did not answer.
-            TimeoutError: The answer took longer than `answer_timeout_seconds`.
+            AnswerTimeoutError: The answer took longer than `answer_timeout_seconds`.
         """
         tag_trace(request)
         llm = connect(
@@ -88,7 +92,7 @@ async def with_deadline(
     """Yield events until the deadline, `seconds` from now.
 
     Raises:
-        TimeoutError: The events did not end before the deadline.
+        AnswerTimeoutError: The events did not end before the deadline.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     async with aclosing(events):
@@ -101,7 +105,7 @@ async def with_deadline(
             except TimeoutError as error:
                 if not timeout.expired():
                     raise
-                raise TimeoutError(
+                raise AnswerTimeoutError(
                     "The answer took longer than answer_timeout_seconds in config.yml."
                 ) from error
             yield event
