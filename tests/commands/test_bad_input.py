@@ -234,10 +234,25 @@ def test_development_groups_are_not_pinned(
     assert not {"ruff", "pytest"} & set(pins)
 
 
-def test_store_that_is_down(commands: ForkedCommands) -> None:
-    words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert "MLflow's store http://127.0.0.1:9 is not usable" in words
-    assert "Check MLFLOW_TRACKING_URI" in words
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+            "http://127.0.0.1:9 is not usable: cannot connect ([Errno 111] Connection refused). "
+            "Check MLFLOW_TRACKING_URI and the other MLFLOW_… variables.",
+        ),
+        (
+            {"MLFLOW_EXPERIMENT_ID": "999"},
+            "mlflow.db is not usable: No Experiment with id=999 exists. Check MLFLOW_EXPERIMENT_ID",
+        ),
+        ({"MLFLOW_TRACKING_URI": "foo://bar"}, "locations. Check MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_store_that_is_not_usable(
+    commands: ForkedCommands, variables: dict[str, str], words: str
+) -> None:
+    assert words in error_of(commands, *ASK, **variables)
 
 
 def test_password_of_the_store_is_not_printed(commands: ForkedCommands) -> None:

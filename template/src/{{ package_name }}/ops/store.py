@@ -38,11 +38,23 @@ def connect_store() -> str:
             f"MLflow's store {uri} needs a package: {error}. Install it with `uv add`."
         ) from error
     except (MlflowException, ValueError) as error:
+        is_unknown = getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+        variables = "MLFLOW_EXPERIMENT_ID" if is_unknown else "MLFLOW_TRACKING_URI"
         raise ProjectError(
-            f"MLflow's store {uri} is not usable: {without_password(str(error))}. Check "
-            "MLFLOW_TRACKING_URI and the other MLFLOW_… variables."
+            f"MLflow's store {uri} is not usable: {without_password(_reason(error))}. Check "
+            f"{variables} and the other MLFLOW_… variables."
         ) from error
     return uri
+
+
+def _reason(error: BaseException) -> str:
+    """Return the message of an error, or the cause if the store could not be reached."""
+    cause = error
+    while cause.__context__:
+        cause = cause.__context__
+    if isinstance(cause, OSError):  # the message shows objects of the HTTP client
+        return f"cannot connect ({cause})"
+    return str(error).removesuffix(".")
 
 
 def without_password(text: str) -> str:
