@@ -125,19 +125,23 @@ def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("max_rounds: 8", "max_round: 8", "max_rounds: Field required; max_round: Extra inputs"),
+        ("max_rounds: 8", "max_round: 8", "max_round is not a setting; did you mean max_rounds?"),
+        ("resources: {}", "color: red", "config.yml is invalid: color is not a setting."),
+        ("max_rounds: 8", "# max_rounds: 8", "config.yml is invalid: max_rounds: Field required."),
+        (None, "", "config.yml contains no settings. Write lines such as `max_rounds: 8`."),
         ("max_rounds: 8", "max_rounds: none", "max_rounds: Input should be a valid integer"),
         ("max_rounds: 8", "max_rounds: 0", "greater than or equal to 1"),
         ("max_rounds: 8", "max_rounds: true", "max_rounds: Input should be a valid integer"),
-        ("max_rounds: 8", "max_rounds: [", "config.yml is not valid YAML"),
+        ("max_rounds: 8", "max_rounds: [", 'in "config.yml", line 6, column'),
         ("max_rounds: 8", "max_rounds: 8\nmax_rounds: 9", "sets max_rounds more than once"),
         ("answer_timeout_seconds: ", "answer_timeout_seconds: .inf # ", "finite number"),
         ("resources: {}", "resources: {endpoint: [a]}", "'serving_endpoint'"),
         ("resources: {}", "resources: {table: a}", "resources.table: Input should be a valid list"),
+        ("resources: {}", "resources: [a]", "resources: Input should be an object."),
     ],
 )
 def test_invalid_setting(
-    agent: Agent, commands: ForkedCommands, old: str, new: str, words: str
+    agent: Agent, commands: ForkedCommands, old: str | None, new: str, words: str
 ) -> None:
     with agent.patched("config.yml", old, new):
         assert words in error_of(commands, *ASK)

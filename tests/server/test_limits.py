@@ -43,8 +43,8 @@ def nested_inputs(levels: int) -> dict[str, Any]:
         (b'{"input": [', 400, "is not valid JSON"),
         (b"[]", 400, "must be a JSON object"),
         (b"null", 400, "must be a JSON object"),
-        (b"\xff\xfe", 400, "is not valid JSON"),
-        (b"", 400, "is not valid JSON"),
+        (b"\xff\xfe", 400, "is not UTF-8 text"),
+        (b"", 400, "The request body is empty."),
         (b"[" * 500_000, 400, "nested too deeply"),
         (nested_inputs(99), 400, "nested too deeply"),
         (nested_inputs(900), 400, "nested too deeply"),
@@ -54,6 +54,12 @@ def nested_inputs(levels: int) -> dict[str, Any]:
         ({}, 400, "`input`: Field required"),
         (HELLO | {"stream": "false"}, 400, "`stream` must be true or false"),
         ({"input": 42}, 400, "`input`: Input should be a valid list"),
+        ({"input": ["x"]}, 400, "`input.0`: Input should be an object."),
+        (
+            {"input": [{"role": "user", "content": 42}]},
+            400,
+            "at `input.0.content`: Input should be a valid string or a valid list.",
+        ),
         ({"input": [{"role": "human", "content": "x"}]}, 400, "`input.0`: Invalid role: human"),
         (HELLO | {"metadata": {"a" * 1000: 42}}, 400, "invalid at `metadata.aaa"),
         (
@@ -61,11 +67,7 @@ def nested_inputs(levels: int) -> dict[str, Any]:
             400,
             "`input.0.arguments`: Field req",
         ),
-        (
-            HELLO | {"custom_inputs": "x"},
-            400,
-            "`custom_inputs`: Input should be a valid dictionary",
-        ),
+        (HELLO | {"custom_inputs": "x"}, 400, "`custom_inputs`: Input should be an object."),
         (b'{"input": [' + b"1," * 3_000_000 + b"1]}", 413, "more than 50,000 values"),
         (
             HELLO | {"previous_response_id": "resp_1"},

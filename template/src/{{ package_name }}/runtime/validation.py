@@ -14,7 +14,9 @@ def is_token(text: str) -> bool:
 def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:
     """Yield the path of each invalid field and what is wrong with it."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        yield [str(part) for part in detail["loc"]], detail["msg"].removeprefix("Value error, ")
+        is_object = detail["type"] in ("dict_type", "model_type")
+        text = "Input should be an object" if is_object else detail["msg"]
+        yield [str(part) for part in detail["loc"]], text.removeprefix("Value error, ")
 
 
 def describe_validation_error(error: ValidationError) -> str:

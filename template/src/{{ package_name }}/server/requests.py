@@ -42,6 +42,8 @@ def parse_request(body: bytes) -> tuple[ResponsesAgentRequest, bool]:
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        raise ApiError(400, 'The request body is empty. Send JSON, such as {"input": "Hello"}.')
     try:
         text = body.decode()
         fields = json.loads(text, parse_constant=_reject_number, parse_float=_finite_float)
@@ -49,6 +51,8 @@ def _parse_json(body: bytes) -> dict[str, Any]:
             json.dumps(fields, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ApiError(400, "The request contains an unpaired surrogate.") from error
+    except UnicodeDecodeError as error:
+        raise ApiError(400, "The request body is not UTF-8 text.") from error
     except RecursionError as error:
         raise ApiError(400, TOO_DEEP) from error
     except ValueError as error:
@@ -102,9 +106,13 @@ def _validate(fields: dict[str, Any]) -> ResponsesAgentRequest:
     try:
         return ResponsesAgentRequest.model_validate(fields)
     except ValidationError as error:
-        problems = list(dict.fromkeys(_problems(fields, error)))[:3]
-        text = "; ".join(f"`{field}`: {reason}" for field, reason in problems)
-        raise ApiError(400, f"The request is invalid at {text[:500]}.", problems[0][0]) from error
+        problems: dict[str, str] = {}
+        for field, reason in dict.fromkeys(_problems(fields, error)):
+            other = reason.removeprefix("Input should be ")
+            problems[field] = f"{problems[field]} or {other}" if field in problems else reason
+        names = list(problems)[:3]
+        text = "; ".join(f"`{field}`: {problems[field]}" for field in names)
+        raise ApiError(400, f"The request is invalid at {text[:500]}.", names[0]) from error
     except TypeError as error:  # MLflow searches some fields before it checks their types
         raise ApiError(400, "A `type` or `role` in the request is not a string.") from error
 
@@ -118,8 +126,7 @@ def _problems(fields: dict[str, Any], error: ValidationError) -> Iterator[tuple[
         # Names of MLflow's classes are between the names of fields.
         names = [part for part in path if re.fullmatch(r"[a-z_]+|\d+", part)]
         field = ".".join(name for name in names if name != "str") or "request"
-        reason = re.sub(r" or instance of \w+", "", message)
-        yield field[:100], reason[:200].rstrip(".")
+        yield field[:100], message[:200].rstrip(".")
 
 
 def _kind(item: Any) -> str:
