@@ -52,6 +52,13 @@ def test_method_not_allowed_names_the_methods(run_app: RunApp) -> None:
     response = httpx.get(f"{run_app(answer_with('Hi')).url}/responses")
     assert response.status_code == httpx.codes.METHOD_NOT_ALLOWED
     assert response.headers["allow"] == "POST"
+    assert response.json()["error"]["message"] == "/responses accepts POST."
+
+
+def test_unknown_path_names_the_paths_of_the_api(run_app: RunApp) -> None:
+    response = run_app(answer_with("Hi")).post(HELLO, "v1/responses")
+    text = "There is no /v1/responses. The API is at /responses and /invocations."
+    assert response.json()["error"]["message"] == text
 
 
 def test_other_origins_may_not_read_responses(run_app: RunApp) -> None:
@@ -106,6 +113,8 @@ def test_app_mounted_in_another_app(package: Package, caplog: pytest.LogCaptureF
         assert httpx.get(f"{url}/static/chat.js").status_code == httpx.codes.OK
         assert httpx.post(f"{url}/responses", json=HELLO).status_code == httpx.codes.UNAUTHORIZED
         token = {"authorization": "Bearer secret"}
+        nowhere = httpx.get(f"{url}/nowhere", headers=token).text
+        assert "There is no /weather/nowhere. The API is at /weather/responses and" in nowhere
         response = httpx.post(f"{url}/responses", json=HELLO, headers=token)
         assert output_text(response.json()) == "Hi"
         wait_until(lambda: "POST /weather/responses 200 in" in caplog.text)

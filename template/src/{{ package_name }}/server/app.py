@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from ..ops.project import PROJECT_NAME
 from .endpoint import AgentEndpoint
-from .errors import ApiError, handle_api_error, handle_http_error, handle_unexpected_error
+from .errors import ApiError, handle_api_error, handle_unexpected_error
 from .middleware import (
     AccessLog,
     Authentication,
@@ -85,6 +85,19 @@ async def run_on_shutdown(callback: Callable[[], None], _app: Starlette) -> Asyn
     """Run a function in a thread when the server has answered its last request."""
     yield
     await run_in_threadpool(callback)
+
+
+async def handle_http_error(request: Request, error: Exception) -> Response:
+    """Respond to Starlette's own errors: an unknown path or method."""
+    assert isinstance(error, HTTPException)
+    path, headers = request.url.path[:100], error.headers or {}
+    api = " and ".join(request.scope.get("root_path", "") + path for path in API_PATHS)
+    texts = {
+        404: f"There is no {path}. The API is at {api}.",
+        405: f"{path} accepts {headers.get('Allow')}.",
+    }
+    text = texts.get(error.status_code, f"{error.detail}.")
+    return ApiError(error.status_code, text, **headers).response()
 
 
 async def health(_request: Request) -> Response:

@@ -3,7 +3,6 @@
 import logging
 from uuid import uuid4
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -77,12 +76,6 @@ async def handle_api_error(_request: Request, error: Exception) -> Response:
     """Respond to an `ApiError`."""
     assert isinstance(error, ApiError)
     return error.response()
-
-
-async def handle_http_error(_request: Request, error: Exception) -> Response:
-    """Respond to Starlette's own errors, such as an unknown path."""
-    assert isinstance(error, HTTPException)
-    return ApiError(error.status_code, f"{error.detail}.", **(error.headers or {})).response()
 
 
 async def handle_unexpected_error(_request: Request, error: Exception) -> Response:
