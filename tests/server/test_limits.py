@@ -204,6 +204,7 @@ def test_requests_that_outlive_the_shutdown_get_an_error(server: ChatServer, ser
     assert "The server is stopping. Try again." in error["message"]
     assert complete.result().status_code == 503
     assert "The server is stopping. Try again." in complete.result().text
+    assert "Traceback" not in served.read_log()
     assert server.disconnected.wait(timeout=10)
 
 

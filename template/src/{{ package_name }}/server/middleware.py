@@ -166,7 +166,10 @@ class CancelOnDisconnect:
                 state.status = None
         except asyncio.CancelledError:
             state.is_stopping = True
-            raise
+            answer.cancel()
+            await asyncio.wait({answer})
+            if state.status is None:  # otherwise uvicorn would log an error after the response
+                raise
         finally:
             disconnect.cancel()
             answer.cancel()
