@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,7 +32,11 @@ class Render(Protocol):
 
 
 def pytest_configure() -> None:
-    """Remove the variables with which a git hook selects its repository."""
+    """Remove what a git hook or a shell in the background passes on.
+
+    A hook selects its repository with variables. A shell ignores SIGINT for background processes.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     names = subprocess.check_output(["git", "rev-parse", "--local-env-vars"], text=True).split()
     for name in names:
         os.environ.pop(name, None)

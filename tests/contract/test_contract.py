@@ -164,6 +164,11 @@ def test_pipe_that_is_closed_early(agent: Agent) -> None:
     assert (done.stdout, done.stderr) == ("Checking the source …\n", "")
 
 
+def test_closed_stdout(agent: Agent) -> None:
+    done = agent.run("sh", "-c", 'python -c "$PROGRAM" >&-', PROGRAM=RECORDED_RESULTS)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_encoding_without_marks(agent: Agent) -> None:
     command = ("python", "-c", RECORDED_RESULTS)
     printed = agent.check(*command, PYTHONIOENCODING="latin-1")
@@ -276,6 +281,20 @@ def test_pytest_that_cannot_run(agent: Agent) -> None:
     assert "error: pytest cannot run the contract. ModuleNotFoundError: No module" in done.stderr
 
 
+def test_pytest_that_does_not_start(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "failing_plugin.py").write_text("raise RuntimeError('no database')\n")
+    variables = {"PYTEST_PLUGINS": "failing_plugin", "PYTHONPATH": str(tmp_path)}
+    done = agent.run("weather-agent", "verify", **variables)
+    assert done.returncode == 1
+    assert "error: pytest did not start: RuntimeError: no database. Check" in done.stderr
+
+
+def test_folder_without_a_model(agent: Agent) -> None:
+    done = agent.run("weather-agent", "verify", "--model-uri", "docs")
+    assert done.returncode == 1
+    assert "error: docs is not a logged model: it contains no file MLmodel." in done.stderr
+
+
 def test_pytest_reports_a_failed_rule_in_words(agent: Agent) -> None:
     with agent.patched("input_example.json", '"user"', '"system"'):
         done = agent.run("pytest", "-q", "tests/contract/test_model.py")
@@ -311,11 +330,15 @@ def more_rules(**rules: str) -> Patch:
 
 
 # Skips a rule, as hooks of the owner skip slow tests.
-SKIPPING_HOOK = """
+OWNERS_HOOKS = """
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.name == "test_slow":
             item.add_marker(pytest.mark.skip(reason="needs --slow"))
+
+
+def pytest_runtest_teardown(item):
+    assert item.name != "test_cleanup", "The cleanup failed."
 
 
 """
@@ -342,12 +365,13 @@ if os.fork() == 0:
 """,
         "thread": "Thread(target=signal.pause).start()",
         "slow": "pass",
+        "cleanup": "pass",
         "old": "warnings.warn('old', DeprecationWarning)",
     }
     patches = (
         Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 3600"),
         Patch("pyproject.toml", section, section + settings),
-        Patch("tests/conftest.py", "@pytest.fixture(", f"{SKIPPING_HOOK}@pytest.fixture("),
+        Patch("tests/conftest.py", "@pytest.fixture(", f"{OWNERS_HOOKS}@pytest.fixture("),
         Patch("pyproject.toml", ignored, f'{ignored}    "error",\n'),
         more_rules(**rules),
     )
@@ -388,6 +412,10 @@ def test_settings_of_other_tests_do_not_affect_the_contract(results_of_more_rule
 def test_rule_that_the_owner_skips(results_of_more_rules: Results) -> None:
     cause = "tests/conftest.py skips it (needs --slow)"
     assert results_of_more_rules["slow"] == ("not checked", cause)
+
+
+def test_rule_whose_cleanup_fails(results_of_more_rules: Results) -> None:
+    assert results_of_more_rules["cleanup"] == ("failed", "The cleanup failed.")
 
 
 def test_characters_that_cannot_be_printed(results_of_more_rules: Results) -> None:
@@ -586,7 +614,9 @@ def test_server_at_a_url(agent: Agent, mlflow_server: str) -> None:
     assert {results[rule] for rule in RULES_OF_OWN_SERVER | {"task", "token"}} == {"skipped"}
     assert {*results.values()} == {"passed", "skipped"}
     for rule in RULES_OF_OWN_SERVER:
-        assert found[rule][1] == "only the repository's own server guarantees this"
+        assert (
+            found[rule][1] == "omit --url to check what only the repository's own server guarantees"
+        )
 
 
 def test_settings_do_not_affect_the_agent_under_test(agent: Agent) -> None:

@@ -73,6 +73,11 @@ def test_a_narrow_terminal_has_fewer_columns(report: Any) -> None:
     assert lines[:2] == ["model    ✓ task", "         ✓ signature"]
 
 
+def test_sentences_stay_readable_on_a_very_narrow_terminal(report: Any) -> None:
+    lines, _ = report({"rules": [TASK]}, result("task"), columns=20, verbose=True)
+    assert lines[0] == "✓ task                  The logged model"
+
+
 def test_verbose_lines_are_sentences(report: Any) -> None:
     lines, _ = report({"rules": [TASK]}, result("task"), verbose=True)
     assert lines[0] == f"✓ task                  {REQUIREMENT}"

@@ -51,7 +51,7 @@ def test_accepted(
     url: str | None, external_model: Path | None, request: pytest.FixtureRequest
 ) -> None:
     if url or external_model:
-        pytest.skip("the agent is already logged")
+        pytest.skip("with --url and --model-uri, the agent is already logged")
     logged = request.getfixturevalue("logged")
     if isinstance(logged, BaseException):
         found = describe_error(logged)

@@ -88,7 +88,7 @@ def served(startup: ServedAgent | BaseException) -> ServedAgent:
 def own(served: ServedAgent) -> ServedAgent:
     """The agent behind the repository's own server, which guarantees more than others."""
     if not served.is_own:
-        pytest.skip("only the repository's own server guarantees this")
+        pytest.skip("omit --url to check what only the repository's own server guarantees")
     return served
 
 

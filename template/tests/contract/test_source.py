@@ -28,7 +28,7 @@ def as_parameter(path: Path) -> Any:
 def matches(url: str | None, external_model: Path | None) -> list[dict[str, Any]]:
     """The matches of all rules in the source."""
     if url or external_model:
-        pytest.skip("the source is checked without --url and --model-uri")
+        pytest.skip("omit --url and --model-uri to check the source")
     scan = subprocess.run(
         [AST_GREP, "scan", "--config", SOURCE / "sgconfig.yml", "--json=compact", "src"],
         cwd=ROOT,

@@ -35,7 +35,7 @@ class Finding:
     found: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the finding with the old names of its fields, which the next release drops."""
+        """Return the finding with the old names of its fields, which 0.6.0 removes."""
         old = {"holds": self.requirement, "mend": self.fix, "seen": self.found}
         return asdict(self) | {"passed": self.result == "passed"} | old
 
@@ -53,7 +53,8 @@ class Report:
         self.verbose = verbose
         context = click.get_current_context(silent=True)
         is_plain = context is not None and context.color is False
-        self.has_progress = not quiet and not is_plain and sys.stdout.isatty()
+        is_terminal = sys.stdout is not None and sys.stdout.isatty()
+        self.has_progress = is_terminal and not quiet and not is_plain
         self.width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
         self.start_time = time.monotonic()
         self.known: list[str] = []
@@ -176,8 +177,8 @@ class Report:
             self.print(self._wrap(f"  {label:<7}", getattr(finding, label)))
 
     def _wrap(self, label: str, text: str) -> str:
-        indent = " " * len(label)
-        return textwrap.fill(text, self.width, initial_indent=label, subsequent_indent=indent)
+        width, indent = max(self.width, len(label) + 20), " " * len(label)
+        return textwrap.fill(text, width, initial_indent=label, subsequent_indent=indent)
 
     def _print_progress(self, name: str) -> None:
         if self.has_progress:

@@ -82,6 +82,11 @@ def verify(
 def folder_of(model_uri: str, folder: Path) -> Path:
     """Return the folder of a model; download a logged or registered model into `folder`."""
     if Path(model_uri).is_dir():
+        if not Path(model_uri, "MLmodel").is_file():
+            raise ProjectError(
+                f"{model_uri} is not a logged model: it contains no file MLmodel. Pass the folder "
+                "of a model, or a URI such as models:/NAME/1."
+            )
         return Path(model_uri).resolve()
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -174,7 +179,9 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with the processes the agent has started
     if not has_events:
-        raise ProjectError(f"pytest did not start: {' '.join(output)}")
+        has_traceback = any(line.startswith("Traceback") for line in output)
+        cause = output[-1] if has_traceback else " ".join(output) or f"it exited with {status}"
+        raise ProjectError(f"pytest did not start: {cause}. Check tests/conftest.py.")
     if status is None:
         yield {"ended": f"The agent did not finish within {LONGEST_SILENCE} s."}
     else:
@@ -206,7 +213,8 @@ def read_events(lines: Iterable[str], output: list[str]) -> Iterator[dict[str, A
     """Yield the events in the output of pytest, and append other text to `output`."""
     for line in lines:
         text, separator, record = line.partition(RECORD_SEPARATOR)
-        output.append(text)
+        if text:
+            output.append(text)
         if separator:
             yield json.loads(record)
 

@@ -149,7 +149,7 @@ def instance_of(agent: Agent) -> Any:
     """Return the agent's object, for rules about what callers cannot see."""
     if isinstance(agent, LoadedAgent):
         return agent.instance
-    pytest.skip("with --url, only answers can be checked")
+    pytest.skip("omit --url to check the agent's object")
 
 
 def output_of(agent: Agent, request: Request) -> list[Item]:

@@ -72,9 +72,11 @@ FIXES = {
         "`uv add` the package, or move the module into the agent's package and import it from "
         "there."
     ),
-    r"Config file is not provided|config": (
-        "Pass `model_config=config.model_dump()` with all settings to log_model."
+    r"ConfigError": (
+        "Correct the file that the message names, and pass `model_config=config.model_dump()` to "
+        "log_model."
     ),
+    r"Config file is not provided": "Pass `model_config=config.model_dump()` to log_model.",
     r"SystemExit": (
         "Raise an exception instead of ending the process, and do not parse a command line in the "
         "agent's code."
@@ -93,8 +95,9 @@ def describe_error(error: BaseException) -> str:
     """Return the error's type and message, and the line of the agent's code that raised it."""
     text = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
     text = " ".join(f"{type(error).__name__}: {text}".split())
-    text = text.partition(" For further information visit")[0]
-    line = _line_of_agent(error)
+    text = re.sub(" (For further information visit|Review the stack trace) .*", "", text)
+    # These say what to do, and the template raises them.
+    line = "" if type(error).__name__ in ("ConfigError", "ProjectError") else _line_of_agent(error)
     return f"{text} ({line})" if line else text
 
 

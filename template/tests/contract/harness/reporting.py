@@ -34,6 +34,7 @@ class RuleReporter:
 
     def __init__(self, config: pytest.Config) -> None:
         self.only = frozenset(config.getoption("rule", None) or ())
+        self.outcome: dict[str, str] = {}  # of the running test
         self.stdout: int | None = None
         if config.getoption("json_events", False):
             capture = config.pluginmanager.getplugin("capturemanager")
@@ -61,9 +62,16 @@ class RuleReporter:
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.write(problem=excinfo.exconly())
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if rule := rule_of(item):
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        rule = rule_of(item)
+        self.outcome.clear()
+        if rule:
             self.write(started=rule.name)
+        handled = yield
+        if rule:
+            self.write(name=rule.name, **self.outcome)
+        return handled
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -77,7 +85,8 @@ class RuleReporter:
                 error = NotCheckedError(f"tests/conftest.py skips it ({error.msg})")
             result, found = result_of(error)
             fix = getattr(error, "fix", None) or rule.fix
-            self.write(name=rule.name, result=result, found=found, fix=fix)
+            if self.outcome.get("result", "passed") == "passed":  # the first failure counts
+                self.outcome = {"result": result, "found": found, "fix": fix}
             if report.failed:
                 parts = {"found": found, "why": rule.why, "fix": fix}
                 lines = (f"{label:<6}{text}" for label, text in parts.items())
