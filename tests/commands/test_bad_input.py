@@ -88,6 +88,11 @@ def test_settings_of_serve(commands: ForkedCommands, variables: dict[str, str], 
     assert words in error_of(commands, *SERVE, **variables)
 
 
+def test_port_in_the_environment(commands: ForkedCommands) -> None:
+    words = "Invalid value for '--port' (env var: 'DATABRICKS_APP_PORT'): 'abc' is not a valid"
+    assert words in error_of(commands, "serve", DATABRICKS_APP_PORT="abc")
+
+
 def test_workers_that_cannot_import_the_agent(agent: Agent, commands: ForkedCommands) -> None:
     with agent.patched("tools.py", "def current_time(", "1 / 0\n\n\ndef current_time("):
         done = commands.run(*SERVE, "--workers=2")

@@ -113,7 +113,14 @@ def log(register: str | None) -> None:
     callback=not_empty,
     help="Address; 0.0.0.0 accepts other machines.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, envvar="DATABRICKS_APP_PORT")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8000,
+    envvar="DATABRICKS_APP_PORT",
+    show_envvar=True,
+    help="Port to listen on.",
+)
 @click.option("--workers", type=click.IntRange(1), default=1, help="Number of worker processes.")
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
 def serve(host: str, port: int, workers: int, reload: bool) -> None:
