@@ -164,6 +164,18 @@ def test_file_that_is_not_utf8(agent: Agent, commands: ForkedCommands, name: str
         path.write_bytes(before)
 
 
+@pytest.mark.parametrize("name", ["config.yml", "instructions.md", "input_example.json"])
+def test_missing_file(agent: Agent, commands: ForkedCommands, tmp_path: Path, name: str) -> None:
+    path = agent.package / name
+    path.rename(tmp_path / name)
+    try:
+        command = ("log",) if name == "input_example.json" else ASK
+        words = f"Restore it: `git checkout -- src/weather_agent/{name}`."
+        assert error_of(commands, *command) == f"error: {name} is missing. {words}"
+    finally:
+        (tmp_path / name).rename(path)
+
+
 def test_input_example_that_is_not_json(agent: Agent, commands: ForkedCommands) -> None:
     with agent.patched("input_example.json", '"input": [', '"input": '):
         assert "input_example.json is not valid JSON" in error_of(commands, "log")

@@ -44,8 +44,8 @@ def load_config() -> Config:
     Only during that import does MLflow replace the file by the settings logged with the model.
 
     Raises:
-        ConfigError: The file is not valid YAML, or a setting is missing, unknown, repeated or
-            out of range.
+        ConfigError: The file is missing or is not valid YAML, or a setting is missing, unknown,
+            repeated or out of range.
     """
     _reject_repeated_settings(_read("config.yml"))
     with as_file(_PACKAGE / "config.yml") as path:
@@ -84,7 +84,7 @@ def load_instructions() -> str:
     """Read the system message.
 
     Raises:
-        ConfigError: The file is not UTF-8 text.
+        ConfigError: The file is missing or is not UTF-8 text.
     """
     return _read("instructions.md")
 
@@ -93,7 +93,7 @@ def load_input_example() -> dict[str, Any]:
     """Read the request that logging, tests and the server share.
 
     Raises:
-        ConfigError: The file is not valid JSON.
+        ConfigError: The file is missing or is not valid JSON.
     """
     text = _read("input_example.json")
     try:
@@ -105,5 +105,8 @@ def load_input_example() -> dict[str, Any]:
 def _read(name: str) -> str:
     try:
         return (_PACKAGE / name).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        restore = f"git checkout -- src/{_PACKAGE.name}/{name}"
+        raise ConfigError(f"{name} is missing. Restore it: `{restore}`.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name} is not UTF-8 text. Save it as UTF-8.") from error
