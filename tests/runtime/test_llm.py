@@ -89,7 +89,7 @@ def test_invalid_uri_or_missing_credentials(package: Package, uri: str, hint: st
         (Turn(raw_start=b"data: [1]\n\n"), r"did not return a chat completion: \[1\]. Check"),
         (Turn(raw_start=b"data: {}\n\n"), "did not return a chat completion"),
         (Turn(raw_start=b"data: <html>\n\n"), "did not return a chat completion"),
-        (Turn(text("Well"), delay=1), "sent nothing for longer than llm_timeout_seconds"),
+        (Turn(text("Well"), delay=1), "a-model timed out: it sent nothing for longer than llm_"),
         (Turn(text("Well then"), seconds_between=1), "sent nothing for longer"),
     ],
 )
@@ -105,8 +105,10 @@ def test_unreachable_server_raises_llm_error(
     package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    with pytest.raises(package("runtime.llm").LLMError, match="is unreachable"):
+    with pytest.raises(package("runtime.llm").LLMError, match="is unreachable") as raised:
         complete(package, "openai:/a-model")
+    assert "ssl:" not in str(raised.value)
+    assert str(raised.value).endswith(". Check OPENAI_BASE_URL.")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def nested_inputs(levels: int) -> dict[str, Any]:
         (b"[" * 500_000, 400, "nested too deeply"),
         (nested_inputs(99), 400, "nested too deeply"),
         (nested_inputs(900), 400, "nested too deeply"),
-        (b'{"input": "\\ud800"}', 400, "unpaired surrogate"),
+        (b'{"input": "\\ud800"}', 400, "half of a surrogate pair, such as \\ud83c. Send"),
         ({"input": []}, 400, "`input` is empty"),
         ({"messages": HELLO["input"]}, 400, "Send them as `input`"),
         ({}, 400, "`input`: Field required"),
@@ -68,7 +68,11 @@ def nested_inputs(levels: int) -> dict[str, Any]:
             "`input.0.arguments`: Field req",
         ),
         (HELLO | {"custom_inputs": "x"}, 400, "`custom_inputs`: Input should be an object."),
-        (b'{"input": [' + b"1," * 3_000_000 + b"1]}", 413, "more than 50,000 values"),
+        (
+            b'{"input": [' + b"1," * 3_000_000 + b"1]}",
+            413,
+            "more than 50,000 values. Send fewer items.",
+        ),
         (
             HELLO | {"previous_response_id": "resp_1"},
             400,

@@ -50,7 +50,8 @@ def _parse_json(body: bytes) -> dict[str, Any]:
         if _SURROGATE.search(text):
             json.dumps(fields, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise ApiError(400, "The request contains an unpaired surrogate.") from error
+        text = r"The request contains half of a surrogate pair, such as \ud83c."
+        raise ApiError(400, f"{text} Send whole characters.") from error
     except UnicodeDecodeError as error:
         raise ApiError(400, "The request body is not UTF-8 text.") from error
     except RecursionError as error:
@@ -80,7 +81,8 @@ def _limit_size(fields: dict[str, Any]) -> None:
         count += sum(map(len, level))
         depth += 1
         if count > MAX_VALUES:
-            raise ApiError(413, f"The request contains more than {MAX_VALUES:,} values.")
+            text = f"The request contains more than {MAX_VALUES:,} values."
+            raise ApiError(413, f"{text} Send fewer items.")
         if depth > MAX_DEPTH:
             raise ApiError(400, TOO_DEEP)
         members = (one.values() if isinstance(one, dict) else one for one in level)

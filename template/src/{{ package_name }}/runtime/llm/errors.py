@@ -35,10 +35,11 @@ def readable_errors(uri: str) -> Generator[None]:
         if isinstance(cause, httpx.TimeoutException) and not isinstance(
             cause, httpx.ConnectTimeout
         ):
-            raise LLMError(
-                f"{uri} sent nothing for longer than llm_timeout_seconds in config.yml."
-            ) from error
-        raise LLMError(f"{uri} is unreachable or closed the connection: {cause}.") from error
+            limit = "llm_timeout_seconds in config.yml"
+            raise LLMError(f"{uri} timed out: it sent nothing for longer than {limit}.") from error
+        reason = str(cause).replace(" ssl:default", "").removesuffix(".")
+        hint = " Check OPENAI_BASE_URL." if uri.startswith("openai:") else ""
+        raise LLMError(f"{uri} is unreachable or closed the connection: {reason}.{hint}") from error
     except ValueError as error:
         raise LLMError(
             f"{uri} did not return a chat completion: {error}. Check its URL."

@@ -75,7 +75,7 @@ def _openai(credentials: dict[str, str]) -> Access:
     if not re.fullmatch(r"(https?://\S+)?", base_url):
         raise LLMError("OPENAI_BASE_URL is not a URL. Set it to one, such as http://host:8000/v1.")
     if not is_token(api_key):
-        raise LLMError("OPENAI_API_KEY contains characters that no key has. Copy it again.")
+        raise LLMError("OPENAI_API_KEY contains a space or a non-ASCII character. Copy it again.")
     if not api_key and not base_url:
         raise LLMError(
             "OPENAI_API_KEY is not set. Set it, or set OPENAI_BASE_URL to a server that needs "
