@@ -52,7 +52,8 @@ def test_llm_that_cannot_answer(commands: ForkedCommands, llm: str, words: str) 
 @pytest.mark.parametrize(
     ("parameter", "arguments"),
     [
-        ("QUESTION", ["ask", " "]),
+        ("QUESTION...", ["ask", " "]),
+        ("QUESTION...", ["ask", "", ""]),
         ("--register", ["log", "--register", ""]),
         ("--model-uri", ["verify", "--model-uri", ""]),
         ("--url", ["verify", "--url", ""]),
@@ -62,6 +63,10 @@ def test_llm_that_cannot_answer(commands: ForkedCommands, llm: str, words: str) 
 def test_empty_value(commands: ForkedCommands, parameter: str, arguments: list[str]) -> None:
     words = f"Invalid value for '{parameter}': The value is empty."
     assert words in error_of(commands, *arguments)
+
+
+def test_question_without_quotation_marks(commands: ForkedCommands) -> None:
+    assert '→ current_time({"place": "Tokyo"})' in commands.run("ask", *ASK[1].split()).stdout
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,12 @@ def main(ctx: click.Context, debug: bool) -> None:
 
 
 @main.command()
-@click.argument("question", callback=not_empty)
+@click.argument(
+    "question",
+    nargs=-1,
+    required=True,
+    callback=lambda ctx, parameter, words: not_empty(ctx, parameter, " ".join(words)),
+)
 def ask(question: str) -> None:
     """Ask the agent a QUESTION and print the answer as it arrives."""
     from ..ops.store import connect_store
