@@ -87,12 +87,8 @@ def _openai(credentials: dict[str, str]) -> Access:
 
 def _databricks(_credentials: dict[str, str]) -> Access:
     """The serving endpoints of a Databricks workspace, with any login that its SDK supports."""
-    try:
-        from databricks.sdk.core import Config
-    except ImportError as error:
-        raise LLMError(
-            "databricks:/… needs the Databricks SDK. Run `uv sync --extra databricks`."
-        ) from error
+    from databricks.sdk.core import Config  # slow to import, and rarely needed
+
     try:
         workspace = Config(retry_timeout_seconds=20)
     except ValueError as error:
