@@ -62,7 +62,7 @@ SERVER = {
         "served-answers",
         "The stream of /invocations has only",
         each_event("""
-yield ResponsesAgentStreamEvent(type="response.output_text.annotation.added", annotation={"of": {"a"}})
+yield ResponsesAgentStreamEvent(type="response.audio.delta", delta={"used": {"a"}})
 yield event
 """),
     ),
