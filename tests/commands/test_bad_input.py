@@ -135,8 +135,12 @@ def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("max_rounds: 8", "max_round: 8", "max_round is not a setting; did you mean max_rounds?"),
-        ("resources: {}", "color: red", "config.yml is invalid: color is not a setting."),
+        (
+            "max_rounds: 8",
+            "max_round: 8",
+            "max_rounds: Field required; max_round: This name is unknown.",
+        ),
+        ("resources: {}", "color: red", "color: This name is unknown."),
         ("max_rounds: 8", "# max_rounds: 8", "config.yml is invalid: max_rounds: Field required."),
         (None, "", "config.yml contains no settings. Write lines such as `max_rounds: 8`."),
         ("max_rounds: 8", "max_rounds: none", "max_rounds: Input should be a valid integer"),

@@ -182,9 +182,7 @@ def test_openai_client_with_stream_helper(own: ServedAgent) -> None:
 def client_of(served: ServedAgent) -> openai.OpenAI:
     """Return an `openai` client of a server."""
     key = served.token or "none"
-    return openai.OpenAI(
-        base_url=served.url, api_key=key, max_retries=0, http_client=served.http
-    )
+    return openai.OpenAI(base_url=served.url, api_key=key, max_retries=0, http_client=served.http)
 
 
 COMPLETE_RESPONSES = rule(

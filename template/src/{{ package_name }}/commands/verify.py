@@ -80,14 +80,23 @@ def verify(
 
 
 def folder_of(model_uri: str, folder: Path) -> Path:
-    """Return the folder of a model; download a logged or registered model into `folder`."""
-    if Path(model_uri).is_dir():
-        if not Path(model_uri, "MLmodel").is_file():
-            raise ProjectError(
-                f"{model_uri} is not a logged model: it contains no file MLmodel. Pass the folder "
-                "of a model, or a URI such as models:/NAME/1."
-            )
-        return Path(model_uri).resolve()
+    """Return the folder of a model; download a logged or registered model into `folder`.
+
+    Raises:
+        ProjectError: The model is not available, or the folder contains no model.
+    """
+    local = Path(model_uri)
+    path = local.resolve() if local.is_dir() else download_model(model_uri, folder / "model")
+    if not (path / "MLmodel").is_file():
+        raise ProjectError(
+            f"{model_uri} is not a logged model: it contains no file MLmodel. Pass the folder of a "
+            "model, or a URI such as models:/NAME/1."
+        )
+    return path
+
+
+def download_model(model_uri: str, folder: Path) -> Path:
+    """Download a model from MLflow's store, and return its folder."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -96,7 +105,7 @@ def folder_of(model_uri: str, folder: Path) -> Path:
     store = connect_store()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder / "model")))
+        return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise ProjectError(
             f"Could not load {model_uri} from {store}: {message_of(error)}. Pass a URI such as "
@@ -179,8 +188,9 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with the processes the agent has started
     if not has_events:
-        has_traceback = any(line.startswith("Traceback") for line in output)
-        cause = output[-1] if has_traceback else " ".join(output) or f"it exited with {status}"
+        has_traceback = any(line.startswith(("Traceback", "E  ")) for line in output)
+        text = output[-1].removeprefix("E  ").strip() if has_traceback else " ".join(output)
+        cause = text or f"it exited with {status}"
         raise ProjectError(f"pytest did not start: {cause}. Check tests/conftest.py.")
     if status is None:
         yield {"ended": f"The agent did not finish within {LONGEST_SILENCE} s."}

@@ -2,7 +2,6 @@
 
 import json
 import os
-from difflib import get_close_matches
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -50,7 +49,8 @@ def load_config() -> Config:
     _reject_repeated_settings(_read("config.yml"))
     with as_file(_PACKAGE / "config.yml") as path:
         settings = ModelConfig(development_config=str(path)).to_dict()
-    _reject_unknown_settings(settings)
+    if not isinstance(settings, dict):
+        raise ConfigError("config.yml contains no settings. Write lines such as `max_rounds: 8`.")
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
@@ -68,16 +68,6 @@ def _reject_repeated_settings(text: str) -> None:
     names = [key.value for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"config.yml sets {', '.join(sorted(repeated))} more than once.")
-
-
-def _reject_unknown_settings(settings: Any) -> None:
-    if not isinstance(settings, dict):
-        raise ConfigError("config.yml contains no settings. Write lines such as `max_rounds: 8`.")
-    for name in settings:
-        if name not in Config.model_fields:
-            close = get_close_matches(str(name), Config.model_fields)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            raise ConfigError(f"config.yml is invalid: {name} is not a setting{hint}")
 
 
 def load_instructions() -> str:

@@ -5,6 +5,13 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+# Plainer words than pydantic's.
+_TEXTS = {
+    "dict_type": "Input should be an object",
+    "extra_forbidden": "This name is unknown",
+    "model_type": "Input should be an object",
+}
+
 
 def is_token(text: str) -> bool:
     """Return whether a header can contain a text: ASCII without spaces and line breaks."""
@@ -14,8 +21,7 @@ def is_token(text: str) -> bool:
 def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:
     """Yield the path of each invalid field and what is wrong with it."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        is_object = detail["type"] in ("dict_type", "model_type")
-        text = "Input should be an object" if is_object else detail["msg"]
+        text = _TEXTS.get(detail["type"], detail["msg"])
         yield [str(part) for part in detail["loc"]], text.removeprefix("Value error, ")
 
 
