@@ -333,7 +333,7 @@ def test_suspended_verify(package: Package, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_agent_that_never_answers(agent: Agent) -> None:
     patches = (
-        in_answer("while True:\n    pass"),
+        in_answer("__import__('time').sleep(3600)"),
         Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 15"),
     )
     with agent.changed(patches):

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,13 +35,6 @@ def checkout(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in (".env", ".env.local", "mlflow.db"):
             (parent / name).write_text(SECRET, encoding="utf-8")
     return folder
-
-
-@pytest.fixture(scope="module")
-def image(checkout: Path) -> Iterator[Image]:
-    """The image of the Dockerfile; tests may change /tmp only."""
-    with open_folder() as folder:
-        yield build(checkout, folder)
 
 
 @contextmanager
@@ -123,7 +116,17 @@ def test_linter_finds_mistakes(
     assert rule in done.stdout
 
 
-def test_image_contains_only_the_locked_environment(image: Image, checkout: Path) -> None:
+# One test, so that only one worker builds the image.
+def test_image_contains_the_agent_and_serves_it(checkout: Path) -> None:
+    with open_folder() as folder:
+        image = build(checkout, folder)
+        check_environment(image, checkout)
+        check_package(image, checkout)
+        check_server(image)
+
+
+def check_environment(image: Image, checkout: Path) -> None:
+    """Assert that an image contains only the locked environment."""
     assert [path.name for path in sorted(image.root.iterdir())] == ["app", "tmp"]
     assert [path.name for path in image.path("/app").iterdir()] == [".venv"]
     assert [*image.path("/tmp").iterdir()] == []
@@ -133,9 +136,8 @@ def test_image_contains_only_the_locked_environment(image: Image, checkout: Path
     assert re.findall(r"^ [-+~] ([\w-]+)", done.stderr, re.M) == ["weather-agent"], done.stderr
 
 
-def test_image_contains_the_compiled_package_and_no_credentials(
-    image: Image, checkout: Path
-) -> None:
+def check_package(image: Image, checkout: Path) -> None:
+    """Assert that an image contains the compiled package, and no credentials."""
     (package,) = image.path("/app").glob(".venv/lib/*/site-packages/weather_agent")
     source = checkout / "src" / "weather_agent"
     secrets = {Path(".env"), Path(".env.local"), Path("mlflow.db")}
@@ -145,7 +147,8 @@ def test_image_contains_the_compiled_package_and_no_credentials(
     assert compiled == {path.with_suffix("") for path in package.rglob("*.py")}
 
 
-def test_server_runs_as_an_ordinary_user(image: Image) -> None:
+def check_server(image: Image) -> None:
+    """Assert that the server of an image runs as an ordinary user."""
     before, port = contents(image), free_port()
     with running(image, port) as server:
         assert not is_healthy(image, port)

@@ -30,6 +30,8 @@ from tests.updates.projects import (
 
 RELEASED = released()
 OLDEST, *_, NEWEST = RELEASED
+# `make test` updates from these: the oldest, the last before files moved, and the newest.
+CORNERS = (OLDEST, "v0.4.0", NEWEST)
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "gitlab and MIT": {"ci": "gitlab", "license": "MIT", "author": "Ada Lovelace"},
@@ -57,18 +59,20 @@ MOVES: dict[str, dict[str, str | list[str] | None]] = yaml.safe_load(
 )
 
 
-def with_every_release(cases: Iterable[str], *, in_full: str | None = None) -> list[Any]:
-    """Return parameters for all cases and releases; `make test` omits some of them.
+def release(tag: str, *case: str, corners: tuple[str, ...] = CORNERS) -> Any:
+    """Return parameters for a release, which `make test` omits unless it is a corner."""
+    marks = [] if tag in corners else [pytest.mark.proof]
+    return pytest.param(*case, tag, marks=marks, id="-".join([tag, *case]))
 
-    It runs the case `in_full` with every release, and others with the oldest and the newest.
+
+def with_every_release(cases: Iterable[str], *, main: str | None = None) -> list[Any]:
+    """Return parameters for all cases and releases.
+
+    `make test` runs the main case with all corners, and others with the oldest and the newest.
     """
+    ends = (OLDEST, NEWEST)
     return [
-        pytest.param(
-            case,
-            tag,
-            marks=[] if case == in_full or tag in (OLDEST, NEWEST) else [pytest.mark.proof],
-            id=f"{tag}-{case}",
-        )
+        release(tag, case, corners=CORNERS if case == main else ends)
         for case in cases
         for tag in RELEASED
     ]
@@ -147,7 +151,7 @@ def fresh_files(
 
 
 @pytest.mark.parametrize(
-    ("preset", "tag"), with_every_release(PRESETS, in_full="default"), indirect=["tag"]
+    ("preset", "tag"), with_every_release(PRESETS, main="default"), indirect=["tag"]
 )
 def test_an_unchanged_project_becomes_a_fresh_one(
     preset: str,
@@ -184,6 +188,7 @@ def test_the_next_update_needs_no_trust_and_changes_nothing(
     assert project.is_clean()
 
 
+@pytest.mark.parametrize("tag", [release(tag) for tag in RELEASED], indirect=True)
 def test_no_line_of_the_owner_is_lost_in_any_file(
     tag: str, releases: Template, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.verify import only
 from tests.helpers.agents import Agent, install
 from tests.updates.projects import NAME, NOW, PACKAGE, Project, all_releases, released
 
@@ -59,5 +60,4 @@ def test_an_updated_agent_and_its_older_model_pass_verify(
     agent.check("pytest", "-q", OWNERS_TEST_FILE)
 
     agent.check(NAME, "verify")
-    options = [option for rule in RULES for option in ("--only", rule)]
-    agent.check(NAME, "verify", "--model-uri", model_uri, *options)
+    agent.check(NAME, "verify", "--model-uri", model_uri, *only(*RULES))
