@@ -31,7 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=8, help="per load (default: 8)")
     parser.add_argument("--callers", type=int, nargs="*", default=[1, 16, 64])
-    parser.add_argument("--only", default="", help="only servers whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="measure only servers with this text in their name"
+    )
     options = parser.parse_args()
     print(TITLES)
     rows = measure(options.callers, options.seconds, options.only)

@@ -49,7 +49,7 @@ def measure(callers: Sequence[int], seconds: float, only: str = "") -> Iterator[
     Args:
         callers: The number of concurrent callers of each load.
         seconds: The duration of each load.
-        only: Measure only servers whose name contains this, besides the bare pass-through.
+        only: A text in the names of the servers to measure, besides the bare pass-through.
     """
     bare: dict[tuple[int, bool], float] = {}
     command = [sys.executable, "-m", "benchmarks.serve.fake_model"]

@@ -91,7 +91,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=5000, help="per server (default: 5000)")
     parser.add_argument("--step", type=int, default=1000, help="requests per line (default: 1000)")
     parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--only", default="", help="only servers whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="measure only servers with this text in their name"
+    )
     options = parser.parse_args()
     fast = {"SECONDS_BETWEEN_TOKENS": "0.001"}
     command = [sys.executable, "-m", "benchmarks.serve.fake_model"]

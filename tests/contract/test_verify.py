@@ -31,7 +31,7 @@ def test_json_report(agent: Agent) -> None:
     assert example["passed"] is False
     assert example["found"] == "The example has no message with the role user."
     assert example["fix"].startswith("Write `input_example.json`")
-    # The names of the previous release.
+    # The old names, which 0.6.0 removes.
     old = {"holds": "requirement", "mend": "fix", "seen": "found"}
     assert {name: example[name] for name in old} == {
         name: example[new] for name, new in old.items()
@@ -171,7 +171,7 @@ def more_rules(**rules: str) -> Patch:
     return Patch("tests/contract/test_more.py", None, IMPORTS + "".join(tests))
 
 
-# Skips a rule, as hooks of the owner skip slow tests.
+# Skip one rule, as owners skip slow tests, and fail after another one.
 OWNERS_HOOKS = """
 def pytest_collection_modifyitems(items):
     for item in items:

@@ -23,7 +23,7 @@ CONTRACT = ROOT / "tests" / "contract"
 SUBJECTS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source")
 RECORD_SEPARATOR = "\x1e"
 LONGEST_SILENCE = 90  # seconds without an event, after which the agent counts as hanging
-INTERVAL = 0.02  # seconds between looks at the output
+READ_INTERVAL = 0.02  # seconds between reads of the output
 # What the owner sets for other tests must not change how pytest runs the contract.
 SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test", "strict_config=false")
 PLUGINS = ("cacheprovider", "rerunfailures", "timeout")
@@ -214,8 +214,8 @@ def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
         yield from (one.decode(errors="replace") for one in lines)
         if has_ended and not printed:
             break
-        time.sleep(INTERVAL)
-        silence = 0.0 if RECORD_SEPARATOR.encode() in printed else silence + INTERVAL
+        time.sleep(READ_INTERVAL)
+        silence = 0.0 if RECORD_SEPARATOR.encode() in printed else silence + READ_INTERVAL
     yield line.decode(errors="replace")
 
 

@@ -91,7 +91,7 @@ async def handle_http_error(request: Request, error: Exception) -> Response:
     """Respond to Starlette's own errors: an unknown path or method."""
     assert isinstance(error, HTTPException)
     path, headers = request.url.path[:100], error.headers or {}
-    api = " and ".join(request.scope.get("root_path", "") + path for path in API_PATHS)
+    api = " and ".join(request.scope.get("root_path", "") + api_path for api_path in API_PATHS)
     texts = {
         404: f"There is no {path}. The API is at {api}.",
         405: f"{path} accepts {headers.get('Allow')}.",

@@ -28,7 +28,7 @@ class OfflineLLM:
         calls: The number of requests.
         in_flight: The number of requests without a response.
         last_body: The body of the last request, JSON.
-        held_back: The number of the request whose response pauses before its end.
+        held_back: The number of the request whose response waits for `released` before it ends.
         released: Whether requests to `SILENT` are answered, and the held back response ends.
     """
 

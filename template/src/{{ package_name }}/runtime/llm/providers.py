@@ -87,7 +87,7 @@ def _openai(credentials: dict[str, str]) -> Access:
 
 def _databricks(_credentials: dict[str, str]) -> Access:
     """The serving endpoints of a Databricks workspace, with any login that its SDK supports."""
-    from databricks.sdk.core import Config  # slow to import, and rarely needed
+    from databricks.sdk.core import Config  # importing it is slow
 
     try:
         workspace = Config(retry_timeout_seconds=20)
