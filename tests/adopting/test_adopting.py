@@ -77,9 +77,8 @@ class Example:
 
     def adapted(self, command: str) -> str:
         """Return a command of the page for parcel-desk, for this repository."""
-        return command.replace("parcel-desk", self.name).replace(
-            "-r ../parcel-desk/requirements.txt", self.packages
-        )
+        command = command.replace("-r ../parcel-desk/requirements.txt", self.packages)
+        return command.replace("parcel-desk", self.name) if self != OWN_LOOP else command
 
 
 @dataclass(frozen=True)
@@ -102,75 +101,78 @@ class Step:
         repository.commit()
 
 
+OWN_LOOP = Example(
+    name="parcel-desk",
+    section="Your own loop",
+    log=["log_model.py"],
+    packages="-r ../parcel-desk/requirements.txt",
+    failed=FAILED | {"models-from-code"},
+    source={
+        "another-base",
+        "artifact-path",
+        "environ-at-import",
+        "pickled-agent",
+        "print-call",
+        "relative-file",
+        "signature-by-hand",
+        "state-on-self",
+        "traced-by-hand",
+        "work-at-import",
+    },
+    both={".gitignore", "README.md", "src/parcel_desk/agent.py", "tests/conftest.py"},
+    kept={
+        "tariffs.py": "src/parcel_desk/tariffs.py",
+        "data/tariffs.json": "src/parcel_desk/tariffs.json",
+    },
+    edited={
+        "agent.py": "src/parcel_desk/agent.py",
+        "tests/test_tariffs.py": "tests/test_tariffs.py",
+    },
+    merged={".gitignore", "README.md"},
+    removed={"log_model.py", "requirements.txt", "tests/conftest.py"},
+    excluded="agent.py",
+)
+TEMPLATES_LOOP = Example(
+    name="machine-service",
+    section="The template's loop",
+    log=["scripts/deploy.py", "--dry-run"],
+    packages="python-dateutil",
+    failed=FAILED,
+    source={
+        "another-base",
+        "artifact-path",
+        "environ-at-import",
+        "print-call",
+        "relative-file",
+        "signature-set-later",
+        "state-on-self",
+        "traced-by-hand",
+        "work-at-import",
+    },
+    both={
+        ".gitignore",
+        "README.md",
+        "pyproject.toml",
+        "src/machine_service/instructions.md",
+        "src/machine_service/tools.py",
+    },
+    kept={
+        "catalogue.py": "src/machine_service/catalogue.py",
+        "catalogue.csv": "src/machine_service/catalogue.csv",
+    },
+    edited={
+        "prompts/system.md": "src/machine_service/instructions.md",
+        "tests/test_catalogue.py": "tests/test_catalogue.py",
+        "tools.py": "src/machine_service/tools.py",
+    },
+    merged={".gitignore", "README.md", "pyproject.toml"},
+    removed={"agent.py", "scripts/deploy.py"},
+    excluded="tools.py",
+)
+# `make proof` also moves the repository with the template's loop.
 EXAMPLES = [
-    Example(
-        name="parcel-desk",
-        section="Your own loop",
-        log=["log_model.py"],
-        packages="-r ../parcel-desk/requirements.txt",
-        failed=FAILED | {"models-from-code"},
-        source={
-            "another-base",
-            "artifact-path",
-            "environ-at-import",
-            "pickled-agent",
-            "print-call",
-            "relative-file",
-            "signature-by-hand",
-            "state-on-self",
-            "traced-by-hand",
-            "work-at-import",
-        },
-        both={".gitignore", "README.md", "src/parcel_desk/agent.py", "tests/conftest.py"},
-        kept={
-            "tariffs.py": "src/parcel_desk/tariffs.py",
-            "data/tariffs.json": "src/parcel_desk/tariffs.json",
-        },
-        edited={
-            "agent.py": "src/parcel_desk/agent.py",
-            "tests/test_tariffs.py": "tests/test_tariffs.py",
-        },
-        merged={".gitignore", "README.md"},
-        removed={"log_model.py", "requirements.txt", "tests/conftest.py"},
-        excluded="agent.py",
-    ),
-    Example(
-        name="machine-service",
-        section="The template's loop",
-        log=["scripts/deploy.py", "--dry-run"],
-        packages="python-dateutil",
-        failed=FAILED,
-        source={
-            "another-base",
-            "artifact-path",
-            "environ-at-import",
-            "print-call",
-            "relative-file",
-            "signature-set-later",
-            "state-on-self",
-            "traced-by-hand",
-            "work-at-import",
-        },
-        both={
-            ".gitignore",
-            "README.md",
-            "pyproject.toml",
-            "src/machine_service/instructions.md",
-            "src/machine_service/tools.py",
-        },
-        kept={
-            "catalogue.py": "src/machine_service/catalogue.py",
-            "catalogue.csv": "src/machine_service/catalogue.csv",
-        },
-        edited={
-            "prompts/system.md": "src/machine_service/instructions.md",
-            "tests/test_catalogue.py": "tests/test_catalogue.py",
-            "tools.py": "src/machine_service/tools.py",
-        },
-        merged={".gitignore", "README.md", "pyproject.toml"},
-        removed={"agent.py", "scripts/deploy.py"},
-        excluded="tools.py",
-    ),
+    pytest.param(OWN_LOOP, id=OWN_LOOP.name),
+    pytest.param(TEMPLATES_LOOP, id=TEMPLATES_LOOP.name, marks=pytest.mark.proof),
 ]
 
 
@@ -242,7 +244,7 @@ def template(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Tem
     return Template.of_the_working_tree(tmp_path_factory.mktemp("template"), without="hooks")
 
 
-@pytest.fixture(scope="module", params=EXAMPLES, ids=lambda example: example.name)
+@pytest.fixture(scope="module", params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> Example:
     """One of the existing repositories."""
     return request.param
@@ -294,19 +296,14 @@ def findings_at_each_step(
 
 
 @pytest.fixture(scope="module")
-def look(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both repositories and the agent that checks them."""
+def look(example: Example, template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an existing repository and the agent that checks it."""
     folder = tmp_path_factory.mktemp("look")
-    for example in EXAMPLES:
-        old_repository(example, folder)
-    copy, _, *_ = commands("Check the existing agent")
-    run(copy, folder / EXAMPLES[0].name, template.folder)
-    for example in EXAMPLES:
-        (add,) = (
-            line for line in commands("Check the existing agent") if line.startswith("uv add")
-        )
-        packages = add.replace("-r ../parcel-desk/requirements.txt", example.packages)
-        run(packages, folder / "look-agent", template.folder)
+    old_repository(example, folder)
+    copy, *following = commands("Check the existing agent")
+    run(copy, folder / example.name, template.folder)
+    (add,) = (command for command in following if command.startswith("uv add"))
+    run(example.adapted(add), folder / "look-agent", template.folder)
     return folder
 
 

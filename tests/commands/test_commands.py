@@ -83,7 +83,10 @@ def test_make_demo_makes_an_agent_and_verifies_it(
     assert done.returncode == 0, done.stdout + done.stderr
     assert '→ current_time({"place": "Tokyo"})' in done.stdout
     assert re.search(r"Logged models:/m-\w+", done.stdout)
-    assert re.search(r"^\d+ passed in ", done.stdout, re.MULTILINE)
+    passed = re.findall(r"✓ ([\w-]+)", done.stdout)
+    assert sorted(passed) == sorted(rules_of(folder))
+    assert f"\n{len(passed)} passed in " in done.stdout
+    assert "warning" not in done.stderr.lower()
     assert f"The agent is in {folder}." in done.stdout
     assert f'\n  cd "{folder}"\n' in done.stdout
 

@@ -144,7 +144,10 @@ def test_balancer_does_not_buffer_streams(balanced: Balanced) -> None:
 
 
 # A stopping server completes its requests; one may arrive at the moment when it stops listening.
-@pytest.mark.parametrize(("stop", "most_lost"), [(signal.SIGTERM, 1), (signal.SIGKILL, 4)])
+@pytest.mark.parametrize(
+    ("stop", "most_lost"),
+    [(signal.SIGTERM, 1), pytest.param(signal.SIGKILL, 4, marks=pytest.mark.proof)],
+)
 def test_other_server_takes_over(
     stop: signal.Signals, most_lost: int, agent: Agent, tmp_path: Path
 ) -> None:
