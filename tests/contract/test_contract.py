@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs.write_contract import PAGE, last_measured, page, rules_in
-from tests.contract.breakages.changes import SHORT_WAIT, Patch, in_answer
+from tests.contract.breakages.changes import SHORT_WAIT, Patch, in_answer, new_file
 from tests.contract.logged_model import LoggedModel
 from tests.contract.workbench import Workbench
 from tests.helpers.agents import Agent
@@ -78,6 +78,78 @@ def test_requirements_are_compared_as_versions_and_shown_without_passwords(
     assert finding.result == "failed"
     assert finding.found.count(" is not a released version") == 2
     assert not re.search("tzdata|secret", finding.found)
+
+
+NAMED_RESOURCES = """
+from weather_agent import names as other
+from weather_agent.names import CATALOG, LOCAL_INDEX as LOCAL
+from weather_agent.names import SETTINGS
+
+INDEXES = ["a.loop.x", "a.loop.y"]
+
+
+class Search:
+    def __init__(self) -> None:
+        self.index = "a.self.x"
+        self.client = AsyncDatabricksOpenAI()
+
+    async def search(self, text: str, *, index="a.default.x") -> None:
+        VectorSearchRetrieverTool(self.index)
+        VectorSearchRetrieverTool(index_name=index)
+        await self.client.chat.completions.create(model=other.Names.MODEL)
+
+
+def search(host: str) -> None:
+    client.get_index("the-endpoint", LOCAL)
+    client.get_index("the-endpoint", index_name=f"{CATALOG}.format.x")
+    client.get_index("the-endpoint", CATALOG + ".sum.x")
+    for name in INDEXES:
+        DatabricksVectorSearch(index_name=name)
+    with DatabricksOpenAI() as llm:
+        llm.chat.completions.create(model=SETTINGS.endpoint)
+    ChatDatabricks(model=os.getenv("MODEL") or "an-or")
+    DatabricksMCPClient(host + "/api/2.0/mcp/vector-search/a/schema")
+    DatabricksMCPClient(f"{host}/api/2.0/mcp/genie/01ef")
+    CheckpointSaver(instance_name=SETTINGS.instance)
+    Genie(space_id="02ef")
+
+
+TOOLS = ["""
+NAMES = """
+from typing import Final
+
+CATALOG: Final = "a"
+LOCAL_INDEX: str = "a.import.x"
+
+
+class Names:
+    MODEL = "a-class"
+
+
+class Settings:
+    endpoint: str = "a-field"
+    instance: str = "an-instance"
+
+
+SETTINGS = Settings()
+"""
+
+
+def test_names_of_resources(workbench: Workbench, logged_model: LoggedModel) -> None:
+    patches = [
+        new_file("src/weather_agent/names.py", NAMES),
+        Patch("tools.py", "TOOLS = [", NAMED_RESOURCES),
+    ]
+    with workbench.agent.changed(patches), logged_model.with_current_code() as model:
+        finding = workbench.findings("declared-resources", model=model)["declared-resources"]
+    assert finding.found == (
+        "These resources are not declared: genie_space 01ef, genie_space 02ef, "
+        "lakebase an-instance, serving_endpoint a-class, serving_endpoint a-field, "
+        "serving_endpoint an-or, vector_search_index a.default.x, vector_search_index a.format.x, "
+        "vector_search_index a.import.x, vector_search_index a.loop.x, "
+        "vector_search_index a.loop.y, vector_search_index a.schema.*, "
+        "vector_search_index a.self.x, vector_search_index a.sum.x."
+    )
 
 
 UNDECLARED_IMPORTS = """

@@ -353,6 +353,39 @@ from mlflow.models.auth_policy import AuthPolicy, SystemAuthPolicy, UserAuthPoli
 """,
         ),
     ),
+    "names of resources that need no declaration": (
+        in_tools('''
+def names_of_others(name: str, endpoint: str, spark: Any) -> None:
+    """Use other services, names that are not known, and the user's access."""
+    OpenAI().responses.create(model="gpt-5", input="Hello")
+    httpx.get("https://example.com", params=dict(endpoint="forecast", warehouse="North"))
+    spark.table("orders").join(spark.table("sales.customers"))
+    client = WorkspaceClient()
+    client.serving_endpoints.query(endpoint)
+    name = f"an-endpoint-{name}"
+    client.serving_endpoints.query(name)
+    client.serving_endpoints.get(f"{client.config.host}/api/2.0/mcp/genie/{name}")
+    user = WorkspaceClient(credentials_strategy=credentials())
+    user.serving_endpoints.query("an-endpoint")
+
+
+def credentials() -> Any:
+    """Return the credentials of the user who asks."""
+    return ModelServingUserCredentials()
+'''),
+        Patch(
+            "tools.py",
+            "from zoneinfo import ZoneInfo, available_timezones\n",
+            """from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import httpx
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.credentials_provider import ModelServingUserCredentials
+from openai import OpenAI
+""",
+        ),
+    ),
     "metadata, resources and packages of the owner": (
         in_log_model(
             '            name="agent",\n',
@@ -394,6 +427,7 @@ TRIED_TOGETHER = (
         "an event loop in another thread",
         "an agent that uses Pydantic models",
         "a client created by the first request",
+        "names of resources that need no declaration",
     ),
     ("no LLM",),
     ("an agent of a few lines in another file",),

@@ -437,6 +437,127 @@ def look_up(key: str) -> str:
     return str(UCFunctionToolkit(function_names=["main.tools.lookup"]).tools)
 '''),
     ),
+    "an undeclared endpoint of a client, from another module": breaks(
+        "declared-resources",
+        "serving_endpoint an-endpoint",
+        new_file("src/weather_agent/names.py", 'SUMMARIZER: str = "an-endpoint"\n'),
+        in_tools('''
+from weather_agent import names
+
+
+def summarize(text: str) -> str:
+    """Summarize a text."""
+    from databricks.sdk import WorkspaceClient
+
+    client = WorkspaceClient().serving_endpoints.get_open_ai_client()
+    return client.responses.create(model=names.SUMMARIZER, input=text).output_text
+'''),
+    ),
+    "an undeclared endpoint of a client that a function returns": breaks(
+        "declared-resources",
+        "serving_endpoint an-endpoint",
+        in_tools('''
+@functools.cache
+def client():
+    from databricks_openai import DatabricksOpenAI
+
+    return DatabricksOpenAI()
+
+
+def embed(text: str, model: str = "an-endpoint") -> str:
+    """Embed a text."""
+    return str(client().embeddings.create(model=model, input=text))
+'''),
+        Patch("tools.py", "from datetime", "import functools\nfrom datetime"),
+    ),
+    "an undeclared endpoint in SQL": breaks(
+        "declared-resources",
+        "serving_endpoint an-endpoint",
+        in_tools("""SQL = "SELECT ai_query('an-endpoint', body) FROM mails\""""),
+    ),
+    "an undeclared app, called as a model": breaks(
+        "declared-resources",
+        "app another-agent",
+        in_tools('''
+def ask(question: str) -> str:
+    """Ask another agent."""
+    from databricks_openai import DatabricksOpenAI
+
+    return str(DatabricksOpenAI().responses.create(model="apps/another-agent", input=question))
+'''),
+    ),
+    "an undeclared connection in a tool": breaks(
+        "declared-resources",
+        "uc_connection tickets",
+        in_tools('''
+CONNECTION: Final = "tickets"
+
+
+def tickets() -> str:
+    """List the tickets."""
+    from databricks.sdk import WorkspaceClient
+
+    return str(WorkspaceClient().serving_endpoints.http_request(conn=CONNECTION, path="/"))
+'''),
+        Patch("tools.py", "from zoneinfo", "from typing import Final\nfrom zoneinfo"),
+    ),
+    "undeclared functions of an MCP server": breaks(
+        "declared-resources",
+        r"function main.tools.\*",
+        in_tools('''
+SCHEMA = "main/tools"
+
+
+def server(host: str) -> str:
+    """Return the URL of the server with the functions."""
+    return f"{host}/api/2.0/mcp/functions/{SCHEMA}"
+'''),
+    ),
+    "an undeclared Genie space in a class": breaks(
+        "declared-resources",
+        "genie_space 01ef0123456789ab",
+        in_tools('''
+class Analyst:
+    """Answers questions about sales."""
+
+    SPACE = "01ef0123456789ab"
+
+    def ask(self, question: str) -> str:
+        from databricks_langchain.genie import GenieAgent
+
+        return str(GenieAgent(self.SPACE).invoke(question))
+'''),
+    ),
+    "an undeclared SQL warehouse in a path": breaks(
+        "declared-resources",
+        "sql_warehouse 0123456789abcdef",
+        in_tools('HTTP_PATH = "/sql/1.0/warehouses/0123456789abcdef"'),
+    ),
+    "an undeclared table, read with Spark": breaks(
+        "declared-resources",
+        "table main.sales.orders",
+        in_tools('''
+def count_orders() -> int:
+    """Count the orders."""
+    from databricks.connect import DatabricksSession
+
+    spark = DatabricksSession.builder.getOrCreate()
+    return spark.table("main.sales.orders").count()
+'''),
+    ),
+    "an undeclared Lakebase instance": breaks(
+        "declared-resources",
+        "lakebase memory",
+        in_tools('''
+def token() -> str:
+    """Return a token of the database."""
+    from databricks.sdk import WorkspaceClient
+
+    instances = ["memory"]
+    database = WorkspaceClient().database
+    return database.generate_database_credential(instance_names=instances).token
+'''),
+    ),
     "a resource of the wrong kind": breaks(
         "declared-resources",
         "vector_search_index main.docs.pages",
