@@ -339,7 +339,7 @@ def country(city: str) -> str:
     "resources in an authentication policy": (
         Patch("config.yml", "resources: {}\n", "resources:\n  table: [main.sales.orders]\n"),
         in_log_model(
-            "            resources=declared_resources(config),\n",
+            "            **permissions(config),\n",
             """            auth_policy=AuthPolicy(
                 system_auth_policy=SystemAuthPolicy(resources=declared_resources(config)),
                 user_auth_policy=UserAuthPolicy(api_scopes=["sql.sql"]),
@@ -373,6 +373,11 @@ def credentials() -> Any:
     """Return the credentials of the user who asks."""
     return ModelServingUserCredentials()
 '''),
+        Patch(
+            "config.yml",
+            "resources: {}\n",
+            "resources: {}\nuser_api_scopes: [serving.serving-endpoints]\n",
+        ),
         Patch(
             "tools.py",
             "from zoneinfo import ZoneInfo, available_timezones\n",

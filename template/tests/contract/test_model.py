@@ -33,7 +33,11 @@ from .harness.imports import (
     source_files,
 )
 from .harness.project import PACKAGE, ROOT
-from .harness.resources import resources_in_settings, resources_in_source
+from .harness.resources import (
+    resources_in_settings,
+    resources_in_source,
+    uses_user_credentials,
+)
 from .harness.rules import FailedRuleError, rule
 from .harness.secret_patterns import secrets_below
 
@@ -251,8 +255,8 @@ def direct_dependencies() -> set[str] | None:
     "declared-resources",
     "Every Databricks resource that the agent uses is declared as a resource of the model.",
     why="A deployed agent can access only its declared resources; others respond with status 403.",
-    fix="Pass `resources=declared_resources(config)` to log_model, and list the resources that the "
-    "agent uses besides its LLM under `resources` in config.yml.",
+    fix="Pass `**permissions(config)` to log_model, and list the resources that the agent uses "
+    "besides its LLM under `resources` in config.yml.",
 )
 def test_declared_resources(model: Model, model_path: Path) -> None:
     content = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))
@@ -267,6 +271,23 @@ def test_declared_resources(model: Model, model_path: Path) -> None:
         if not any(kind == other and fnmatchcase(one, name) for other, one in declared)
     ]
     assert not missing, f"These resources are not declared: {', '.join(missing)}."
+
+
+@rule(
+    "user-scopes",
+    "An agent that uses its user's credentials declares the API scopes it needs.",
+    why="A deployed agent gets the token of its user only with these scopes. Without any, "
+    "`ModelServingUserCredentials` fails for every request.",
+    fix="Pass `**permissions(config)` to log_model, and add a line to config.yml with the scopes "
+    "that it needs, such as `user_api_scopes: [serving.serving-endpoints, sql.warehouses]`.",
+)
+def test_user_scopes(model: Model, model_path: Path) -> None:
+    files = source_files(entry_of(model, model_path), model_path / "code")
+    users = ", ".join(file.name for file in files if uses_user_credentials(file))
+    policy = (model.auth_policy or {}).get("user_auth_policy") or {}
+    assert policy.get("api_scopes") or not users, (
+        f"The model has no user scopes, but {users} uses the credentials of its user."
+    )
 
 
 def declared_in(resources: Any) -> set[tuple[str, str]]:

@@ -22,7 +22,17 @@ CODE = "            code_paths=[str(PACKAGE)],\n"
 CONFIG = '            model_config=config.model_dump(mode="json"),\n'
 EXAMPLE = "            input_example=input_example,\n"
 REQUIREMENTS = "            pip_requirements=requirements,\n"
-RESOURCES = "            resources=declared_resources(config),\n"
+PERMISSIONS = "            **permissions(config),\n"
+# A function that uses the credentials of the user.
+USER_CLIENT = '''
+def warehouses() -> str:
+    """List the warehouses that the user may use."""
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.credentials_provider import ModelServingUserCredentials
+
+    client = WorkspaceClient(credentials_strategy=ModelServingUserCredentials())
+    return ", ".join(str(one.name) for one in client.warehouses.list())
+'''
 
 
 def settings_with(addition: str) -> Patch:
@@ -357,7 +367,7 @@ def measure(length: float) -> float:
         "declared-resources",
         "an-endpoint",
         resource_list("serving_endpoint", "an-endpoint"),
-        in_log_model(RESOURCES, '            resources=["an-endpoint"],\n'),
+        in_log_model(PERMISSIONS, '            resources=["an-endpoint"],\n'),
     ),
     "an undeclared table": breaks(
         "declared-resources",
@@ -373,7 +383,7 @@ def measure(length: float) -> float:
         "declared-resources",
         "vector_search_index main.docs.pages",
         resource_list("vector_search_index", "main.docs.pages"),
-        in_log_model(RESOURCES, ""),
+        in_log_model(PERMISSIONS, ""),
     ),
     "an undeclared index in a tool": breaks(
         "declared-resources",
@@ -563,10 +573,38 @@ def token() -> str:
         "vector_search_index main.docs.pages",
         resource_list("vector_search_index", "main.docs.pages"),
         in_log_model(
-            RESOURCES,
+            PERMISSIONS,
             """            resources=[mlflow.models.resources.DatabricksTable("main.docs.pages")],
 """,
         ),
+    ),
+    # Access with the user's credentials
+    "user credentials without scopes": breaks(
+        "user-scopes",
+        "tools.py uses",
+        in_tools(USER_CLIENT),
+    ),
+    "user credentials of a vector search without scopes": breaks(
+        "user-scopes",
+        "tools.py uses",
+        in_tools('''
+def search(text: str) -> str:
+    """Search the handbook as its reader."""
+    from databricks.vector_search import client, utils
+
+    strategy = utils.CredentialStrategy.MODEL_SERVING_USER_CREDENTIALS
+    search = client.VectorSearchClient(credential_strategy=strategy)
+    return str(search.get_index("the-endpoint", "main.docs.pages").similarity_search(text))
+'''),
+    ),
+    "user scopes missing from the model": breaks(
+        "user-scopes",
+        "tools.py uses",
+        in_tools(USER_CLIENT),
+        Patch(
+            "config.yml", "resources: {}\n", "user_api_scopes: [sql.warehouses]\nresources: {}\n"
+        ),
+        in_log_model(PERMISSIONS, "            resources=declared_resources(config),\n"),
     ),
     # Before the model is logged
     "a file that does not compile": breaks(

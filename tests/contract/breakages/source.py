@@ -162,7 +162,7 @@ if request.custom_inputs:
         "resource-names",
         "an-endpoint",
         in_log_model(
-            "            resources=declared_resources(config),\n",
+            "            **permissions(config),\n",
             '            resources=["an-endpoint"],\n',
         ),
     ),

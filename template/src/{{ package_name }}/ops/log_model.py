@@ -3,8 +3,10 @@
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import mlflow
+from mlflow.models.auth_policy import AuthPolicy, SystemAuthPolicy, UserAuthPolicy
 from mlflow.models.model import ModelInfo
 from mlflow.models.resources import DatabricksResource, Resource, ResourceType
 
@@ -39,9 +41,18 @@ def log_agent(registered_model_name: str | None = None) -> ModelInfo:
             model_config=config.model_dump(mode="json"),
             input_example=input_example,
             pip_requirements=requirements,
-            resources=declared_resources(config),
+            **permissions(config),
             registered_model_name=registered_model_name,
         )
+
+
+def permissions(config: Config) -> dict[str, Any]:
+    """Return the arguments that declare what the agent may access, itself and as its user."""
+    resources = declared_resources(config)
+    if not config.user_api_scopes:
+        return {"resources": resources}
+    user_policy = UserAuthPolicy(config.user_api_scopes)
+    return {"auth_policy": AuthPolicy(user_policy, SystemAuthPolicy(resources))}
 
 
 def declared_resources(config: Config) -> list[Resource]:

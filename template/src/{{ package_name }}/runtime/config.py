@@ -31,6 +31,7 @@ class Config(BaseModel):
     llm_max_retries: StrictInt = Field(ge=0)
     tool_max_characters: StrictInt = Field(ge=1)
     resources: dict[ResourceType, list[str]] = {}
+    user_api_scopes: list[str] = []  # of ModelServingUserCredentials
 
     def llm_uri(self) -> str:
         """Return the URI of the LLM: the variable AGENT_LLM if it is set, otherwise `llm`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .names import UNKNOWN, Names
+from .syntax import syntax_tree
 
 Resource = tuple[str, str]  # kind and name, as in `resources` of config.yml
 
@@ -104,6 +105,15 @@ def resources_in_source(files: Iterable[Path]) -> set[Resource]:
                 for text in names.texts(value, scopes):
                     named.update(_passed(path, position, key, text))
     return named
+
+
+def uses_user_credentials(file: Path) -> bool:
+    """Return whether a Python file uses the credentials of the user who calls the agent."""
+    return any(
+        USER_CREDENTIALS.fullmatch(str(getattr(node, field, "")))
+        for node in ast.walk(syntax_tree(file))
+        for field in ("id", "attr", "name")
+    )
 
 
 def _arguments(call: ast.Call) -> Iterator[tuple[int | None, str, ast.expr]]:
