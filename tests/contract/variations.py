@@ -306,6 +306,14 @@ def weather_client() -> httpx.Client:
         at_import("import logging\n\nLOGGER = logging.getLogger(__name__)"),
         in_answer('LOGGER.info("Answering %d items.", len(request.input))'),
     ),
+    "a span and a tag of the trace": (
+        in_answer("""
+mlflow.openai.autolog(disable=True)
+mlflow.update_current_trace(tags={"items": str(len(request.input))})
+with mlflow.start_span("plan") as span:
+    span.set_inputs({"items": len(request.input)})
+"""),
+    ),
     # Packaging
     "more files in the package and in code_paths": (
         new_file(
@@ -417,6 +425,7 @@ TRIED_TOGETHER = (
     (
         "a tool with lists and defaults",
         "a tool that raises an exception",
+        "a span and a tag of the trace",
         "a greeting before the answer",
         "validated custom_inputs",
         "a log message for each answer",

@@ -1,12 +1,14 @@
 """Rules about answers."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from typing import Any, get_args
 
 import pytest
+from mlflow import MlflowClient
 from openai.types.responses import ResponseFunctionToolCallOutputItem, ResponseOutputItem
 from pydantic import ValidationError
 
@@ -365,3 +367,41 @@ def test_stateless(agent: Agent, model_path: Path) -> None:
     paths = (path for path in before | after if before.get(path) != after.get(path))
     changed = dict.fromkeys(path.partition("[")[0] for path in paths)
     assert not changed, f"Answering changes {', '.join(changed)}."
+
+
+@rule(
+    "no-runs",
+    "Answering neither starts an MLflow run nor writes to one.",
+    why="A deployed agent may have no access to a tracking store. If it has, each request adds a "
+    "run, and concurrent requests write to the same one.",
+    fix="Remove the call of `mlflow.start_run`, `log_metric`, `log_param` or the like. To record "
+    "data of a request, use `mlflow.update_current_trace` or `mlflow.start_span`.",
+)
+@pytest.mark.usefixtures("llm")
+def test_no_runs(agent: Agent, example: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance_of(agent)
+    calls = record_run_calls(monkeypatch)
+    agent.predict(example)
+    list(agent.stream(example))
+    assert not calls, f"Answering calls {', '.join(dict.fromkeys(calls))}."
+
+
+def record_run_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each call of a method that writes to a run is added.
+
+    The functions of `mlflow`, such as `mlflow.log_metric`, call these methods.
+    """
+    calls: list[str] = []
+
+    def recording(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def record(*arguments: Any, **options: Any) -> Any:
+            calls.append(f"MlflowClient.{name}")
+            return method(*arguments, **options)
+
+        return record
+
+    for name in dir(MlflowClient):
+        if name in ("create_run", "set_tag", "set_terminated") or name.startswith("log_"):
+            method = getattr(MlflowClient, name)
+            monkeypatch.setattr(MlflowClient, name, recording(name, method))
+    return calls

@@ -11,6 +11,7 @@ from tests.contract.breakages.changes import (
     in_tools,
     method,
     new_answer,
+    new_file,
 )
 
 OUTPUT = 'yield function_call_output(item["call_id"], output)'
@@ -444,6 +445,44 @@ def predict_stream(self, request):
     yield from super().predict_stream(request)
 """),
         in_agent(INSTRUCTIONS, "        content = self.instructions + HISTORY.get()\n"),
+    ),
+    # Runs of MLflow
+    "a metric logged for each answer": breaks(
+        "no-runs",
+        "MlflowClient.log_metric",
+        in_answer('mlflow.log_metric("items", len(request.input))'),
+    ),
+    "a run for each answer": breaks(
+        "no-runs",
+        "MlflowClient.create_run",
+        in_answer("""
+with mlflow.start_run():
+    mlflow.log_dict(request.model_dump(), "request.json")
+"""),
+    ),
+    "a tool in another module that tags a run": breaks(
+        "no-runs",
+        "MlflowClient.set_tag",
+        new_file(
+            "src/weather_agent/usage.py",
+            """
+import mlflow
+
+
+def count(name: str) -> None:
+    mlflow.set_tag("tool", name)
+""",
+        ),
+        Patch(
+            "tools.py",
+            "    return (end - start).days\n",
+            '    count("days_between")\n    return (end - start).days\n',
+        ),
+        Patch(
+            "tools.py",
+            "available_timezones\n\n",
+            "available_timezones\n\nfrom weather_agent.usage import count\n\n",
+        ),
     ),
     # Threads
     "the event loop of the main thread": breaks(
