@@ -10,11 +10,11 @@ from tests.contract.breakages.changes import (
     in_answer,
     in_example,
     in_log_model,
-    in_tools,
     instead_of_set_model,
     method,
     new_file,
     subclass,
+    tool,
     tools_file,
 )
 
@@ -84,11 +84,6 @@ mlflow.models.set_model(Plain())
 '''
 
 
-def tool(name: str, code: str) -> tuple[Patch, ...]:
-    """Add a tool with this name."""
-    return in_tools(code), Patch("tools.py", "TOOLS = [", f"TOOLS = [{name}, ")
-
-
 VARIATIONS: dict[str, tuple[Patch, ...]] = {
     # Tools
     "no tools": (tools_file('"""The tools."""\n\nTOOLS = []\n'),),
@@ -99,6 +94,58 @@ def weigh(things: list[str], precise: bool = False) -> dict[str, float]:
     """Weigh things."""
     return {thing: 1.5 if precise else 2.0 for thing in things}
 ''',
+    ),
+    "a tool with arguments of many types": (
+        *tool(
+            "furnish",
+            '''
+class Item(BaseModel):
+    """A piece of furniture."""
+
+    name: str
+    size: tuple[float, float]
+
+
+class Place(NamedTuple):
+    """A place in a room."""
+
+    x: float
+    y: float
+
+
+class Style(Enum):
+    OLD = "old"
+    NEW = "new"
+
+
+def furnish(
+    items: list[Item],
+    places: dict[str, Place],
+    style: Style | None,
+    finish: Literal["matt", "gloss"],
+    ids: tuple[int, ...] = (),
+    notes: Any = None,
+) -> str:
+    """Furnish a room."""
+    return f"{style} {finish}"
+''',
+        ),
+        Patch(
+            "tools.py",
+            "from datetime import date, datetime\n",
+            """from datetime import date, datetime
+from enum import Enum
+from typing import Any, Literal, NamedTuple
+""",
+        ),
+        Patch(
+            "tools.py",
+            "from zoneinfo import ZoneInfo, available_timezones\n",
+            """from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel
+""",
+        ),
     ),
     "a tool that raises an exception": tool(
         "book",
@@ -424,6 +471,7 @@ TRIED_TOGETHER = (
     ),
     (
         "a tool with lists and defaults",
+        "a tool with arguments of many types",
         "a tool that raises an exception",
         "a span and a tag of the trace",
         "a greeting before the answer",

@@ -4,7 +4,8 @@ import asyncio
 import threading
 from datetime import date
 from enum import StrEnum
-from typing import Any, Literal
+from types import FunctionType
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from pydantic import BaseModel
@@ -244,3 +245,86 @@ def test_offline_llm_generates_valid_arguments(package: Package, toolbox: Any) -
     arguments = package("runtime.llm.offline.arguments").arguments_from_schema(parameters)
     assert arguments["color"] == "red"
     assert paint(Room(**arguments["room"]), Color(arguments["color"])).endswith("l of matt red")
+
+
+class Point(NamedTuple):
+    x: float
+    y: float
+
+
+def search(
+    words: list[str],
+    origin: Point,
+    size: tuple[int, str],
+    ids: tuple[int, ...],
+    rooms: dict[str, list[Room]],
+    color: Color | None,
+    finish: Literal["matt", 1],
+    anything: Any,
+    kind: str,
+    items: set[int] | None = None,
+    **more: float,
+) -> str:
+    """Search."""
+    return f"{words} {origin.x} {size} {ids} {rooms} {color} {finish} {anything} {kind} {items}"
+
+
+def ask_offline(package: Package, *tools: Any) -> str:
+    """Offer tools to the offline LLM, which calls all of them, and return their arguments."""
+
+    async def stream() -> str:
+        llm = package("runtime.llm").connect("offline:/tools", timeout=1, max_retries=0)
+        messages = [{"role": "user", "content": "Hello"}]
+        chunks = [chunk async for chunk in llm.stream(messages, tools=tools)]
+        deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+        calls = [call for delta in deltas for call in delta.get("tool_calls", [])]
+        return "".join(call["function"]["arguments"] for call in calls)
+
+    return asyncio.run(stream())
+
+
+@pytest.mark.parametrize("function", [search, paint, undocumented, today])
+def test_offline_llm_accepts_the_schemas_of_type_hints(
+    package: Package, function: FunctionType
+) -> None:
+    toolbox = package("runtime.toolbox").Toolbox([function])
+    arguments = ask_offline(package, *toolbox.options(may_call=True)["tools"])
+    output = asyncio.run(toolbox.run(function.__name__, arguments, max_length=1000))
+    assert not output.startswith("Error")
+
+
+def test_tool_without_parameters(package: Package) -> None:
+    tool = {"type": "function", "function": {"name": "today"}}
+    assert ask_offline(package, tool) == "{}"
+
+
+def parameters(**properties: Any) -> Any:
+    return {"type": "object", "properties": properties}
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        ({"name": "größe"}, r"Invalid 'tools\[1\].function.name': 'größe' does not match"),
+        ({"name": "<lambda>"}, "'<lambda>' does not match"),
+        ({"name": "a" * 65}, "'a+' does not match"),
+        ({"name": "paint"}, "Tool names must be unique, but 'paint' is repeated"),
+        ({"name": "b", "description": "b" * 1025}, "The description of 'b' has 1025 characters"),
+        ({"name": "b", "parameters": {}}, "function 'b': The schema must have the type 'object'"),
+        ({"name": "b", "parameters": {"type": "object"}}, "object schema missing properties"),
+        ({"name": "b", "parameters": parameters(c="string")}, "'c'.*, 'string' is not a schema"),
+        ({"name": "b", "parameters": parameters(c={"type": "str"})}, "'str' is not a type"),
+        (
+            {"name": "b", "parameters": parameters(c={"anyOf": [{"type": "array"}]})},
+            r"\('properties', 'c', 'anyOf', '0'\), array schema missing items",
+        ),
+        ({}, r"Invalid 'tools\[1\].function.name'"),
+        (None, r"Missing required parameter: 'tools\[1\].function'"),
+    ],
+)
+def test_offline_llm_refuses_tools_that_other_llms_refuse(
+    package: Package, function: Any, problem: str
+) -> None:
+    accepted = {"type": "function", "function": specification(package, paint)}
+    with pytest.raises(package("runtime.llm").LLMError, match=f"status 400: .*{problem}"):
+        ask_offline(package, accepted, {"type": "function", "function": function})

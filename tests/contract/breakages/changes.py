@@ -90,6 +90,11 @@ def in_tools(code: str) -> Patch:
     return Patch("tools.py", "TOOLS = [", f"{_lines(code)}\n\nTOOLS = [")
 
 
+def tool(name: str, code: str) -> tuple[Patch, ...]:
+    """Add a tool with this name."""
+    return in_tools(code), Patch("tools.py", "TOOLS = [", f"TOOLS = [{name}, ")
+
+
 def at_import(code: str) -> Patch:
     """Add code to agent.py that runs at import, after its imports."""
     return in_agent(AGENT_CLASS, f"{_lines(code)}\n\n{AGENT_CLASS}")

@@ -89,6 +89,17 @@ def _adapter(function: Any) -> TypeAdapter[Any]:
     return TypeAdapter(function)
 
 
+def _add_items(schema: Any) -> None:
+    """Add `items` to the schemas of tuples, because OpenAI refuses arrays without it."""
+    if isinstance(schema, dict):
+        if "prefixItems" in schema:
+            schema.setdefault("items", {"anyOf": schema["prefixItems"]})
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            _add_items(part)
+
+
 def specification(function: FunctionType) -> ChatCompletionFunctionToolParam:
     """Describe a function for the chat-completions API.
 
@@ -98,6 +109,7 @@ def specification(function: FunctionType) -> ChatCompletionFunctionToolParam:
     """
     docstring = parse(inspect.getdoc(function) or "")
     parameters = _adapter(function).json_schema()
+    _add_items(parameters)
     for parameter in docstring.params:
         if parameter.arg_name in parameters["properties"]:
             parameters["properties"][parameter.arg_name]["description"] = parameter.description

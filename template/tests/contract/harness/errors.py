@@ -40,6 +40,11 @@ FIXES = {
         "List functions in `TOOLS`, such as `[one, another]`. Their names, type hints and "
         "docstrings describe them to the LLM; do not write schemas."
     ),
+    r"Invalid 'tools|parameter: 'tools|Invalid schema for function|Tool names must be unique": (
+        "Give each tool its own name of at most 64 ASCII letters, digits, `_` and `-`, and a "
+        "description of at most 1,024 characters. Describe its arguments with type hints. If you "
+        'write a schema, it needs `"type": "object"`, `properties`, and `items` in each array.'
+    ),
     r"standard signature": "Remove `signature=` from the call of log_model. MLflow sets it.",
     r"Invalid input example": (
         'Write input_example.json as {"input": [{"role": "user", "content": "…"}]}. Roles are '

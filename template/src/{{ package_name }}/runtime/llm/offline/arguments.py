@@ -80,6 +80,8 @@ def _example(schema: Schema, root: Schema) -> Any:
     if schema.get("type") == "object":
         properties = schema.get("properties", {})
         return {name: _example(properties[name], root) for name in schema.get("required", [])}
+    if "prefixItems" in schema:
+        return [_example(part, root) for part in schema["prefixItems"]]
     if schema.get("format") in _EXAMPLES_BY_FORMAT:
         return _EXAMPLES_BY_FORMAT[schema["format"]]
     if "minimum" in schema:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 
 from .replies import REPLIES, Reply
+from .tools import problems_with_tools
 
 
 class OfflineTransport(httpx.AsyncBaseTransport):
@@ -26,6 +27,8 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         if model not in REPLIES:
             known = ", ".join([*REPLIES, "fail", "hang"])
             return _error(404, f"The offline LLM has no model {model!r}; its models: {known}.")
+        for problem in problems_with_tools(body.get("tools") or []):
+            return _error(400, problem)
         reply = REPLIES[model](body["messages"], _offered_tools(body))
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
@@ -50,7 +53,9 @@ async def _hang(request: httpx.Request) -> httpx.Response:
 def _offered_tools(body: dict[str, Any]) -> list[dict[str, Any]]:
     if body.get("tool_choice") == "none":
         return []
-    return [tool["function"] for tool in body.get("tools", [])]
+    functions = [tool["function"] for tool in body.get("tools") or []]
+    default = {"type": "object", "properties": {}}
+    return [one | {"parameters": one.get("parameters") or default} for one in functions]
 
 
 def _envelope(kind: str, model: str) -> dict[str, Any]:
