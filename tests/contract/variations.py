@@ -155,6 +155,36 @@ def book(day: str) -> str:
     raise PermissionError(f"{day} is not available. Ask for another day.")
 ''',
     ),
+    "tools that fail because of their input or environment": (
+        *tool(
+            "constant, find_number, call_service, service_token",
+            '''
+def constant(name: str) -> float:
+    """Return a constant of mathematics."""
+    return getattr(math, name)
+
+
+def find_number(text: str) -> str:
+    """Find a number."""
+    return re.search("[0-9]+", text).group()
+
+
+def call_service() -> str:
+    """Call a service."""
+    raise ConnectionRefusedError("The service is unreachable.")
+
+
+def service_token() -> str:
+    """Return the length of the token of a service."""
+    return str(len(os.environ["NO_SUCH_TOKEN"]))
+''',
+        ),
+        Patch(
+            "tools.py",
+            "from datetime import date, datetime\n",
+            "import math\nimport os\nimport re\nfrom datetime import date, datetime\n",
+        ),
+    ),
     "a tool that returns a long text": tool(
         "read_page",
         '''
@@ -495,6 +525,7 @@ TRIED_TOGETHER = (
     ("an agent of a few lines in another file",),
     (
         # The mixin changes the class line, before which the client's imports are inserted.
+        "tools that fail because of their input or environment",
         "a client created by the first request, under a lock",
         "more files in the package and in code_paths",
         "a mixin and a base class of the owner",

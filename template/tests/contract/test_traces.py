@@ -1,7 +1,7 @@
 """Rules about traces, which MLflow shows and evaluations read."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import mlflow
@@ -10,15 +10,6 @@ from mlflow.entities import SpanType, Trace, TraceState
 
 from .harness.agents import Agent, Request, instance_of
 from .harness.rules import rule
-
-
-@pytest.fixture
-def traced(agent: Agent) -> Iterator[None]:
-    """Turn tracing on, which is off for all other rules."""
-    instance_of(agent)
-    mlflow.tracing.enable()
-    yield
-    mlflow.tracing.disable()
 
 
 def new_traces(call: Callable[[], object]) -> list[Trace]:
@@ -36,6 +27,25 @@ def new_traces(call: Callable[[], object]) -> list[Trace]:
     return [trace for key, trace in all_traces().items() if key not in before]
 
 
+@pytest.fixture(scope="module", params=["predict", "stream"])
+def method(request: pytest.FixtureRequest) -> str:
+    """The method of the agent that is traced."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def traces(agent: Agent, example: Request, method: str) -> list[Trace]:
+    """The traces of a request that calls every tool. Tracing is off for all other rules."""
+    instance_of(agent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENT_LLM", "offline:/tools")
+        mlflow.tracing.enable()
+        try:
+            return new_traces(lambda: list(getattr(agent, method)(example)))
+        finally:
+            mlflow.tracing.disable()
+
+
 @rule(
     "one-trace",
     "A request creates one trace. Its root is the agent's span, with input and output.",
@@ -43,13 +53,7 @@ def new_traces(call: Callable[[], object]) -> list[Trace]:
     fix="Do not decorate `predict` and `predict_stream`: MLflow traces them. Open other spans only "
     "inside them.",
 )
-@pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("method", ["predict", "stream"])
-def test_one_trace(
-    agent: Agent, example: Request, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    monkeypatch.setenv("AGENT_LLM", "offline:/tools")
-    traces = new_traces(lambda: list(getattr(agent, method)(example)))
+def test_one_trace(traces: list[Trace], example: Request, method: str) -> None:
     assert len(traces) == 1, f"The request created {len(traces)} traces."
     assert traces[0].info.state == TraceState.OK, f"The trace has state {traces[0].info.state}."
     (root,) = (span for span in traces[0].data.spans if span.parent_id is None)
@@ -62,3 +66,44 @@ def test_one_trace(
     )
     output = root.outputs.get("output") if isinstance(root.outputs, dict) else None
     assert output, f"The output of the root span has no items: {root.outputs!r}."
+
+
+# Exceptions that only a bug raises. Others, such as ValueError, KeyError and ConnectionError, can
+# result from the input, the network or missing credentials.
+BUGS = {
+    "AttributeError",
+    "FileNotFoundError",
+    "ImportError",
+    "ModuleNotFoundError",
+    "NameError",
+    "RecursionError",
+    "UnboundLocalError",
+}
+
+
+@rule(
+    "working-tools",
+    "No tool fails because of its code.",
+    why="The LLM reads the error and answers without the tool. Requests still succeed, so no alert "
+    "fires, but the tool never works.",
+    fix="Fix the error. Import all names: `spark`, `dbutils` and `display` exist only in "
+    "notebooks. Read files with importlib.resources. Write `async def` if the tool needs an event "
+    "loop, and `await` what it calls. If the input is invalid, raise a ValueError that says why.",
+)
+def test_working_tools(traces: list[Trace]) -> None:
+    spans = [span for trace in traces for span in trace.data.spans]
+    for span in spans:
+        events = span.events if span.span_type == SpanType.TOOL else []
+        for error in (event.attributes for event in events if event.name == "exception"):
+            kind, message = str(error["exception.type"]), str(error["exception.message"])
+            assert not is_bug(kind, message, span.inputs), (
+                f"The tool {span.name} failed with {span.inputs}: {kind}: {message}"
+            )
+
+
+def is_bug(kind: str, message: str, inputs: dict[str, Any]) -> bool:
+    """Return whether an exception results from the code, and not from the input or missing data."""
+    texts = [text for text in inputs.values() if text and isinstance(text, str)]
+    if "'NoneType' object" in message or any(text in message for text in texts):
+        return False
+    return kind in BUGS or (kind == "RuntimeError" and "event loop" in message)
