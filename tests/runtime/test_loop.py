@@ -125,11 +125,24 @@ def test_content_parts_reach_the_llm(package: Package, server: ChatServer) -> No
     parts = [
         {"type": "input_text", "text": "What is this?"},
         {"type": "input_image", "image_url": "data:image/png;base64,AA"},
+        {"type": "input_file", "file_data": "data:text/plain;base64,AA", "filename": "a.txt"},
     ]
-    output(package, {"role": "user", "content": parts})
-    text_part, image_part = server.bodies[0]["messages"][1]["content"]
-    assert text_part == {"type": "text", "text": "What is this?"}
-    assert image_part["image_url"]["url"] == "data:image/png;base64,AA"
+    refusal = {"type": "message", "id": "msg_1", "role": "assistant"}
+    refusal["content"] = [{"type": "refusal", "refusal": "No."}]
+    output(package, {"role": "user", "content": parts}, refusal, QUESTION)
+    user, assistant, _ = server.bodies[0]["messages"][1:]
+    assert user["content"] == [
+        {"type": "text", "text": "What is this?"},
+        {
+            "type": "image_url",
+            "image_url": {"url": "data:image/png;base64,AA", "detail": "auto"},
+        },
+        {
+            "type": "file",
+            "file": {"file_data": "data:text/plain;base64,AA", "filename": "a.txt"},
+        },
+    ]
+    assert assistant == {"role": "assistant", "content": "No."}
 
 
 def test_messages_with_unusual_types_reach_the_llm(package: Package, server: ChatServer) -> None:
@@ -142,10 +155,18 @@ def test_messages_with_unusual_types_reach_the_llm(package: Package, server: Cha
     assert server.bodies[0]["messages"][1:] == [{"role": "assistant", "content": "Noon"}, QUESTION]
 
 
-def test_content_part_without_text_is_a_request_error(package: Package) -> None:
-    empty = {"role": "assistant", "content": [{"type": "refusal"}]}
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "refusal"},
+        {"type": "input_image", "file_id": "file-1"},
+        {"type": "input_file", "file_url": "https://example.com/a.pdf", "filename": "a.pdf"},
+    ],
+)
+def test_unsupported_content_part_is_a_request_error(package: Package, part: Item) -> None:
+    message = {"role": "user", "content": [part]}
     with pytest.raises(package("runtime.items").RequestError, match="Send input_text"):
-        package("runtime.messages").to_messages([empty])
+        package("runtime.messages").to_messages([message])
 
 
 def test_reasoning_and_searches_are_not_sent_to_the_llm(

@@ -70,18 +70,18 @@ def _content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
-    if part["type"] == "input_image":
-        url = {"url": part.get("image_url", ""), "detail": part.get("detail", "auto")}
+    if part["type"] == "input_image" and part.get("image_url"):
+        url = {"url": part["image_url"], "detail": part.get("detail") or "auto"}
         return {"type": "image_url", "image_url": url}
-    if part["type"] == "input_file":
-        fields = {key: part[key] for key in ("file_id", "file_data", "filename") if key in part}
-        return {"type": "file", "file": fields}
+    if part["type"] == "input_file" and (part.get("file_data") or part.get("file_id")):
+        fields = ("file_id", "file_data", "filename")
+        return {"type": "file", "file": {key: part[key] for key in fields if part.get(key)}}
     for text in (part.get("text"), part.get("refusal")):
         if isinstance(text, str):
             return {"type": "text", "text": text}
     raise RequestError(
-        f"A content part of type {part['type']!r} contains no text. Send input_text, input_image "
-        "or input_file."
+        f"A content part of type {part['type']!r} cannot be sent to the LLM. Send input_text with "
+        "text, input_image with image_url, or input_file with file_data or file_id."
     )
 
 
