@@ -277,6 +277,16 @@ if not isinstance(tenant, str):
     raise RequestError("custom_inputs.tenant must be a string.")
 """),
     ),
+    "rejected images and files": (
+        at_import("from weather_agent.runtime.items import RequestError"),
+        in_answer("""
+for item in [item.model_dump() for item in request.input]:
+    content = item.get("content")
+    for part in content if isinstance(content, list) else ():
+        if part["type"] in ("input_image", "input_file"):
+            raise RequestError("This agent reads only text.")
+"""),
+    ),
     # Classes
     "a mixin and a base class of the owner": (
         in_agent(
@@ -516,6 +526,7 @@ TRIED_TOGETHER = (
         "an asynchronous tool",
         "citations in the text",
         "nested data in custom_outputs",
+        "rejected images and files",
         "an event loop in another thread",
         "an agent that uses Pydantic models",
         "a client created by the first request",

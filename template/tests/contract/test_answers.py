@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any, get_args
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 from openai.types.responses import ResponseFunctionToolCallOutputItem, ResponseOutputItem
@@ -17,6 +18,7 @@ from .harness.agents import (
     Agent,
     Item,
     Request,
+    UnexpectedStatusError,
     instance_of,
     output_of,
     text_of,
@@ -45,6 +47,21 @@ REASONING = {
     "type": "reasoning",
     "id": "rs_1",
     "summary": [{"type": "summary_text", "text": "They greet me."}],
+}
+UNREADABLE_REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
+REFUSAL = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "content": [{"type": "refusal", "refusal": "I cannot help with that."}],
+}
+# One pixel.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
+IMAGE = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
+FILE = {
+    "type": "input_file",
+    "filename": "notes.txt",
+    "file_data": "data:text/plain;base64,SGVsbG8=",
 }
 TWO_PARTS = [
     {"type": "input_text", "text": "Hello,"},
@@ -83,6 +100,12 @@ REQUESTS: dict[str, Request] = {
     "a tool output as the last item": {"input": [HELLO_MESSAGE, TOOL_CALL, TOOL_OUTPUT]},
     "an assistant message as the last item": {"input": [HELLO_MESSAGE, ANSWER]},
     "earlier reasoning": {"input": [HELLO_MESSAGE, REASONING, ANSWER, HELLO_MESSAGE]},
+    "earlier reasoning without a summary": {
+        "input": [HELLO_MESSAGE, UNREADABLE_REASONING, ANSWER, HELLO_MESSAGE]
+    },
+    "an earlier refusal": {"input": [HELLO_MESSAGE, REFUSAL, HELLO_MESSAGE]},
+    "an image": {"input": [user([*TWO_PARTS, IMAGE])]},
+    "a file": {"input": [user([*TWO_PARTS, FILE])]},
     "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO_MESSAGE]},
     "a developer message": {
         "input": [{"role": "developer", "content": "Be brief."}, HELLO_MESSAGE]
@@ -103,10 +126,11 @@ EVERY_REQUEST = rule(
     "every-request",
     "The agent answers every kind of Responses request.",
     why="AI Playground sends several turns, Review App sends a context, applications send content "
-    "parts, and clients send the items of the previous turn.",
+    "parts with images and files, and clients send the items of the previous turn.",
     fix="Make no assumptions about the request. It is an object, not a dictionary; `content` is a "
     "string or a list; `custom_inputs`, `context` and its fields may be None; the last item may "
-    "not be a user message. `to_messages` in runtime/messages.py handles all of this.",
+    "not be a user message. `to_messages` in runtime/messages.py handles all of this. To reject "
+    "images or files, raise RequestError of runtime/items.py: the server answers 400.",
 )
 
 # Exceptions that only a bug raises. An agent may raise others to report invalid custom_inputs.
@@ -121,6 +145,8 @@ def test_every_request(agent: Agent, kind: str) -> None:
     except FailedRuleError as error:
         if "custom_inputs" in kind and not isinstance(error.__cause__, BUGS):
             return
+        if kind in ("an image", "a file") and is_rejection(error.__cause__):
+            return
         raise
     assert any(map(text_of, output)), f"The answer to a request with {kind} has no text."
 
@@ -130,6 +156,13 @@ def test_own_previous_answer(agent: Agent, example: Request, llm: str) -> None:
     items = output_of(agent, example)
     conversation = {"input": [*example["input"], *items, HELLO_MESSAGE]}
     answer_to(agent, conversation, "A request with the agent's previous answer failed")
+
+
+def is_rejection(error: BaseException | None) -> bool:
+    """Return whether an error is the caller's: 4xx, or 502 if the LLM rejects the content."""
+    if isinstance(error, UnexpectedStatusError):
+        return error.status != httpx.codes.INTERNAL_SERVER_ERROR
+    return any(cls.__name__ == "RequestError" for cls in type(error).__mro__)
 
 
 def answer_to(agent: Agent, request: Request, failure: str) -> list[Item]:

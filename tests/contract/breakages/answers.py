@@ -1,5 +1,7 @@
 """Mistakes in answers: what a request returns, and what it leaves behind."""
 
+from textwrap import indent
+
 from tests.contract.breakages.changes import (
     INPUT,
     Patch,
@@ -36,6 +38,16 @@ def predict(self, request):
     items = [item.model_dump(exclude_none=True) for item in super().predict(request).output]
     {code}
     return {{"output": items}}
+""")
+
+
+def each_part(code: str) -> Patch:
+    """Process each `part` of the content of each `item` of the request."""
+    return in_answer(f"""
+for item in [item.model_dump() for item in request.input]:
+    content = item.get("content")
+    for part in content if isinstance(content, list) else ():
+{indent(code.strip(), " " * 8)}
 """)
 
 
@@ -315,6 +327,38 @@ if item["type"] == "function_call":
         "every-request",
         "a context without a user failed: .*NoneType",
         in_answer("_ = request.context and request.context.user_id.upper()"),
+    ),
+    "a text in each content part": breaks(
+        "every-request",
+        "with an earlier refusal failed: KeyError: 'text'",
+        each_part('part["text"]'),
+    ),
+    "a text or a refusal in each content part": breaks(
+        "every-request",
+        "with an image failed: KeyError: 'text'",
+        each_part('part.get("refusal") or part["text"]'),
+    ),
+    "a text or an image in each content part": breaks(
+        "every-request",
+        "with a file failed: KeyError: 'image_url'",
+        each_part('part.get("text") or part.get("refusal") or part["image_url"]'),
+    ),
+    "an image rejected without RequestError": breaks(
+        "every-request",
+        "with an image failed: ValueError: This agent reads only text",
+        each_part("""
+if part["type"] == "input_image":
+    raise ValueError("This agent reads only text.")
+"""),
+    ),
+    "a summary of each earlier reasoning": breaks(
+        "every-request",
+        "with earlier reasoning without a summary failed: IndexError",
+        in_answer("""
+for item in request.input:
+    if item.type == "reasoning":
+        _ = item.summary[0]
+"""),
     ),
     "a rejected role": breaks(
         "every-request",
