@@ -189,7 +189,7 @@ def test_no_secrets(model_path: Path) -> None:
 )
 def test_pinned_requirements(model_path: Path, requirements: dict[str, Requirement]) -> None:
     assert requirements.keys() & {"mlflow", "mlflow-skinny"}, "MLflow is not in the requirements."
-    others = (line for line in requirement_lines(model_path) if not parse(line))
+    others = (line for line in requirement_lines(model_path) if not (parse(line) or is_index(line)))
     problems = [f"`{without_password(line)}` is not a released version" for line in others]
     problems += [problem for one in requirements.values() if (problem := problem_with_pin(one))]
     assert not problems, f"{'; '.join(problems)}."
@@ -316,6 +316,11 @@ def parse(line: str) -> Requirement | None:
         return Requirement(line)
     except InvalidRequirement:
         return None
+
+
+def is_index(line: str) -> bool:
+    """Return whether a line is an option of pip for a package index."""
+    return line.startswith(("-i ", "--index-url", "--extra-index-url"))
 
 
 def without_password(requirement: str) -> str:

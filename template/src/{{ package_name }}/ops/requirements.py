@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -17,6 +19,7 @@ _EXPORT = (
     "export --locked --no-default-groups --no-dev --all-extras "
     "--no-emit-project --no-hashes --no-annotate --no-header --quiet"
 )
+_PYPI = "https://pypi.org/simple"
 _FIXES = {
     "needs to be updated|Unable to find lockfile": " Run `uv lock` and commit it.",
     "Failed to parse `uv.lock`": " Resolve its merge conflict, or delete it and run `uv lock`.",
@@ -24,14 +27,14 @@ _FIXES = {
 
 
 def locked_requirements() -> list[str]:
-    """Return a pin for every package that the agent needs on a server, from `uv.lock`.
+    """Return pip's index options and a pin for every package that the agent needs on a server.
 
     Newer versions of MLflow can read the lock file, but also copy `pyproject.toml` into the model.
     Restoring the model's environment then fails, because the sources named there are missing. The
     export gives the same pins with every version of MLflow.
 
     Raises:
-        ProjectError: uv is missing or fails, or `uv.lock` contains local paths.
+        ProjectError: uv is missing or fails, or a server cannot install what is in `uv.lock`.
     """
     uv = shutil.which(os.environ.get("UV") or "uv") or shutil.which("uv")
     if uv is None:
@@ -49,7 +52,8 @@ def locked_requirements() -> list[str]:
         reason = reason_in(export.stderr)
         fix = next((fix for words, fix in _FIXES.items() if re.search(words, reason)), "")
         raise ProjectError(f"uv cannot export uv.lock ({reason}).{fix}")
-    return list(for_server(export.stdout.splitlines()))
+    pins = list(for_server(export.stdout.splitlines()))
+    return [*index_options(pins), *pins]
 
 
 def reason_in(stderr: str) -> str:
@@ -64,10 +68,52 @@ def for_server(lines: Iterable[str]) -> Iterator[str]:
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
-            raise ProjectError(
-                f"uv.lock contains {line!r}, which exists only on this machine. Depend on a "
-                "released package, or move the code into the agent's package."
-            ) from error
+            raise local_package(line) from error
         if requirement.marker is None or requirement.marker.evaluate(_SERVER):
             requirement.marker = None
             yield str(requirement)
+
+
+def local_package(found: str) -> ProjectError:
+    """Return the error for a package that a server cannot reach."""
+    return ProjectError(
+        f"uv.lock contains {found!r}, which exists only on this machine. Depend on a "
+        "released package, or move the code into the agent's package."
+    )
+
+
+def index_options(pins: list[str]) -> Iterator[str]:
+    """Yield pip's options for the package indexes in `uv.lock`, which contains no credentials.
+
+    Their order is that of the settings: uv takes a package from the first index that has it. PyPI,
+    or else the index of most packages, is the default. If the repository does not declare it, it
+    is a setting of this machine, such as a mirror, and the server uses its own default.
+    """
+    settings = "".join(contents_of("pyproject.toml", "uv.toml"))
+    indexes = {
+        f"{package['name']}=={package.get('version')}": package["source"].get("registry")
+        for lock in contents_of("uv.lock")
+        for package in tomllib.loads(lock)["package"]
+    }
+    used = {pin: url for pin in pins if (url := indexes.get(pin))}
+    counts = Counter(used.values())
+    default = max(counts, key=lambda url: (url == _PYPI, counts[url]), default=_PYPI)
+    # Credentials can precede the host in the settings.
+    positions = {url: settings.find(url.partition("://")[2]) for url in counts}
+    for url in sorted(counts, key=positions.__getitem__):
+        if not url.startswith(("http:", "https:")):
+            raise local_package(url)
+        if positions[url] >= 0:
+            yield f"--{'index-url' if url == default else 'extra-index-url'} {url}"
+        elif url != default:
+            name = next(pin for pin in used if used[pin] == url).partition("==")[0]
+            raise ProjectError(
+                f"uv.lock takes {name} from {url}, which pyproject.toml does not declare. "
+                f"Run `uv add --index {url} {name}`."
+            )
+
+
+def contents_of(*names: str) -> list[str]:
+    """Return the content of files in the repository, and then in the workspace around it."""
+    paths = [folder / name for folder in (ROOT, *ROOT.parents) for name in names]
+    return [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
