@@ -193,6 +193,7 @@ def test_indexes_that_a_server_cannot_use_are_refused(
     [
         'path = "../../lib"',
         'path = "../../lib", editable = true',
+        'git = "file://LIB"',
         "workspace = true",
     ],
 )
@@ -200,9 +201,12 @@ def test_local_packages_are_refused(package: Package, root: Path, source: str) -
     lib = root.parents[1] / "lib"
     write(lib / "pyproject.toml", project("lib", BUILD))
     write(lib / "lib.py", "")
+    if "git" in source:
+        for command in ("init --quiet", "add --all", "commit --quiet -m Lib"):
+            subprocess.run(["git", *command.split()], cwd=lib, check=True)
     if "workspace" in source:
         write(lib.parent / "pyproject.toml", '[tool.uv.workspace]\nmembers = ["agents/*", "lib"]\n')
-    lock(root, '["lib"]', f"[tool.uv.sources]\nlib = {{ {source} }}\n")
+    lock(root, '["lib"]', f"[tool.uv.sources]\nlib = {{ {source.replace('LIB', str(lib))} }}\n")
     with pytest.raises(package("ops.project").ProjectError, match="exists only on this machine"):
         package("ops.requirements").locked_requirements()
 

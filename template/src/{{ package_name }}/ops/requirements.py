@@ -69,6 +69,8 @@ def for_server(lines: Iterable[str]) -> Iterator[str]:
             requirement = Requirement(line)
         except InvalidRequirement as error:
             raise local_package(line) from error
+        if re.match(r"(git\+)?file:", requirement.url or ""):
+            raise local_package(line)
         if requirement.marker is None or requirement.marker.evaluate(_SERVER):
             requirement.marker = None
             yield str(requirement)
