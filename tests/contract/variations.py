@@ -2,6 +2,7 @@
 
 from tests.contract.breakages.changes import (
     AGENT_CLASS,
+    PRIVATE_PACKAGE,
     RUN_IN_THREAD,
     Patch,
     at_import,
@@ -499,6 +500,7 @@ from openai import OpenAI
         at_import("import docstring_parser\nimport dotenv"),
         in_answer('assert dotenv.dotenv_values and docstring_parser.parse("Text.")'),
     ),
+    "a package of a private index": PRIVATE_PACKAGE,
 }
 
 # Checking all rules takes long, so variations that do not touch the same lines share a run.
@@ -508,6 +510,7 @@ TRIED_TOGETHER = (
         "reasoning before the answer",
         "custom_inputs in the example",
         "metadata, resources and packages of the owner",
+        "a package of a private index",
     ),
     (
         "a tool with lists and defaults",

@@ -209,6 +209,48 @@ def problem_with_pin(requirement: Requirement) -> str:
 
 
 @rule(
+    "package-indexes",
+    "The requirements contain the package indexes of the project.",
+    why="Without its index, a server installs a private package from PyPI: it finds none, or the "
+    "package of somebody else.",
+    fix="Pass `pip_requirements=locked_requirements()` to log_model. It includes the indexes.",
+)
+def test_package_indexes(
+    external_model: Path | None, model_path: Path, requirements: dict[str, Requirement]
+) -> None:
+    if external_model:
+        pytest.skip("with --model-uri, the lock file of the model is unknown")
+    options = "".join(filter(is_index, requirement_lines(model_path)))
+    settings = "".join(files_of_project("pyproject.toml", "uv.toml"))
+    missing = {
+        url: name
+        for (name, version), url in locked_indexes().items()
+        if str(requirements.get(name)) == f"{name}=={version}"
+        # Only their ends are the same: credentials can precede the host.
+        and (end := url.partition("://")[2]) in settings
+        and end not in options
+    }
+    problems = [f"{name} comes from {url}, which is missing" for url, name in missing.items()]
+    assert not problems, f"{'; '.join(problems)}."
+
+
+def locked_indexes() -> dict[tuple[str, str], str]:
+    """Return the index of each package in uv.lock, by name and version."""
+    return {
+        (one["name"], one["version"]): one["source"]["registry"]
+        for content in files_of_project("uv.lock")
+        for one in tomllib.loads(content)["package"]
+        if "registry" in one["source"]
+    }
+
+
+def files_of_project(*names: str) -> list[str]:
+    """Return the content of files in the repository, and then in the workspaces around it."""
+    paths = [folder / name for folder in (ROOT, *ROOT.parents) for name in names]
+    return [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
+
+
+@rule(
     "covered-imports",
     "Every package that the agent imports is a direct dependency.",
     why="A package that only another package depends on can disappear with any update. An import "

@@ -148,6 +148,41 @@ def _lines(code: str, spaces: int = 0) -> str:
     return indent(code.strip("\n") + "\n", " " * spaces)
 
 
+PRIVATE_INDEX = """
+[[tool.uv.index]]
+name = "acme"
+url = "https://agent:sesame@packages.example.com/simple"
+
+[build-system]
+"""
+LOCKED_PACKAGE = """[[package]]
+name = "acme-prices"
+version = "2.0+cpu"
+source = { registry = "https://packages.example.com/simple" }
+wheels = [
+    { url = "https://packages.example.com/acme_prices-2.0%2Bcpu-py3-none-any.whl" },
+]
+
+[[package]]
+name = "aiohappyeyeballs"
+"""
+# A locked package of an index that needs credentials.
+PRIVATE_PACKAGE = (
+    Patch(
+        "pyproject.toml",
+        'dependencies = [\n    "mlflow',
+        'dependencies = [\n    "acme-prices",\n    "mlflow',
+    ),
+    Patch("pyproject.toml", "\n[build-system]\n", PRIVATE_INDEX),
+    Patch("uv.lock", '[[package]]\nname = "aiohappyeyeballs"\n', LOCKED_PACKAGE),
+    Patch(
+        "uv.lock",
+        'source = { editable = "." }\ndependencies = [\n',
+        'source = { editable = "." }\ndependencies = [\n    { name = "acme-prices" },\n',
+    ),
+    Patch("uv.lock", "requires-dist = [\n", 'requires-dist = [\n    { name = "acme-prices" },\n'),
+)
+
 # Some rules wait this long before they fail.
 SHORT_WAIT = Patch("tests/contract/harness/waiting.py", "PATIENCE = 20", "PATIENCE = 5")
 # An agent that implements `predict` only.

@@ -2,6 +2,7 @@
 
 from tests.contract.breakages.changes import (
     AGENT_CLASS,
+    PRIVATE_PACKAGE,
     Patch,
     breaks,
     in_agent,
@@ -330,6 +331,27 @@ def _log_agent(""",
             REQUIREMENTS,
             """            pip_requirements=[
                 *requirements, "humanize @ git+https://github.com/python-humanize/humanize@main"
+            ],
+""",
+        ),
+    ),
+    "requirements without the project's package index": breaks(
+        "package-indexes",
+        "acme-prices comes from https://packages.example.com/simple, which is missing",
+        *PRIVATE_PACKAGE,
+        in_log_model(
+            REQUIREMENTS,
+            "            pip_requirements=[line for line in requirements if line[0] != '-'],\n",
+        ),
+    ),
+    "another package index than the project's": breaks(
+        "package-indexes",
+        "acme-prices comes from https://packages.example.com/simple, which is missing",
+        *PRIVATE_PACKAGE,
+        in_log_model(
+            REQUIREMENTS,
+            """            pip_requirements=[
+                line.replace("packages.example.com", "pypi.org") for line in requirements
             ],
 """,
         ),
