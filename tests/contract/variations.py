@@ -11,6 +11,7 @@ from tests.contract.breakages.changes import (
     in_answer,
     in_example,
     in_log_model,
+    in_tools,
     instead_of_set_model,
     method,
     new_file,
