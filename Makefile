@@ -35,7 +35,7 @@ demo: python uv  ## Make an agent in FOLDER, ask it a question, log it and verif
 test: python lint browser  ## Run all tests of the template
 	$(PYTEST)
 
-proof: python uv  ## Run the tests of every supported Python and MLflow
+proof: python uv  ## Run the slow tests: every Python, MLflow and release, adopting, the image
 	$(PYTEST) -m proof
 
 trials: uv  ## Run TRIALS random updates: random edits by owners, random releases

@@ -24,6 +24,8 @@ from tests.helpers.model_server import chat_server, text
 from tests.helpers.template import ROOT
 from tests.updates.projects import ANSWERS, NEXT, NOW, Files, Project, Repository, Template
 
+pytestmark = pytest.mark.proof
+
 PAGE = (ROOT / "docs" / "adopting.md").read_text(encoding="utf-8")
 OLD = ROOT / "tests" / "adopting" / "repositories"
 PUBLISHED_TEMPLATE = "gh:YOUR-ORGANIZATION/copier-responses-agent"
@@ -169,11 +171,6 @@ TEMPLATES_LOOP = Example(
     removed={"agent.py", "scripts/deploy.py"},
     excluded="tools.py",
 )
-# `make proof` also moves the repository with the template's loop.
-EXAMPLES = [
-    pytest.param(OWN_LOOP, id=OWN_LOOP.name),
-    pytest.param(TEMPLATES_LOOP, id=TEMPLATES_LOOP.name, marks=pytest.mark.proof),
-]
 
 
 @dataclass(frozen=True)
@@ -244,7 +241,7 @@ def template(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Tem
     return Template.of_the_working_tree(tmp_path_factory.mktemp("template"), without="hooks")
 
 
-@pytest.fixture(scope="module", params=EXAMPLES)
+@pytest.fixture(scope="module", params=[OWN_LOOP, TEMPLATES_LOOP], ids=lambda each: each.name)
 def example(request: pytest.FixtureRequest) -> Example:
     """One of the existing repositories."""
     return request.param

@@ -117,6 +117,7 @@ def test_linter_finds_mistakes(
 
 
 # One test, so that only one worker builds the image.
+@pytest.mark.proof
 def test_image_contains_the_agent_and_serves_it(checkout: Path) -> None:
     with open_folder() as folder:
         image = build(checkout, folder)
@@ -162,6 +163,7 @@ def check_server(image: Image) -> None:
     assert len(stored_traces(image.variables["MLFLOW_TRACKING_URI"])) == 1
 
 
+@pytest.mark.proof
 def test_build_fails_with_an_outdated_lock(checkout: Path, tmp_path: Path) -> None:
     folder = tmp_path / "weather-agent"
     shutil.copytree(checkout, folder)
