@@ -48,6 +48,8 @@ class Turn:
         finish_reason: Why the message ends; None to end the stream without a reason.
         status: The HTTP status.
         error: The error message of a status other than 200.
+        headers: Additional headers of such a response.
+        streams: Whether the server streams; otherwise it sends the whole completion.
         delay: Seconds before the response.
         seconds_between: Seconds after each delta.
         hold_last: If given, the last delta is sent when this event is set.
@@ -60,6 +62,8 @@ class Turn:
     finish_reason: str | None = "stop"
     status: int = 200
     error: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    streams: bool = True
     delay: float = 0.0
     seconds_between: float = 0.0
     hold_last: threading.Event | None = None
@@ -128,9 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, turn: Turn, body: Chunk) -> None:
         if turn.status != 200:
-            self._send_json({"error": {"message": turn.error}}, turn.status)
+            self._send_json({"error": {"message": turn.error}}, turn.status, turn.headers)
             return
-        if not body.get("stream"):
+        if not (body.get("stream") and turn.streams):
             self._send_json(_ENVELOPE | completion(turn))
             return
         self.send_response(200)
@@ -154,11 +158,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(b"data: [DONE]\n\n")
         self._write(b"")
 
-    def _send_json(self, fields: dict[str, Any], status: int = 200) -> None:
+    def _send_json(
+        self, fields: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
+    ) -> None:
         body = json.dumps(fields).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

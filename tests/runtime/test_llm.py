@@ -87,7 +87,6 @@ def test_invalid_uri_or_missing_credentials(package: Package, uri: str, hint: st
         (Turn(status=503, error="Busy."), "503: Busy. Try again later"),
         (Turn(text("Well"), cut=True), "closed the connection"),
         (Turn(raw_start=b"data: [1]\n\n"), r"did not return a chat completion: \[1\]. Check"),
-        (Turn(raw_start=b"data: {}\n\n"), "did not return a chat completion"),
         (Turn(raw_start=b"data: <html>\n\n"), "did not return a chat completion"),
         (Turn(text("Well"), delay=1), "a-model timed out: it sent nothing for longer than llm_"),
         (Turn(text("Well then"), seconds_between=1), "sent nothing for longer"),

@@ -231,8 +231,8 @@ def completions(trace: Trace) -> list[Span]:
 
 def traced_text(span: Span) -> str:
     """Return the text of a chat completion."""
-    (message,) = span.outputs["output"]
-    return message["content"][0]["text"]
+    (choice,) = span.outputs["choices"]
+    return choice["message"]["content"]
 
 
 def test_trace_contains_the_chat_completions(package: Package, server: ChatServer) -> None:
@@ -242,7 +242,8 @@ def test_trace_contains_the_chat_completions(package: Package, server: ChatServe
     call, answer = completions(trace)
     assert call.inputs == server.bodies[0]
     assert answer.inputs == server.bodies[1]
-    (called,) = call.outputs["output"]
+    (choice,) = call.outputs["choices"]
+    called = choice["message"]["tool_calls"][0]["function"]
     assert (called["name"], json.loads(called["arguments"])) == TOKYO
     assert traced_text(answer) == "Late."
     assert trace.info.token_usage == {"input_tokens": 20, "output_tokens": 6, "total_tokens": 26}
@@ -282,8 +283,9 @@ def test_reasoning_is_not_part_of_the_text(package: Package, server: ChatServer)
     answer = {"content": [{"type": "text", "text": "Late."}]}
     server.reply([nulls, {"content": [reasoning]}, answer])
     items = output(package)
-    assert [item["type"] for item in items] == ["message"]
-    assert items[0]["content"][0]["text"] == "Late."
+    assert [item["type"] for item in items] == ["reasoning", "message"]
+    assert items[0]["summary"][0]["text"] == "Tokyo?"
+    assert items[1]["content"][0]["text"] == "Late."
 
 
 def test_trace_contains_the_context(package: Package, server: ChatServer) -> None:
@@ -407,8 +409,10 @@ def test_call_without_arguments_gets_an_empty_object(package: Package, server: C
     assert call["arguments"] == "{}"
 
 
-def test_developer_messages_become_system_messages(package: Package, server: ChatServer) -> None:
+def test_developer_messages_join_the_system_message(package: Package, server: ChatServer) -> None:
     server.reply(text("Late"))
     output(package, {"role": "developer", "content": "Be brief."}, QUESTION)
-    roles = [message["role"] for message in server.bodies[0]["messages"]]
-    assert roles == ["system", "system", "user"]
+    system, *others = server.bodies[0]["messages"]
+    assert system["role"] == "system"
+    assert system["content"].endswith("\n\nBe brief.")
+    assert [message["role"] for message in others] == ["user"]

@@ -113,7 +113,7 @@ def test_failing_llm_is_a_502_without_details(
     server: ChatServer, run_agent: RunApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = run_agent()
-    server.reply(Turn(status=400, error="secret-7 of /opt/model.py"))
+    server.reply(Turn(status=500, error="secret-7 of /opt/model.py"))
     response = app.post(HELLO)
     assert response.status_code == httpx.codes.BAD_GATEWAY
     events = list(app.events(HELLO))
@@ -123,7 +123,7 @@ def test_failing_llm_is_a_502_without_details(
         assert "secret-7" not in body
         (error_id,) = set(re.findall(r"See error (\w+) in", body))
         assert f"Error {error_id}" in caplog.text
-    assert caplog.text.count("LLMError: openai:/m returned status 400: secret-7") == 2
+    assert caplog.text.count("LLMError: openai:/m returned status 500: secret-7") == 2
     server.reply(text("Good day"))
     assert output_text(app.post(HELLO).json()) == "Goodday"
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import mlflow
 from mlflow.pyfunc import ResponsesAgent
+from mlflow.types.agent import ChatContext
 from mlflow.types.responses import (
     ResponsesAgentRequest,
     ResponsesAgentResponse,
@@ -19,9 +20,11 @@ from mlflow.types.responses import (
 )
 
 from .config import Config
+from .conversation import repair
 from .items import done_item
 from .llm import LLM, connect
-from .llm.usage import count_tokens
+from .llm.usage import record_completions
+from .parameters import llm_options
 
 Event = TypeVar("Event")
 
@@ -52,12 +55,15 @@ class AsyncResponsesAgent(ResponsesAgent):
 
     def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
         """Return the complete answer: the items that `predict_stream` completes, in order."""
-        tokens = count_tokens()
+        record = record_completions()
         events = list(self.predict_stream(request))
         items: list[Any] = [item for event in events if (item := done_item(event))]
         outputs = [event.custom_outputs for event in events if event.custom_outputs is not None]
         return ResponsesAgentResponse(
-            output=items, custom_outputs=outputs[-1] if outputs else None, usage=tokens.usage()
+            output=items,
+            custom_outputs=outputs[-1] if outputs else None,
+            **record.outcome(),
+            **record.usage(),
         )
 
     def predict_stream(
@@ -72,6 +78,7 @@ class AsyncResponsesAgent(ResponsesAgent):
         """Yield the events of the answer as they arrive.
 
         Raises:
+            RequestError: The request has a parameter that the agent does not support.
             LLMError: The LLM is misconfigured or did not answer.
             AnswerTimeoutError: The answer took longer than `answer_timeout_seconds`.
         """
@@ -80,8 +87,9 @@ class AsyncResponsesAgent(ResponsesAgent):
             self.config.llm_uri(),
             timeout=self.config.llm_timeout_seconds,
             max_retries=self.config.llm_max_retries,
+            options=llm_options(request),
         )
-        events = self.answer(request, llm)
+        events = self.answer(request.model_copy(update={"input": repair(request.input)}), llm)
         async for event in with_deadline(events, self.config.answer_timeout_seconds):
             yield event
 
@@ -113,13 +121,15 @@ async def with_deadline(
 
 def tag_trace(request: ResponsesAgentRequest) -> None:
     """Record the user and the conversation of the request in its trace."""
-    if request.context and mlflow.get_current_active_span():
+    if mlflow.get_current_active_span():
+        context = request.context or ChatContext()
         tags = {
-            "mlflow.trace.user": request.context.user_id,
-            "mlflow.trace.session": request.context.conversation_id,
+            "mlflow.trace.user": context.user_id or request.user,
+            "mlflow.trace.session": context.conversation_id,
         }
         # MLflow rejects session ids of more than 250 characters.
-        mlflow.update_current_trace(metadata={key: tag[:250] for key, tag in tags.items() if tag})
+        metadata = {key: tag[:250] for key, tag in tags.items() if tag}
+        mlflow.update_current_trace(metadata=metadata)
 
 
 def iterate(events: AsyncIterator[Event]) -> Generator[Event, None, None]:

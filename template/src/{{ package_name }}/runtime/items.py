@@ -9,10 +9,20 @@ Item = dict[str, Any]
 
 _ITEM_DONE = "response.output_item.done"
 _TEXT_DELTA = "response.output_text.delta"
+_REFUSAL_DELTA = "response.refusal.delta"
 
 
 class RequestError(ValueError):
-    """The caller's request is invalid; the server answers 400 with this message."""
+    """The caller's request is invalid; the server answers 400 with this message.
+
+    Args:
+        message: What is wrong and what to do.
+        param: The field of the request, such as `input` or `tools`.
+    """
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 def unique_id(prefix: str) -> str:
@@ -25,9 +35,10 @@ def done_event(item: Item) -> ResponsesAgentStreamEvent:
     return ResponsesAgentStreamEvent(type=_ITEM_DONE, item=item)
 
 
-def delta_event(text: str, item_id: str) -> ResponsesAgentStreamEvent:
-    """Return the event for a piece of a message's text."""
-    return ResponsesAgentStreamEvent(type=_TEXT_DELTA, item_id=item_id, delta=text)
+def delta_event(text: str, item_id: str, *, is_refusal: bool = False) -> ResponsesAgentStreamEvent:
+    """Return the event for a piece of a message's text, or of its refusal."""
+    kind = _REFUSAL_DELTA if is_refusal else _TEXT_DELTA
+    return ResponsesAgentStreamEvent(type=kind, item_id=item_id, delta=text)
 
 
 def function_call_output(call_id: str, output: str) -> ResponsesAgentStreamEvent:
@@ -42,5 +53,6 @@ def done_item(event: ResponsesAgentStreamEvent) -> Item | None:
 
 
 def text_delta(event: ResponsesAgentStreamEvent) -> str:
-    """Return the text of a text delta, or an empty string for other events."""
-    return (event.model_extra or {}).get("delta", "") if event.type == _TEXT_DELTA else ""
+    """Return the text of a delta of a text or a refusal, or an empty string for other events."""
+    is_delta = event.type in (_TEXT_DELTA, _REFUSAL_DELTA)
+    return (event.model_extra or {}).get("delta", "") if is_delta else ""

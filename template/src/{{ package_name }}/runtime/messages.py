@@ -1,42 +1,58 @@
-"""Converts Responses items to chat-completions messages, and completions to Responses events.
+"""Converts Responses items to chat-completions messages, and completions to Responses events."""
 
-MLflow's converters do most of the work. This module adds what they leave out: a unique id for each
-item, parallel tool calls in one message, and an error for an incomplete answer.
-"""
-
-import json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from mlflow.types.responses import (
     Message,
     OutputItem,
     ResponsesAgentStreamEvent,
-    output_to_responses_items_stream,
     to_chat_completions_input,
 )
 
-from .items import Item, RequestError, delta_event, done_event, done_item, unique_id
-from .llm import LLMError
+from .items import Item, RequestError, delta_event, done_event, unique_id
+from .llm.completion import Completion, Piece
 
 ChatMessage = dict[str, Any]
 Chunk = dict[str, Any]
 
-_ID_PREFIXES = {"function_call": "fc", "reasoning": "rs"}
-_CALLS = {"function_call", "function_call_output", "mcp_approval_request", "mcp_approval_response"}
+_APPROVALS = {"mcp_approval_request", "mcp_approval_response"}
+
+
+class CompletionItem(Item):
+    """An item of a completion, which refers to the LLM's own message.
+
+    Attributes:
+        turn: The message without tool calls; filled when the completion is complete.
+        call: The LLM's own form of this tool call, or None for other items.
+    """
+
+    def __init__(self, fields: Item, turn: ChatMessage, call: ChatMessage | None = None) -> None:
+        super().__init__(fields)
+        self.turn = turn
+        self.call = call
 
 
 def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessage]:
     """Convert Responses items to chat-completions messages, in order.
 
     The text and the tool calls of one assistant turn become one message, because APIs require each
-    tool output directly after the message with its call.
+    tool output directly after the message with its call. Items from `to_events` become the LLM's
+    own message, which may have fields that Responses items cannot have, such as signatures.
 
     Raises:
         RequestError: The content of a message cannot be converted.
     """
     messages: list[ChatMessage] = []
+    turn, own_message = ChatMessage(), ChatMessage()
     for item in items:
+        if isinstance(item, CompletionItem):
+            if item.turn is not turn:
+                turn, own_message = item.turn, {**item.turn}
+                messages.append(own_message)
+            if item.call:
+                own_message.setdefault("tool_calls", []).append(item.call)
+            continue
         for message in _convert(item):
             if messages and _is_same_turn(message, messages[-1]):
                 messages[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
@@ -49,39 +65,53 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
     fields = item if isinstance(item, dict) else item.model_dump(exclude_none=True)
     # MLflow parses anything with a role and a content as a message, whatever its type is.
     kind = "message" if isinstance(item, Message) else fields.get("type", "message")
-    if kind in _CALLS:
+    if kind == "function_call":
+        function = {"name": fields["name"], "arguments": fields["arguments"]}
+        call = {"id": fields["call_id"], "type": "function", "function": function}
+        return [{"role": "assistant", "content": None, "tool_calls": [call]}]
+    if kind == "function_call_output":
+        output = _content(fields["output"])
+        return [{"role": "tool", "tool_call_id": fields["call_id"], "content": output}]
+    if kind in _APPROVALS:
         return to_chat_completions_input([fields])
     if kind != "message":  # chat completions have no message for reasoning or web searches
         return []
     role = fields.get("role", "assistant")
     # Few servers besides OpenAI's accept the developer role.
     role = "system" if role == "developer" else role
-    return [{"role": role, "content": _content(fields["content"])}]
+    content = _content(fields["content"])
+    return [{"role": role, "content": content}] if content else []
 
 
 def _content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Return a string if there is only text, otherwise a list of chat-completions parts."""
+    """Return a string if there is only text, otherwise a list of chat-completions parts.
+
+    Blank texts are left out, because some models refuse them.
+    """
     if isinstance(parts, str):
-        return parts
+        return parts if parts.strip() else ""
     converted = [_part(part) for part in parts]
+    converted = [part for part in converted if part.get("text", "text").strip()]
     if all(part["type"] == "text" for part in converted):
         return "\n".join(part["text"] for part in converted)
     return converted
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
-    if part["type"] == "input_image" and part.get("image_url"):
-        url = {"url": part["image_url"], "detail": part.get("detail") or "auto"}
+    texts = {key: value for key, value in part.items() if isinstance(value, str)}
+    if part["type"] == "input_image" and texts.get("image_url"):
+        url = {"url": texts["image_url"], "detail": texts.get("detail") or "auto"}
         return {"type": "image_url", "image_url": url}
-    if part["type"] == "input_file" and (part.get("file_data") or part.get("file_id")):
+    if part["type"] == "input_file" and (texts.get("file_data") or texts.get("file_id")):
         fields = ("file_id", "file_data", "filename")
-        return {"type": "file", "file": {key: part[key] for key in fields if part.get(key)}}
-    for text in (part.get("text"), part.get("refusal")):
-        if isinstance(text, str):
-            return {"type": "text", "text": text}
+        return {"type": "file", "file": {key: texts[key] for key in fields if texts.get(key)}}
+    for name in ("text", "refusal"):
+        if name in texts:
+            return {"type": "text", "text": texts[name]}
     raise RequestError(
         f"A content part of type {part['type']!r} cannot be sent to the LLM. Send input_text with "
-        "text, input_image with image_url, or input_file with file_data or file_id."
+        "text, input_image with image_url, or input_file with file_data or file_id.",
+        "input",
     )
 
 
@@ -92,61 +122,75 @@ def _is_same_turn(message: ChatMessage, previous: ChatMessage) -> bool:
 async def to_events(chunks: AsyncIterable[Chunk]) -> AsyncIterator[ResponsesAgentStreamEvent]:
     """Convert the chunks of one chat completion to Responses stream events.
 
-    Yields a text delta per piece of text as it arrives. After the last chunk, yields one done event
-    per item: reasoning, text, function calls.
+    Yields a delta per piece of text as it arrives, and one done event per item: reasoning, message,
+    function calls. The message of an answer that the LLM cut off has the status `incomplete`.
 
     Raises:
         LLMError: The stream ended early, or contained neither text nor a tool call.
     """
-    message_id = unique_id("msg")
-    received: list[Chunk] = []
+    completion, converter = Completion(), _Converter()
     async for chunk in chunks:
-        received.append({**chunk, "id": message_id})
-        if text := _text(chunk):
-            yield delta_event(text, message_id)
-    for item in _items(received):
-        yield done_event(item)
+        for piece in completion.add(chunk):
+            for event in converter.add(piece):
+                yield event
+    completion.finish()
+    for event in converter.finish(completion):
+        yield event
 
 
-def _text(chunk: Chunk) -> str:
-    """Return the text of a chunk; reasoning models send it as a list of parts."""
-    choices = chunk["choices"]
-    content = choices[0]["delta"].get("content", "") if choices else ""
-    if isinstance(content, str):
-        return content
-    return "".join(part["text"] for part in content if part.get("type") == "text")
+class _Converter:
+    """Converts the pieces of a completion to events, and at its end to items."""
+
+    def __init__(self) -> None:
+        self._turn: ChatMessage = {}
+        self._message_id = unique_id("msg")
+        self._thoughts: list[str] = []
+        self._blank = ""  # white space before the text; without a text, it is not a message
+        self._texts: dict[str, list[str]] = {}  # by kind: text and refusal
+
+    def add(self, piece: Piece) -> Iterator[ResponsesAgentStreamEvent]:
+        """Yield the events for a piece; reasoning is an item as soon as the text begins."""
+        if piece.kind == "reasoning":
+            self._thoughts.append(piece.text)
+            return
+        text = self._blank + piece.text
+        if not self._texts and not text.strip():
+            self._blank = text
+            return
+        self._blank = ""
+        if not self._texts:
+            yield from self._reasoning()
+        self._texts.setdefault(piece.kind, []).append(text)
+        yield delta_event(text, self._message_id, is_refusal=piece.kind == "refusal")
+
+    def finish(self, completion: Completion) -> Iterator[ResponsesAgentStreamEvent]:
+        """Yield the done events of the items that are not yet done."""
+        self._turn.update(completion.turn())
+        if self._texts:
+            status = "incomplete" if completion.incomplete_reason else "completed"
+            content = [_part_of_message(kind, "".join(self._texts[kind])) for kind in self._texts]
+            fields = {"id": self._message_id, "role": "assistant", "content": content}
+            yield self._done("message", fields | {"status": status})
+        yield from self._reasoning()
+        for call in completion.calls:
+            fields = {"id": unique_id("fc"), "call_id": call.id, "status": "completed"}
+            fields |= {"name": call.name, "arguments": call.arguments}
+            yield self._done("function_call", fields, call.message_part())
+
+    def _reasoning(self) -> Iterator[ResponsesAgentStreamEvent]:
+        if text := "".join(self._thoughts):
+            summary = [{"type": "summary_text", "text": text}]
+            fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
+            yield self._done("reasoning", fields)
+        self._thoughts.clear()
+
+    def _done(
+        self, kind: str, fields: Item, call: ChatMessage | None = None
+    ) -> ResponsesAgentStreamEvent:
+        return done_event(CompletionItem({"type": kind, **fields}, self._turn, call))
 
 
-def _items(chunks: list[Chunk]) -> list[Item]:
-    """Assemble the items of a complete chat completion."""
-    if not any(choice.get("finish_reason") for chunk in chunks for choice in chunk["choices"]):
-        raise LLMError("The LLM stopped in the middle of its answer. Try again.")
-    events = output_to_responses_items_stream(iter(chunks))
-    items = [item for event in events if (item := done_item(event))]
-    for item in items:
-        _complete(item)
-    if not any(item["type"] in ("message", "function_call") for item in items):
-        raise LLMError(
-            "The LLM returned an empty answer. Try again, or raise its limit of output tokens."
-        )
-    return items
-
-
-def _complete(item: Item) -> None:
-    """Set the status, a unique id and valid JSON arguments."""
-    item["status"] = "completed"
-    if prefix := _ID_PREFIXES.get(item["type"]):
-        item["id"] = unique_id(prefix)
-    if item["type"] == "function_call":
-        item["call_id"] = item["call_id"] or unique_id("call")
-        item["arguments"] = _json_object(item["arguments"])
-
-
-def _json_object(arguments: str) -> str:
-    """Return arguments as a JSON object, even if the LLM wrote something else."""
-    try:
-        if isinstance(json.loads(arguments or "{}"), dict):
-            return arguments or "{}"
-    except ValueError:
-        pass
-    return json.dumps({"not_a_json_object": arguments})
+def _part_of_message(kind: str, text: str) -> Item:
+    if kind == "refusal":
+        return {"type": "refusal", "refusal": text}
+    return {"type": "output_text", "text": text, "annotations": []}

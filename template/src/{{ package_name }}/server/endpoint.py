@@ -73,13 +73,14 @@ class AgentEndpoint:
     ) -> Response:
         """Return the complete response."""
         with root_span("predict", request, state) as span:
-            writer = ResponseWriter(PROJECT_NAME, trace_metadata(state, return_trace_id))
+            metadata = (request.metadata or {}) | trace_metadata(state, return_trace_id)
+            writer = ResponseWriter(PROJECT_NAME, metadata)
             try:
                 async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
                         writer.add(event)
-                body = writer.response("completed")
+                body = writer.finished_response()
                 record(span.set_outputs, body)
                 return JSONResponse(body)
             except asyncio.CancelledError:
@@ -97,14 +98,14 @@ class AgentEndpoint:
         """Yield the response as server-sent events."""
         with root_span("predict_stream", request, state) as span:
             metadata = trace_metadata(state, return_trace_id)
-            writer = ResponseWriter(PROJECT_NAME, metadata)
+            writer = ResponseWriter(PROJECT_NAME, (request.metadata or {}) | metadata)
             yield encode(writer.start())
             try:
                 async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
                         yield encode(*writer.events_for(event))
-                record(span.set_outputs, writer.response("completed"))
+                record(span.set_outputs, writer.finished_response())
                 yield encode(writer.end())
             except asyncio.CancelledError:
                 if not state.is_stopping:
@@ -190,4 +191,5 @@ def trace_metadata(state: RequestState, return_trace_id: bool) -> dict[str, str]
 
 def failure_events(writer: ResponseWriter, error: ApiError) -> Iterator[Event]:
     """Yield the events that end a failed stream, with a code of the Responses API."""
-    return writer.fail(error.message, "invalid_prompt" if error.status == 400 else "server_error")
+    codes = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
+    return writer.fail(codes.get(error.status, "server_error"), error.fields())

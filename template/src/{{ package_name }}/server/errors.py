@@ -1,6 +1,7 @@
 """Error responses. All have one shape: `{"error": {"type", "code", "message", "param"}}`."""
 
 import logging
+from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -11,15 +12,17 @@ from ..runtime.llm import LLMError
 
 logger = logging.getLogger(__name__)
 
-ERROR_STATUS = {RequestError: 400, LLMError: 502, TimeoutError: 504}
-ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
+ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error", 424: "server_error"}
 ERROR_CODES = {
     400: "invalid_request",
     401: "invalid_token",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     408: "request_timeout",
     413: "request_too_large",
+    415: "unsupported_encoding",
+    424: "llm_refused",
     429: "too_many_requests",
     500: "agent_error",
     502: "llm_error",
@@ -35,36 +38,64 @@ class ApiError(Exception):
         status: The HTTP status.
         message: What is wrong and what to do, in the words of the caller.
         param: The path of the invalid field, such as `input.0.role`.
+        code: The code for programs; by default, that of the status.
         headers: Additional headers.
     """
 
-    def __init__(self, status: int, message: str, param: str | None = None, **headers: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        **headers: str,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
+        self.code = code or ERROR_CODES.get(status, "error")
         self.headers = headers
 
-    def response(self) -> Response:
-        """Return the HTTP response."""
+    def fields(self) -> dict[str, Any]:
+        """Return the error as clients expect it, in a response and in a stream."""
         default_type = "invalid_request_error" if self.status < 500 else "server_error"
-        error = {
+        return {
             "type": ERROR_TYPES.get(self.status, default_type),
-            "code": ERROR_CODES.get(self.status, "error"),
+            "code": self.code,
             "message": self.message,
             "param": self.param,
         }
-        return JSONResponse({"error": error}, self.status, self.headers)
+
+    def response(self) -> Response:
+        """Return the HTTP response."""
+        return JSONResponse({"error": self.fields()}, self.status, self.headers)
 
 
 def error_of_agent(error: Exception) -> ApiError:
     """Return what the caller may know about an exception of the agent, and log the rest."""
-    status = next((code for kind, code in ERROR_STATUS.items() if isinstance(error, kind)), 500)
     if isinstance(error, RequestError):
-        return ApiError(status, str(error))
+        return ApiError(400, str(error), error.param)
     error_id = uuid4().hex[:12]
     logger.error("Error %s", error_id, exc_info=error)
+    if isinstance(error, LLMError):
+        return _error_of_llm(error, error_id)
+    status = 504 if isinstance(error, TimeoutError) else 500
     return ApiError(status, f"The agent could not answer. See error {error_id} in the server log.")
+
+
+def _error_of_llm(error: LLMError, error_id: str) -> ApiError:
+    """Return a status that makes clients repeat the request only if this may help."""
+    details = f"See error {error_id} in the server log."
+    if error.is_too_long:
+        message = "The conversation is too long for the LLM. Send fewer or shorter items."
+        return ApiError(400, message, "input", "context_length_exceeded")
+    if error.status == 429:
+        headers = {"retry-after": error.retry_after} if error.retry_after else {}
+        message = f"The LLM has too many requests. Try again later. {details}"
+        return ApiError(429, message, code="rate_limit_exceeded", **headers)
+    status = 424 if 400 <= (error.status or 0) < 500 else 502
+    return ApiError(status, f"The agent could not answer. {details}")
 
 
 def stopping_error() -> ApiError:

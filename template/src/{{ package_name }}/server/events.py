@@ -7,13 +7,14 @@ https://platform.openai.com/docs/api-reference/responses-streaming.
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from mlflow.types.responses import ResponsesAgentStreamEvent
 
 from ..runtime.items import Item, done_item, text_delta, unique_id
-from ..runtime.llm.usage import count_tokens
+from ..runtime.llm.usage import record_completions
 
 Event = dict[str, Any]
 
@@ -26,10 +27,46 @@ WRITTEN_HERE = {
     "response.content_part.added",
     "response.content_part.done",
     "response.output_text.done",
+    "response.refusal.done",
     "response.function_call_arguments.delta",
     "response.function_call_arguments.done",
     "response.completed",
+    "response.incomplete",
 }
+
+
+@dataclass(frozen=True)
+class PartKind:
+    """A kind of content of a message, with the names that the API uses for it.
+
+    Attributes:
+        type: The type of the part.
+        field: The field with its text.
+        fields_of_delta: Further fields of its events.
+    """
+
+    type: str
+    field: str
+    fields_of_delta: dict[str, Any]
+
+    @property
+    def delta(self) -> str:
+        """The event for a piece of the text."""
+        return f"response.{self.type}.delta"
+
+    @property
+    def done(self) -> str:
+        """The event for the whole text."""
+        return f"response.{self.type}.done"
+
+    def part(self, text: str) -> Item:
+        """Return a part with a text."""
+        annotations = {"annotations": []} if self.type == "output_text" else {}
+        return {"type": self.type, self.field: text, **annotations}
+
+
+TEXT = PartKind("output_text", "text", {"logprobs": []})
+REFUSAL = PartKind("refusal", "refusal", {})
 
 
 class ResponseWriter:
@@ -41,7 +78,8 @@ class ResponseWriter:
     def __init__(self, model: str, metadata: dict[str, str] | None = None) -> None:
         self._sequence = count()
         self._message_id: str | None = None  # the message that is being streamed
-        self._tokens = count_tokens()
+        self._parts: list[PartKind] = []  # the parts of its content that have started
+        self._record = record_completions()
         self._response: dict[str, Any] = {
             "id": unique_id("resp"),
             "object": "response",
@@ -68,8 +106,12 @@ class ResponseWriter:
 
     def response(self, status: str, **fields: Any) -> dict[str, Any]:
         """Return the response with everything added so far."""
-        current = {"output": list(self.output), "status": status, "usage": self._tokens.usage()}
+        current = {"output": list(self.output), "status": status, **self._record.usage()}
         return {**self._response, **current, **fields}
+
+    def finished_response(self) -> dict[str, Any]:
+        """Return the response at the end of the agent's events, complete or cut off by the LLM."""
+        return self.response(**self._record.outcome())
 
     def start(self) -> Event:
         """Return the first event."""
@@ -81,43 +123,56 @@ class ResponseWriter:
             yield from self._start_item(item)
             yield self._event(event.type, output_index=len(self.output), item=item)
             self._message_id = None
+            self._parts.clear()
         elif text := text_delta(event):
-            yield from self._text_delta(text, (event.model_extra or {})["item_id"])
+            part = REFUSAL if event.type == REFUSAL.delta else TEXT
+            yield from self._delta(part, text, (event.model_extra or {})["item_id"])
         elif event.type not in WRITTEN_HERE:
             fields = event.model_dump(exclude_none=True)
             yield self._event(fields.pop("type"), **fields)
         self.add(event)
 
     def end(self) -> Event:
-        """Return the last event of a complete response."""
-        return self._event("response.completed", response=self.response("completed"))
+        """Return the last event of a response that did not fail."""
+        response = self.finished_response()
+        return self._event(f"response.{response['status']}", response=response)
 
-    def fail(self, message: str, code: str) -> Iterator[Event]:
-        """Yield the last events of a failed response."""
-        yield self._event("error", code=code, message=message, param=None)
+    def fail(self, code: str, error: dict[str, Any]) -> Iterator[Event]:
+        """Yield the last events of a failed response.
+
+        Clients raise an exception if the event has an object `error`, as in an error response.
+        """
+        message = error["message"]
+        yield self._event("error", code=code, message=message, param=error["param"], error=error)
         failed = self.response("failed", error={"code": code, "message": message})
         yield self._event("response.failed", response=failed)
 
     def _event(self, kind: str, **fields: Any) -> Event:
         return {"type": kind, "sequence_number": next(self._sequence), **fields}
 
-    def _part_event(self, kind: str, item_id: str, **fields: Any) -> Event:
-        """Return an event about the only part of the message that is being streamed."""
-        position = {"item_id": item_id, "output_index": len(self.output), "content_index": 0}
-        return self._event(kind, **position, **fields)
-
-    def _text_delta(self, text: str, item_id: str) -> Iterator[Event]:
+    def _delta(self, kind: PartKind, text: str, item_id: str) -> Iterator[Event]:
         if self._message_id is None:
-            yield from self._start_message(item_id)
-        yield self._part_event("response.output_text.delta", item_id, delta=text, logprobs=[])
+            yield self._start_message(item_id)
+        if kind not in self._parts:
+            yield self._start_part(kind)
+        index = self._parts.index(kind)
+        yield self._part_event(kind.delta, index, delta=text, **kind.fields_of_delta)
 
-    def _start_message(self, item_id: str) -> Iterator[Event]:
+    def _start_message(self, item_id: str) -> Event:
         self._message_id = item_id
         item: Item = {"type": "message", "id": item_id, "role": "assistant", "content": []}
         item["status"] = "in_progress"
-        yield self._event("response.output_item.added", output_index=len(self.output), item=item)
-        part = {"type": "output_text", "text": "", "annotations": []}
-        yield self._part_event("response.content_part.added", item_id, part=part)
+        return self._event("response.output_item.added", output_index=len(self.output), item=item)
+
+    def _start_part(self, kind: PartKind) -> Event:
+        self._parts.append(kind)
+        index = len(self._parts) - 1
+        return self._part_event("response.content_part.added", index, part=kind.part(""))
+
+    def _part_event(self, name: str, index: int, **fields: Any) -> Event:
+        """Return an event about a part of the message that is being streamed."""
+        position = {"item_id": self._message_id, "output_index": len(self.output)}
+        return self._event(name, **position, content_index=index, **fields)
 
     def _start_item(self, item: Item) -> Iterator[Event]:
         """Yield the events before the done event of an item."""
@@ -131,13 +186,21 @@ class ResponseWriter:
             )
 
     def _finish_message(self, item: Item) -> Iterator[Event]:
-        empty: Item = {"type": "output_text", "text": "", "annotations": []}
-        part = next(iter(item["content"]), empty)
-        text = part.get("text", "")
+        """Yield the events that end the parts of a message, and those that were not streamed."""
+        for index, part in enumerate(item["content"] or [TEXT.part("")]):
+            kind = REFUSAL if part["type"] == REFUSAL.type else TEXT
+            text = part.get(kind.field, "")
+            if index == len(self._parts):
+                yield from self._whole_part(kind, text, item["id"])
+            yield self._part_event(kind.done, index, **{kind.field: text}, **kind.fields_of_delta)
+            yield self._part_event("response.content_part.done", index, part=part)
+
+    def _whole_part(self, kind: PartKind, text: str, item_id: str) -> Iterator[Event]:
         if self._message_id is None:
-            yield from self._text_delta(text, item["id"])
-        yield self._part_event("response.output_text.done", item["id"], text=text, logprobs=[])
-        yield self._part_event("response.content_part.done", item["id"], part=part)
+            yield self._start_message(item_id)
+        yield self._start_part(kind)
+        index = len(self._parts) - 1
+        yield self._part_event(kind.delta, index, delta=text, **kind.fields_of_delta)
 
     def _start_call(self, item: Item) -> Iterator[Event]:
         index, arguments = len(self.output), item["arguments"]

@@ -8,6 +8,8 @@ from typing import Any
 from mlflow.types.responses import ResponsesAgentRequest
 from pydantic import ValidationError
 
+from ..runtime.items import RequestError
+from ..runtime.parameters import llm_options
 from ..runtime.validation import invalid_fields
 from .errors import ApiError
 
@@ -16,8 +18,19 @@ MAX_VALUES = 50_000
 # Far below Python's recursion limit, which MLflow reaches sooner than the JSON parser.
 MAX_DEPTH = 100
 TOO_DEEP = "The JSON of the request body is nested too deeply."
-# Fields of the API that refer to stored turns. The server stores none.
-REFERENCES = ("previous_response_id", "conversation")
+NOT_STORED = "the server stores no conversations. Send all turns in `input`"
+# Parameters that would have no effect. Unknown ones are ignored: clients of Databricks send some.
+UNSUPPORTED = {
+    "previous_response_id": NOT_STORED,
+    "conversation": NOT_STORED,
+    "prompt": "the server stores no prompts. Send `instructions`",
+    "max_tool_calls": "the agent limits its own rounds",
+    "top_logprobs": "the response contains no probabilities",
+    "max_tokens": "send `max_output_tokens`",
+    "max_completion_tokens": "send `max_output_tokens`",
+    "response_format": "send `text.format`",
+    "reasoning_effort": "send `reasoning.effort`",
+}
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -38,7 +51,23 @@ def parse_request(body: bytes) -> tuple[ResponsesAgentRequest, bool]:
     _reject_unsupported(fields)
     if isinstance(fields.get("input"), str):
         fields["input"] = [{"role": "user", "content": fields["input"]}]
-    return _validate(fields), bool(stream)
+    _add_instructions(fields)
+    request = _validate(fields)
+    try:
+        llm_options(request)  # before a stream begins
+    except RequestError as error:
+        raise ApiError(400, str(error), error.param) from error
+    return request, bool(stream)
+
+
+def _add_instructions(fields: dict[str, Any]) -> None:
+    """Turn `instructions`, which MLflow's request does not have, into the first message."""
+    instructions = fields.pop("instructions", None)
+    if not isinstance(instructions, str | None):
+        raise ApiError(400, "`instructions` must be a string.", "instructions")
+    if instructions and isinstance(fields.get("input"), list):
+        message = {"role": "developer", "content": instructions}
+        fields["input"] = [message, *fields["input"]]
 
 
 def _parse_json(body: bytes) -> dict[str, Any]:
@@ -94,19 +123,22 @@ def _reject_unsupported(fields: dict[str, Any]) -> None:
         raise ApiError(400, "The request has `messages`. Send them as `input`.", "messages")
     if fields.get("input") == []:
         raise ApiError(400, "`input` is empty. Send at least one message.", "input")
-    for name in REFERENCES:
+    items = fields["input"] if isinstance(fields.get("input"), list) else []
+    if any(isinstance(item, dict) and item.get("type") == "item_reference" for item in items):
+        raise ApiError(
+            400,
+            "`item_reference` is not supported: the server stores no items. Set `store: false` in "
+            "the client, so that it sends whole items.",
+            "input",
+        )
+    for name, reason in UNSUPPORTED.items():
         if fields.get(name):
-            raise ApiError(
-                400,
-                f"`{name}` is not supported: the server stores no conversations. Send all turns "
-                "in `input`.",
-                name,
-            )
+            raise ApiError(400, f"`{name}` is not supported: {reason}.", name)
 
 
 def _validate(fields: dict[str, Any]) -> ResponsesAgentRequest:
     try:
-        return ResponsesAgentRequest.model_validate(fields)
+        return ResponsesAgentRequest.model_validate(fields, strict=True)
     except ValidationError as error:
         problems: dict[str, str] = {}
         for field, reason in dict.fromkeys(_problems(fields, error)):

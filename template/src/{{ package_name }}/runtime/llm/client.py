@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from openai import AsyncOpenAI, AsyncStream
 
+from .chunks import read_chunks
+from .completion import finish_reason, incomplete_reason
 from .errors import readable_errors
 from .providers import Access, access_for, split_uri
 from .tracing import trace_completion
-from .usage import add_tokens
+from .usage import record_completion
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class LLM:
         access: How to reach the provider.
         timeout: The maximum time without a response or chunk, in seconds.
         max_retries: How often a failed request is repeated.
+        options: The parameters of the caller's request, as options of the API.
     """
 
     uri: str
@@ -31,29 +35,47 @@ class LLM:
     access: Access
     timeout: float
     max_retries: int
+    options: dict[str, Any] = field(default_factory=dict)
 
     async def stream(self, messages: list[Any], **options: Any) -> AsyncIterator[dict[str, Any]]:
         """Request one completion and yield its chunks as they arrive.
 
         Args:
             messages: The conversation as chat-completions messages.
-            options: Other parameters of the API, such as `tools` or `temperature`.
+            options: Other parameters of the API, such as `tools`; they precede those of the
+                caller's request, except that a caller can forbid tool calls.
 
         Raises:
-            LLMError: The LLM refused the request, failed, timed out or could not be reached.
+            LLMError: The LLM refused the request, failed, timed out or could not be reached, or
+                its completion ended early.
         """
-        body = {"model": self.model, "messages": messages, "stream": True, **options}
-        if self.access.supports_usage_option:
-            body.setdefault("stream_options", {"include_usage": True})
+        body = self._body(messages, options)
         usage: dict[str, Any] = {}
+        reason = ""
         with trace_completion(body) as chunks, readable_errors(self.uri):
-            async with await self._post(body) as response:
-                async for data in response:
-                    chunk = _normalized(data)
+            async with await self._post(body) as stream:
+                async for chunk in read_chunks(stream):
                     chunks.append(chunk)
                     usage = chunk.get("usage") or usage
+                    reason = finish_reason(chunk) or reason
                     yield chunk
-        add_tokens(usage)
+            record_completion(usage, incomplete_reason(reason))
+
+    def _body(self, messages: list[Any], options: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a request."""
+        messages = join_system_messages(messages)
+        body = {"model": self.model, "messages": messages, "stream": True, **self.options}
+        body |= options
+        if self.access.supports_usage_option:
+            body.setdefault("stream_options", {"include_usage": True})
+        if "tools" not in body:  # APIs refuse these options without tools
+            body.pop("tool_choice", None)
+            body.pop("parallel_tool_calls", None)
+        elif self.options.get("tool_choice") == "none":
+            body["tool_choice"] = "none"
+        if limit := body.pop("max_completion_tokens", None):
+            body[self.access.limit_option] = limit
+        return body
 
     async def _post(self, body: dict[str, Any]) -> AsyncStream[object]:
         """Send the request; chunks stay plain dictionaries (see `tracing.py`)."""
@@ -67,35 +89,35 @@ class LLM:
         )
 
 
-def _normalized(chunk: Any) -> dict[str, Any]:
-    """Remove null fields, which MLflow's converter does not accept."""
-    if not isinstance(chunk, dict) or not isinstance(chunk.get("choices"), list):
-        raise ValueError(str(chunk)[:100])
-    chunk = _without_nulls(chunk)
-    for choice in chunk["choices"]:
-        choice.setdefault("delta", {})
-    return chunk
+def join_system_messages(messages: list[Any]) -> list[Any]:
+    """Join the system messages at the start, because some servers accept only one."""
+    texts = [message["content"] for message in takewhile(_is_system_text, messages)]
+    if len(texts) < 2:
+        return messages
+    content = "\n\n".join(text.strip() for text in texts if text.strip())
+    return [{"role": "system", "content": content}, *messages[len(texts) :]]
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(field) for key, field in value.items() if field is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+def _is_system_text(message: Any) -> bool:
+    return message["role"] == "system" and isinstance(message["content"], str)
 
 
-def connect(uri: str, *, timeout: float, max_retries: int) -> LLM:
+def connect(
+    uri: str, *, timeout: float, max_retries: int, options: dict[str, Any] | None = None
+) -> LLM:
     """Return the LLM with this URI; no request is sent yet.
 
     Args:
         uri: The URI, such as `openai:/gpt-5-mini`.
         timeout: The maximum time without a response or chunk, in seconds.
         max_retries: How often a request that failed or timed out is repeated.
+        options: The parameters of the caller's request, as options of the API.
 
     Raises:
         LLMError: The URI is invalid, or credentials are missing.
     """
     scheme, model = split_uri(uri)
-    return LLM(uri, model, access_for(scheme), timeout, max_retries)
+    return LLM(uri, model, access_for(scheme), timeout, max_retries, options or {})
 
 
 Clients = dict[tuple[Access, float, int], AsyncOpenAI]

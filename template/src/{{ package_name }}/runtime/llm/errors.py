@@ -1,5 +1,6 @@
 """Errors of the LLM, in one sentence that names the LLM and the fix."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -14,10 +15,36 @@ _HINTS = {
     404: "Check the name of the model and the URL of the server.",
     429: "Try again later, or ask for a higher limit.",
 }
+# Codes of errors that servers report in the middle of a stream.
+_STATUS_BY_CODE = {"rate_limit_exceeded": 429, "context_length_exceeded": 400}
+_TOO_LONG = re.compile(
+    r"context.?(length|window|size)|maximum.?context|prompt is too long|too many (input )?tokens"
+    r"|input (length|token count|is too long)|exceeds? the (available|maximum) (context|number)",
+    re.IGNORECASE,
+)
 
 
 class LLMError(RuntimeError):
-    """The LLM is misconfigured or did not answer; the message says what to do."""
+    """The LLM is misconfigured or did not answer; the message says what to do.
+
+    Attributes:
+        status: The HTTP status with which the LLM refused the request, or None.
+        is_too_long: Whether the conversation is too long for the LLM.
+        retry_after: The LLM's header `Retry-After`, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        *,
+        is_too_long: bool = False,
+        retry_after: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.is_too_long = is_too_long
+        self.retry_after = retry_after
 
 
 @contextmanager
@@ -25,28 +52,53 @@ def readable_errors(uri: str) -> Generator[None]:
     """Turn the client's exceptions into an `LLMError` that names the LLM and the fix."""
     try:
         yield
-    except openai.APIStatusError as error:
-        hint = _HINTS.get(error.status_code, "Try again later.")
-        raise LLMError(
-            f"{uri} returned status {error.status_code}: {_message(error)} {hint}"
-        ) from error
-    except (openai.OpenAIError, httpx.HTTPError) as error:
-        cause = error if isinstance(error, httpx.HTTPError) else error.__cause__ or error
-        if isinstance(cause, httpx.TimeoutException) and not isinstance(
-            cause, httpx.ConnectTimeout
-        ):
-            limit = "llm_timeout_seconds in config.yml"
-            raise LLMError(f"{uri} timed out: it sent nothing for longer than {limit}.") from error
-        reason = str(cause).replace(" ssl:default", "").removesuffix(".")
-        hint = " Check OPENAI_BASE_URL." if uri.startswith("openai:") else ""
-        raise LLMError(f"{uri} is unreachable or closed the connection: {reason}.{hint}") from error
+    except (openai.APIConnectionError, httpx.HTTPError) as error:
+        raise _unreachable(uri, error) from error
+    except openai.APIError as error:
+        raise _refused(uri, error) from error
+    except openai.OpenAIError as error:
+        raise _unreachable(uri, error) from error
     except ValueError as error:
         raise LLMError(
             f"{uri} did not return a chat completion: {error}. Check its URL."
         ) from error
 
 
-def _message(error: openai.APIStatusError) -> str:
+def _refused(uri: str, error: openai.APIError) -> LLMError:
+    """Return the error that the server reports, with its status or in its stream."""
+    message, status = _message(error), _status(error)
+    response = getattr(error, "response", None)
+    returned = f"returned status {status}" if response is not None else "reported an error"
+    hint = _HINTS.get(status or 0, "Try again later.")
+    return LLMError(
+        f"{uri} {returned}: {message} {hint}",
+        status,
+        is_too_long=status in (400, 413, 422) and bool(_TOO_LONG.search(f"{error.code} {message}")),
+        retry_after=response.headers.get("retry-after") if response is not None else None,
+    )
+
+
+def _status(error: openai.APIError) -> int | None:
+    """Return the HTTP status of an error; in a stream, its code may be one or stand for one."""
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code
+    code = str(error.code or error.type)
+    return int(code) if re.fullmatch(r"[45]\d\d", code) else _STATUS_BY_CODE.get(code)
+
+
+def _message(error: openai.APIError) -> str:
     """Return the server's message without the JSON around it."""
     body: Any = error.body
-    return str(body["message"] if isinstance(body, dict) and "message" in body else error.message)
+    has_message = isinstance(body, dict) and "message" in body
+    message = str(body["message"] if has_message else error.message)
+    return message if message.endswith((".", "!", "?")) else f"{message}."
+
+
+def _unreachable(uri: str, error: Exception) -> LLMError:
+    cause = error if isinstance(error, httpx.HTTPError) else error.__cause__ or error
+    if isinstance(cause, httpx.TimeoutException) and not isinstance(cause, httpx.ConnectTimeout):
+        limit = "llm_timeout_seconds in config.yml"
+        return LLMError(f"{uri} timed out: it sent nothing for longer than {limit}.")
+    reason = str(cause).replace(" ssl:default", "").removesuffix(".")
+    hint = " Check OPENAI_BASE_URL." if uri.startswith("openai:") else ""
+    return LLMError(f"{uri} is unreachable or closed the connection: {reason}.{hint}")

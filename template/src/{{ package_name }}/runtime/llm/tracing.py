@@ -5,13 +5,15 @@ model per chunk takes more CPU time than the rest of an answer.
 """
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import mlflow
 from mlflow.entities import SpanType
 from mlflow.tracing.constant import SpanAttributeKey, TokenUsageKey
-from mlflow.types.responses import output_to_responses_items_stream
+
+from .completion import Completion
+from .errors import LLMError
 
 Chunk = dict[str, Any]
 
@@ -45,14 +47,21 @@ def trace_completion(body: dict[str, Any]) -> Generator[list[Chunk]]:
         raise
     finally:
         span.set_attributes(_token_attributes(chunks))
-        span.end(outputs={"output": _items(chunks)})
+        span.end(outputs=_output(chunks))
 
 
-def _items(chunks: list[Chunk]) -> list[dict[str, Any]]:
-    """Assemble the items of the chunks, complete or not."""
-    items: list[dict[str, Any]] = []
-    list(output_to_responses_items_stream(iter(chunks), items))
-    return items
+def _output(chunks: list[Chunk]) -> dict[str, Any]:
+    """Assemble the completion of the chunks, complete or not."""
+    completion = Completion()
+    for chunk in chunks:
+        completion.add(chunk)
+    with suppress(LLMError):
+        completion.finish()
+    message = completion.turn()
+    if completion.calls:
+        message["tool_calls"] = [call.message_part() for call in completion.calls]
+    choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason}
+    return {"object": "chat.completion", "choices": [choice]}
 
 
 def _token_attributes(chunks: list[Chunk]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Counts the tokens of an answer, as reported by the LLM."""
+"""Records what the LLM reports about an answer: its tokens, and why it is incomplete."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,47 +6,62 @@ from typing import Any
 
 
 @dataclass
-class TokenCount:
-    """The tokens of all chat completions of one answer; all zero if the LLM reports none."""
+class CompletionRecord:
+    """What the LLM reported about all chat completions of one answer.
+
+    Attributes:
+        input: The tokens of all requests, `cached` of them from a cache.
+        output: The tokens of all completions, `reasoning` of them for reasoning.
+        incomplete_reason: Why the last completion is incomplete, as in a Response, or None.
+    """
 
     input: int = 0
     cached: int = 0
     output: int = 0
     reasoning: int = 0
+    incomplete_reason: str | None = None
 
-    def add(self, usage: dict[str, Any]) -> None:
-        """Add the `usage` of one chat completion."""
+    def add(self, usage: dict[str, Any], incomplete_reason: str | None) -> None:
+        """Add one chat completion with its `usage`."""
         self.input += usage.get("prompt_tokens") or 0
         self.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
         self.output += usage.get("completion_tokens") or 0
         details = usage.get("completion_tokens_details") or {}
         self.reasoning += details.get("reasoning_tokens") or 0
+        self.incomplete_reason = incomplete_reason
 
-    def usage(self) -> dict[str, Any] | None:
-        """Return the `usage` of a Response; None if the LLM reported no tokens."""
+    def outcome(self) -> dict[str, Any]:
+        """Return the `status` of the Response, and `incomplete_details` if it is incomplete."""
+        if not self.incomplete_reason:
+            return {"status": "completed"}
+        return {"status": "incomplete", "incomplete_details": {"reason": self.incomplete_reason}}
+
+    def usage(self) -> dict[str, Any]:
+        """Return the `usage` of the Response; nothing if the LLM reported no tokens."""
         total = self.input + self.output
         if not total:
-            return None
-        return {
+            return {}
+        usage = {
             "input_tokens": self.input,
             "input_tokens_details": {"cached_tokens": self.cached},
             "output_tokens": self.output,
             "output_tokens_details": {"reasoning_tokens": self.reasoning},
             "total_tokens": total,
         }
+        return {"usage": usage}
 
 
-_current: ContextVar[TokenCount | None] = ContextVar("token_count", default=None)
+_current: ContextVar[CompletionRecord | None] = ContextVar("completion_record", default=None)
 
 
-def count_tokens() -> TokenCount:
-    """Count the tokens of all chat completions that follow in this context."""
-    count = TokenCount()
-    _current.set(count)
-    return count
+def record_completions() -> CompletionRecord:
+    """Record all chat completions that follow in this context."""
+    record = CompletionRecord()
+    _current.set(record)
+    return record
 
 
-def add_tokens(usage: dict[str, Any]) -> None:
-    """Add the tokens of one chat completion to the count of this context, if there is one."""
-    if count := _current.get():
-        count.add(usage)
+def record_completion(usage: dict[str, Any], incomplete_reason: str | None) -> None:
+    """Add one chat completion to the record of this context, if there is one."""
+    if record := _current.get():
+        record.add(usage, incomplete_reason)

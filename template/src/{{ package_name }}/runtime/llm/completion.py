@@ -1,0 +1,163 @@
+"""Assembles a chat completion from its chunks.
+
+Servers with OpenAI's API agree on the outline of a chunk and differ in the details. Everything that
+a chunk contains is kept, so the server gets its own turn back unchanged.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from .errors import LLMError
+from .fields import Fields, fields_of, first_choice, merge, merge_element, string
+from .tool_calls import ToolCall, ToolCalls
+
+# The fields of a delta that are assembled here; all others belong to the server.
+_KNOWN = {"role", "content", "tool_calls", "function_call"}
+# The fields with the text of reasoning; some servers send both, with the same text.
+_REASONING = ("reasoning_content", "reasoning")
+
+# Finish reasons in lower case: of OpenAI, and of APIs whose reasons servers pass on.
+_COMPLETE = {
+    *("stop", "tool_calls", "function_call"),
+    *("end_turn", "stop_sequence", "tool_use", "complete", "eos", "eos_token"),
+}
+_OUT_OF_TOKENS = {"length", "max_tokens", "model_length"}
+_FILTERED = {"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii"}
+_EMPTY = {
+    None: "The LLM returned an empty answer. Try again.",
+    "max_output_tokens": "The LLM returned an empty answer, because it reached its limit of output "
+    "tokens. Raise the limit.",
+    "content_filter": "The LLM returned an empty answer, because its content filter removed it.",
+}
+
+
+class Piece(NamedTuple):
+    """A piece of a completion, as it arrives."""
+
+    kind: Literal["reasoning", "text", "refusal"]
+    text: str
+
+
+class Completion:
+    """A chat completion: `add` each chunk, then `finish`.
+
+    Attributes:
+        calls: The tool calls, in order; empty before the end.
+        finish_reason: The server's reason in lower case, or "" before the end.
+        incomplete_reason: Why the answer is incomplete, as in a Response, or None.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[ToolCall] = []
+        self.incomplete_reason: str | None = None
+        self._calls = ToolCalls()
+        self.finish_reason = ""
+        self._texts: list[str] = []  # the end of the content; joining each piece takes long
+        self._parts: list[Fields] = []
+        self._fields: Fields = {}
+
+    def add(self, chunk: Fields) -> list[Piece]:
+        """Add a chunk, or a whole completion, and return the pieces in it."""
+        self.finish_reason = finish_reason(chunk) or self.finish_reason
+        choice = first_choice(chunk)
+        delta = fields_of(choice.get("delta") or choice.get("message"))
+        pieces = [*_pieces_of(delta)]
+        for part in _parts_of(delta.get("content")):
+            pieces += _pieces_of_part(part)
+            self._add_part(part)
+        self._calls.add(delta)
+        merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
+        return pieces
+
+    def _add_part(self, part: Fields) -> None:
+        if part.keys() == {"type", "text"} and part["type"] == "text":
+            self._texts.append(string(part["text"]))
+        else:
+            self._join_texts()
+            merge_element(self._parts, part)
+
+    def _join_texts(self) -> None:
+        text = "".join(self._texts)
+        self._texts.clear()
+        if text.strip():  # some models refuse blank texts
+            self._parts.append({"type": "text", "text": text})
+
+    def finish(self) -> None:
+        """Complete the tool calls after the last chunk.
+
+        An incomplete answer has no tool calls, because their arguments may be cut off.
+
+        Raises:
+            LLMError: The stream ended early, or contained neither text nor a tool call.
+        """
+        self._join_texts()
+        self.incomplete_reason = incomplete_reason(self.finish_reason)
+        self.calls = [] if self.incomplete_reason else self._calls.finished()
+        kinds = {piece.kind for part in self._parts for piece in _pieces_of_part(part)}
+        if not self.calls and not self._fields.get("refusal") and kinds <= {"reasoning"}:
+            raise LLMError(_EMPTY[self.incomplete_reason])
+
+    def turn(self) -> Fields:
+        """Return the message for the next request to the same server, without the tool calls."""
+        content: Any = self._parts or None
+        if len(self._parts) == 1 and self._parts[0].keys() == {"type", "text"}:
+            content = self._parts[0]["text"]
+        return {"role": "assistant", "content": content, **self._fields}
+
+
+def finish_reason(chunk: Fields) -> str:
+    """Return the finish reason in a chunk in lower case, or ""."""
+    return string(first_choice(chunk).get("finish_reason")).lower()
+
+
+def incomplete_reason(reason: str) -> str | None:
+    """Return why a completion with this finish reason is incomplete; None if it is complete.
+
+    Raises:
+        LLMError: There is no finish reason, or it is an error.
+    """
+    if reason in _COMPLETE:
+        return None
+    if reason in _OUT_OF_TOKENS:
+        return "max_output_tokens"
+    if reason in _FILTERED:
+        return "content_filter"
+    cause = f"because of {reason!r}" if reason else "in the middle of its answer"
+    raise LLMError(f"The LLM stopped {cause}. Try again.")
+
+
+def _pieces_of(delta: Fields) -> Iterator[Piece]:
+    """Yield the pieces next to the content of a delta."""
+    thoughts = (string(delta.get(name)) for name in _REASONING)
+    if text := next(filter(None, thoughts), ""):
+        yield Piece("reasoning", text)
+    if text := string(delta.get("refusal")):
+        yield Piece("refusal", text)
+
+
+def _parts_of(content: Any) -> Iterator[Fields]:
+    """Yield the parts of a content: a string, a part, or a list of both."""
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str) and part:
+            yield {"type": "text", "text": part}
+        elif isinstance(part, dict):
+            yield part
+
+
+def _pieces_of_part(part: Fields) -> Iterator[Piece]:
+    """Yield the piece in a part of the content, unless it is empty."""
+    kind = part.get("type")
+    if kind in ("reasoning", "thinking"):
+        if text := _joined(part.get("summary") or part.get("thinking") or part.get("text")):
+            yield Piece("reasoning", text)
+    elif kind == "refusal":
+        if text := string(part.get("refusal")):
+            yield Piece("refusal", text)
+    elif text := string(part.get("text")):
+        yield Piece("text", text)
+
+
+def _joined(texts: Any) -> str:
+    """Join a string, or a list of parts with texts."""
+    parts: Iterable[Any] = texts if isinstance(texts, list) else [texts]
+    return "".join(string(fields_of(part).get("text", part)) for part in parts if part)

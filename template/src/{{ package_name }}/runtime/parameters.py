@@ -1,0 +1,55 @@
+"""Passes the parameters of a request on to the LLM; those without an effect are refused."""
+
+from typing import Any
+
+from mlflow.types.responses import ResponsesAgentRequest
+
+from .items import RequestError
+
+_SCHEMA = {"name": str, "description": str, "schema": dict, "strict": bool}
+_SAME_NAME = ("temperature", "top_p", "parallel_tool_calls")
+
+
+def llm_options(request: ResponsesAgentRequest) -> dict[str, Any]:
+    """Return the chat-completions options for the parameters of a request.
+
+    Raises:
+        RequestError: A parameter would have no effect; the message names it.
+    """
+    _refuse_unsupported(request)
+    options = {name: getattr(request, name) for name in _SAME_NAME}
+    options["max_completion_tokens"] = request.max_output_tokens
+    options["tool_choice"] = "none" if request.tool_choice == "none" else None
+    options["reasoning_effort"] = request.reasoning.effort if request.reasoning else None
+    options["response_format"] = _response_format(request.text)
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse_unsupported(request: ResponsesAgentRequest) -> None:
+    if request.tools:
+        raise RequestError("`tools` is not supported: the agent has its own tools.", "tools")
+    if request.tool_choice not in (None, "auto", "none"):
+        raise RequestError("`tool_choice` must be `auto` or `none`.", "tool_choice")
+    if request.background:
+        raise RequestError("`background` is not supported. Stream the response.", "background")
+    if request.truncation not in (None, "disabled"):
+        raise RequestError("`truncation` must be `disabled`. Send fewer items.", "truncation")
+
+
+def _response_format(text: Any) -> dict[str, Any] | None:
+    """Convert the `text` of a request, `{"format": {"type", …}}`, to a `response_format`."""
+    wanted = text.get("format") if isinstance(text, dict) else text
+    match wanted:
+        case None | {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return {"type": "json_object"}
+        case {"type": "json_schema", "schema": dict()}:
+            fields = {name: wanted[name] for name in _SCHEMA if wanted.get(name) is not None}
+            if all(isinstance(fields[name], _SCHEMA[name]) for name in fields):
+                return {"type": "json_schema", "json_schema": {"name": "answer", **fields}}
+    raise RequestError(
+        "`text.format` must be `text`, `json_object`, or `json_schema` with a `schema`, and a "
+        "`name`, a `description` and `strict` of the right types.",
+        "text.format",
+    )

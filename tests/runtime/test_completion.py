@@ -1,0 +1,397 @@
+"""Completions of real servers: their chunks become items, and items their message again.
+
+The chunks follow public descriptions of each API and public reports of deviations.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Package
+
+Chunk = dict[str, Any]
+Item = dict[str, Any]
+
+
+def chunk(**delta: Any) -> Chunk:
+    """Return a chunk with one choice."""
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+
+def end(finish_reason: str) -> Chunk:
+    """Return the last chunk of a completion."""
+    return {"choices": [{"index": 0, "delta": {}, "finish_reason": finish_reason}]}
+
+
+def piece(
+    name: str | None = None, arguments: Any = None, /, **fields: Any
+) -> dict[str, list[dict[str, Any]]]:
+    """Return a delta with a piece of a tool call."""
+    function = {"name": name, "arguments": arguments}
+    function = {key: value for key, value in function.items() if value is not None}
+    return {"tool_calls": [{"type": "function", "function": function, **fields}]}
+
+
+def reasoning(text: str, **fields: Any) -> dict[str, Any]:
+    """Return a delta with reasoning, as Databricks sends it."""
+    summary = {"type": "summary_text", "text": text, **fields}
+    return {"content": [{"type": "reasoning", "summary": [summary]}]}
+
+
+def converted(package: Package, chunks: list[Chunk]) -> tuple[list[Item], str, list[Chunk]]:
+    """Return the items of a completion, the text of its deltas, and the messages of the items."""
+    messages, items = package("runtime.messages"), package("runtime.items")
+
+    async def stream() -> AsyncIterator[Chunk]:
+        for each in chunks:
+            yield each
+
+    async def events() -> list[Any]:
+        return [event async for event in messages.to_events(stream())]
+
+    received = asyncio.run(events())
+    done = [item for event in received if (item := items.done_item(event))]
+    return done, "".join(map(items.text_delta, received)), messages.to_messages(done)
+
+
+# The pieces of two calls, a({"x": 1}) and b({"y": 2}), as servers send them.
+TWO_CALLS = {
+    "OpenAI: id and name first, then the arguments": [
+        piece("a", "", index=0, id="1"),
+        piece(None, '{"x": ', index=0),
+        piece(None, "1}", index=0),
+        piece("b", "", index=1, id="2"),
+        piece(None, '{"y": 2}', index=1),
+    ],
+    "pieces of two calls alternate": [
+        piece("a", '{"x": ', index=0, id="1"),
+        piece("b", '{"y": ', index=1, id="2"),
+        piece(None, "1}", index=0),
+        piece(None, "2}", index=1),
+    ],
+    "Gemini: whole calls without an index": [
+        piece("a", '{"x": 1}', id="1"),
+        piece("b", '{"y": 2}', id="2"),
+    ],
+    "an empty id and no index": [
+        piece("a", '{"x": 1}', id=""),
+        piece("b", '{"y": 2}', id=""),
+    ],
+    "index null": [
+        piece("a", '{"x": 1}', id="1", index=None),
+        piece("b", '{"y": 2}', id="2", index=None),
+    ],
+    "index 0 for all, with ids": [
+        piece("a", '{"x": ', index=0, id="1"),
+        piece(None, "1}", index=0, id="1"),
+        piece("b", '{"y": ', index=0, id="2"),
+        piece(None, "2}", index=0),
+    ],
+    "index 0 for all and no id": [
+        piece("a", '{"x": 1}', index=0),
+        piece("b", '{"y": 2}', index=0),
+    ],
+    "neither index nor id": [
+        piece("a", '{"x": '),
+        piece(None, "1}"),
+        piece("b", '{"y": 2}'),
+    ],
+    "pieces found by id alone": [
+        piece("a", '{"x": ', id="1"),
+        piece("b", '{"y": ', id="2"),
+        piece(None, "1}", id="1"),
+        piece(None, "2}", id="2"),
+    ],
+    "indexes with a gap": [
+        piece("a", '{"x": 1}', index=1, id="1"),
+        piece("b", '{"y": 2}', index=4, id="2"),
+    ],
+    "llama.cpp: arguments as an object": [
+        piece("a", {"x": 1}, index=0, id="1"),
+        piece("b", {"y": 2}, index=1, id="2"),
+    ],
+    "numbers as ids": [
+        piece("a", '{"x": 1}', index=0, id=1),
+        piece("b", '{"y": 2}', index=1, id=2),
+    ],
+    "the name in a later piece": [
+        piece(None, None, index=0, id="1"),
+        piece("a", None, index=0),
+        piece(None, '{"x": 1}', index=0),
+        piece(None, '{"y": 2}', index=1, id="2"),
+        piece("b", None, index=1),
+    ],
+    "id and name in every piece": [
+        piece("a", '{"x": ', index=0, id="1"),
+        piece("a", "1}", index=0, id="1"),
+        piece("b", '{"y": ', index=1, id="2"),
+        piece("b", "2}", index=1, id="2"),
+    ],
+    "the name in every piece, no id": [
+        piece("a", '{"x": ', index=0),
+        piece("a", "1}", index=0),
+        piece("b", '{"y": 2}', index=1),
+    ],
+    "a new id in every piece": [
+        piece("a", '{"x": ', index=0, id="1"),
+        piece(None, "1}", index=0, id="7"),
+        piece("b", '{"y": 2}', index=1, id="2"),
+    ],
+    "the same id for both": [
+        piece("a", '{"x": 1}', index=0, id="1"),
+        piece("b", '{"y": 2}', index=1, id="1"),
+    ],
+    "an empty piece at the end": [
+        piece("a", '{"x": 1}', index=0, id="1"),
+        piece("b", '{"y": 2}', index=1, id="2"),
+        piece("", "", index=1),
+        {"tool_calls": []},
+        {"tool_calls": None},
+    ],
+    "both in one delta": [
+        {
+            "tool_calls": [
+                *piece("a", '{"x": 1}', index=0, id="1")["tool_calls"],
+                *piece("b", '{"y": 2}', index=1, id="2")["tool_calls"],
+            ]
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("deltas", TWO_CALLS.values(), ids=TWO_CALLS)
+@pytest.mark.parametrize("finish_reason", ["tool_calls", "stop"])
+def test_pieces_of_tool_calls_are_assembled(
+    deltas: list[Chunk], finish_reason: str, package: Package
+) -> None:
+    chunks = [*(chunk(**delta) for delta in deltas), end(finish_reason)]
+    items, text, (message,) = converted(package, chunks)
+    called = [(item["name"], json.loads(item["arguments"])) for item in items]
+    assert called == [("a", {"x": 1}), ("b", {"y": 2})]
+    assert text == ""
+    ids = [item["call_id"] for item in items]
+    assert len({*ids}) == 2
+    assert [call["id"] for call in message["tool_calls"]] == ids
+    assert all("index" not in call for call in message["tool_calls"])
+
+
+@pytest.mark.parametrize("arguments", ["", " ", None, "{}"])
+def test_a_call_without_arguments_has_an_empty_object(arguments: Any, package: Package) -> None:
+    chunks = [chunk(**piece("a", arguments, index=0, id="1")), end("tool_calls")]
+    (item,), _, (message,) = converted(package, chunks)
+    assert item["arguments"] == "{}"
+    assert message["tool_calls"][0]["function"] == {"name": "a", "arguments": "{}"}
+
+
+def test_the_form_before_parallel_calls_is_a_call(package: Package) -> None:
+    deltas = [
+        {"function_call": {"name": "a", "arguments": ""}},
+        {"function_call": {"arguments": '{"x": 1}'}},
+    ]
+    (item,), *_ = converted(package, [*(chunk(**each) for each in deltas), end("function_call")])
+    assert (item["name"], item["arguments"]) == ("a", '{"x": 1}')
+
+
+# Chunks, and the expected items: (type, text) of reasoning and messages, (type, name) of calls.
+COMPLETIONS: dict[str, tuple[list[Chunk], list[tuple[str, str]]]] = {
+    "text": ([chunk(content="Hel"), chunk(content="lo")], [("message", "Hello")]),
+    "text and call in one delta": (
+        [chunk(content="Let me see.", **piece("a", "{}", index=0, id="1"))],
+        [("message", "Let me see."), ("function_call", "a")],
+    ),
+    "white space before a call": (
+        [chunk(content="\n"), chunk(content="\n", **piece("a", "{}", index=0, id="1"))],
+        [("function_call", "a")],
+    ),
+    "DeepSeek: reasoning in its own field": (
+        [chunk(reasoning_content="Th"), chunk(reasoning_content="ink"), chunk(content="Hello")],
+        [("reasoning", "Think"), ("message", "Hello")],
+    ),
+    "vLLM: reasoning before a call": (
+        [chunk(reasoning="Think", content=None), chunk(**piece("a", "{}", index=0, id="1"))],
+        [("reasoning", "Think"), ("function_call", "a")],
+    ),
+    "both names of reasoning": (
+        [chunk(reasoning="Think", reasoning_content="Think"), chunk(content="Hello")],
+        [("reasoning", "Think"), ("message", "Hello")],
+    ),
+    "Databricks: reasoning as parts with a signature": (
+        [
+            chunk(**reasoning("Th")),
+            chunk(**reasoning("ink")),
+            chunk(**reasoning("", signature="abc")),
+            chunk(content=[{"type": "text", "text": "Hel"}]),
+            chunk(content="lo"),
+        ],
+        [("reasoning", "Think"), ("message", "Hello")],
+    ),
+    "Databricks: an empty summary": (
+        [chunk(content=[{"type": "reasoning", "summary": []}]), chunk(content="Hello")],
+        [("message", "Hello")],
+    ),
+    "Mistral: thinking as parts": (
+        [
+            chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Think"}]}]),
+            chunk(content="Hello"),
+        ],
+        [("reasoning", "Think"), ("message", "Hello")],
+    ),
+    "strings as parts": ([chunk(content=["Hel", "lo"])], [("message", "Hello")]),
+    "one part instead of a list": (
+        [chunk(content={"type": "text", "text": "Hello"})],
+        [("message", "Hello")],
+    ),
+    "a null text in a part": (
+        [chunk(content=[{"type": "text", "text": None}]), chunk(content="Hello")],
+        [("message", "Hello")],
+    ),
+    "reasoning after the text": (
+        [chunk(content="Hello"), chunk(reasoning="Think"), chunk(content="!")],
+        [("message", "Hello!"), ("reasoning", "Think")],
+    ),
+    "a refusal": ([chunk(refusal="I "), chunk(refusal="cannot.")], [("message", "I cannot.")]),
+    "null everywhere": (
+        [
+            chunk(role="assistant", content=None, refusal=None, tool_calls=None, audio=None),
+            chunk(content="Hello", function_call=None, reasoning_content=None),
+        ],
+        [("message", "Hello")],
+    ),
+    "chunks without content": (
+        [{}, {"choices": []}, {"choices": None}, chunk(content="Hello"), {"usage": {}}],
+        [("message", "Hello")],
+    ),
+    "a choice without delta": (
+        [{"choices": [{"index": 0}]}, {"choices": [None]}, chunk(content="Hello")],
+        [("message", "Hello")],
+    ),
+    "a whole completion": (
+        [{"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}}]}],
+        [("message", "Hello")],
+    ),
+    "a whole completion with a call": (
+        [{"choices": [{"message": {"content": None, **piece("a", "{}", id="1")}}]}],
+        [("function_call", "a")],
+    ),
+}
+
+
+def summarized(item: Item) -> tuple[str, str]:
+    """Return the type of an item, and its text or the name of the tool."""
+    parts = item.get("summary") or item.get("content") or []
+    text = "".join(part.get("text") or part.get("refusal") or "" for part in parts)
+    return item["type"], item.get("name") or text
+
+
+@pytest.mark.parametrize(("chunks", "expected"), COMPLETIONS.values(), ids=COMPLETIONS)
+def test_everything_streamed_is_in_the_items(
+    chunks: list[Chunk], expected: list[tuple[str, str]], package: Package
+) -> None:
+    items, text, _ = converted(package, [*chunks, end("stop")])
+    assert [summarized(item) for item in items] == expected
+    assert text == "".join(text for kind, text in expected if kind == "message")
+    assert {item["status"] for item in items} == {"completed"}
+    assert len({item["id"] for item in items}) == len(items)
+
+
+# Deltas, and the message that the same server gets in the next round.
+TURNS: dict[str, tuple[list[Chunk], dict[str, Any]]] = {
+    "text is a string": (
+        [{"content": "Hel"}, {"content": "lo"}],
+        {"content": "Hello"},
+    ),
+    "DeepSeek: the reasoning": (
+        [{"reasoning_content": "Th"}, {"reasoning_content": "ink"}, {"content": "Hello"}],
+        {"content": "Hello", "reasoning_content": "Think"},
+    ),
+    "Databricks: the signature of a thought": (
+        [reasoning("Think"), reasoning("", signature="abc"), {"content": "Hello"}],
+        {
+            "content": [
+                {
+                    "type": "reasoning",
+                    "summary": [{"type": "summary_text", "text": "Think", "signature": "abc"}],
+                },
+                {"type": "text", "text": "Hello"},
+            ]
+        },
+    ),
+    "OpenRouter: the details of the reasoning": (
+        [
+            {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "Th"}]},
+            {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "ink"}]},
+            {"reasoning_details": [{"type": "reasoning.text", "index": 0, "signature": "abc"}]},
+            {"content": "Hello"},
+        ],
+        {
+            "content": "Hello",
+            "reasoning_details": [
+                {"type": "reasoning.text", "index": 0, "text": "Think", "signature": "abc"}
+            ],
+        },
+    ),
+    "LiteLLM: the blocks of the thoughts": (
+        [
+            {"thinking_blocks": [{"type": "thinking", "thinking": "Th"}]},
+            {"thinking_blocks": [{"type": "thinking", "thinking": "ink", "signature": "abc"}]},
+            {"content": "Hello"},
+        ],
+        {
+            "content": "Hello",
+            "thinking_blocks": [{"type": "thinking", "thinking": "Think", "signature": "abc"}],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("deltas", "expected"), TURNS.values(), ids=TURNS)
+def test_a_server_gets_its_own_turn_back(
+    deltas: list[Chunk], expected: dict[str, Any], package: Package
+) -> None:
+    call = piece("a", "{}", index=0, id="1")
+    chunks = [*(chunk(**delta) for delta in [*deltas, call]), end("tool_calls")]
+    *_, (message,) = converted(package, chunks)
+    assert message.pop("tool_calls")[0]["id"] == "1"
+    assert message == {"role": "assistant", **expected}
+
+
+def test_a_server_gets_the_signature_of_a_call_back(package: Package) -> None:
+    signature = {"google": {"thought_signature": "abc"}}
+    delta = piece("a", "{}", id="1", extra_content=signature)
+    *_, (message,) = converted(package, [chunk(**delta), end("stop")])
+    assert message["tool_calls"][0]["extra_content"] == signature
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "content_filter", "SAFETY"])
+def test_a_cut_off_answer_is_incomplete_and_calls_no_tool(reason: str, package: Package) -> None:
+    chunks = [chunk(content="Hel"), chunk(**piece("a", '{"x', index=0, id="1")), end(reason)]
+    (item,), text, _ = converted(package, chunks)
+    assert summarized(item) == ("message", text) == ("message", "Hel")
+    assert item["status"] == "incomplete"
+
+
+@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource", "abort"])
+def test_other_finish_reasons_are_errors(reason: str, package: Package) -> None:
+    error = package("runtime.llm").LLMError
+    with pytest.raises(error, match=f"stopped because of '{reason}'"):
+        converted(package, [chunk(content="Hello"), end(reason)])
+
+
+@pytest.mark.parametrize(
+    ("chunks", "message"),
+    [
+        ([chunk(content="Hel")], "in the middle of its answer"),
+        ([end("stop")], "an empty answer"),
+        ([chunk(content=" \n"), end("stop")], "an empty answer"),
+        ([chunk(reasoning="Think"), end("stop")], "an empty answer"),
+        ([chunk(**piece(None, "{}", index=0, id="1")), end("stop")], "without its name"),
+    ],
+)
+def test_a_completion_without_an_answer_is_an_error(
+    chunks: list[Chunk], message: str, package: Package
+) -> None:
+    with pytest.raises(package("runtime.llm").LLMError, match=message):
+        converted(package, chunks)

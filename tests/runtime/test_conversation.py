@@ -1,0 +1,103 @@
+"""Conversations that clients send: the LLM gets each call directly before its output."""
+
+from typing import Any
+
+import pytest
+from mlflow.types.responses import ResponsesAgentRequest
+
+from tests.conftest import Package
+
+Item = dict[str, Any]
+
+HELLO: Item = {"role": "user", "content": "Hello"}
+ANSWER: Item = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Hi"}],
+}
+REASONING: Item = {"type": "reasoning", "id": "rs_1", "summary": []}
+
+
+def call(call_id: str) -> Item:
+    """Return a tool call."""
+    fields = {"id": f"fc_{call_id}", "call_id": call_id, "name": "a", "arguments": "{}"}
+    return {"type": "function_call", **fields}
+
+
+def output(call_id: str, text: str = "Done.") -> Item:
+    """Return the output of a tool call."""
+    return {"type": "function_call_output", "call_id": call_id, "output": text}
+
+
+REQUEST: Item = {
+    "type": "mcp_approval_request",
+    "id": "ap_1",
+    "name": "a",
+    "arguments": "{}",
+    "server_label": "s",
+}
+APPROVAL: Item = {"type": "mcp_approval_response", "approval_request_id": "ap_1", "approve": True}
+
+# Items as clients send them, and as they are repaired.
+CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
+    "in order": (
+        [HELLO, call("1"), output("1"), ANSWER],
+        [HELLO, call("1"), output("1"), ANSWER],
+    ),
+    "parallel calls before their outputs": (
+        [HELLO, call("1"), call("2"), output("1"), output("2"), ANSWER],
+        [HELLO, call("1"), call("2"), output("1"), output("2"), ANSWER],
+    ),
+    "outputs in another order than the calls": (
+        [HELLO, call("1"), call("2"), output("2"), output("1")],
+        [HELLO, call("1"), call("2"), output("1"), output("2")],
+    ),
+    "calls and outputs that alternate": (
+        [HELLO, call("1"), output("1"), call("2"), output("2")],
+        [HELLO, call("1"), output("1"), call("2"), output("2")],
+    ),
+    "LangChain: a call without output": ([HELLO, call("1"), ANSWER, HELLO], [HELLO, ANSWER, HELLO]),
+    "one of two parallel calls without output": (
+        [HELLO, call("1"), call("2"), output("2"), ANSWER],
+        [HELLO, call("2"), output("2"), ANSWER],
+    ),
+    "an output without call": ([HELLO, output("1"), ANSWER], [HELLO, ANSWER]),
+    "a message between call and output": (
+        [HELLO, call("1"), ANSWER, output("1"), HELLO],
+        [HELLO, call("1"), output("1"), ANSWER, HELLO],
+    ),
+    "an output before its call": (
+        [HELLO, output("1"), call("1"), ANSWER],
+        [HELLO, call("1"), output("1"), ANSWER],
+    ),
+    "an output twice": (
+        [HELLO, call("1"), output("1"), output("1"), ANSWER],
+        [HELLO, call("1"), output("1"), ANSWER],
+    ),
+    "a call twice": (
+        [HELLO, call("1"), call("1"), output("1"), ANSWER],
+        [HELLO, call("1"), output("1"), ANSWER],
+    ),
+    "the same id in two turns": (
+        [HELLO, call("1"), output("1", "One."), HELLO, call("1"), output("1", "Two.")],
+        [HELLO, call("1"), output("1", "One."), HELLO, call("1"), output("1", "Two.")],
+    ),
+    "reasoning before a call": (
+        [HELLO, REASONING, call("1"), output("1")],
+        [HELLO, REASONING, call("1"), output("1")],
+    ),
+    "an approval": ([HELLO, REQUEST, APPROVAL], [HELLO, REQUEST, APPROVAL]),
+    "a request without approval": ([HELLO, REQUEST, HELLO], [HELLO, HELLO]),
+    "a call as the last item": ([HELLO, call("1")], [HELLO]),
+}
+
+
+@pytest.mark.parametrize(("items", "repaired"), CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_calls_are_paired_with_their_outputs(
+    items: list[Item], repaired: list[Item], package: Package
+) -> None:
+    given, expected = (
+        ResponsesAgentRequest.model_validate({"input": each}).input for each in (items, repaired)
+    )
+    assert package("runtime.conversation").repair(given) == expected

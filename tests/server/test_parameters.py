@@ -1,0 +1,151 @@
+"""Every parameter of a request reaches the LLM, or is refused."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.helpers.model_server import ChatServer, calls, text
+from tests.server.conftest import RunApp
+from tests.server.serving import HELLO, output_text
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+FORMAT = {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}
+
+# Parameters of the Responses API, and the options of the chat-completions API.
+PASSED_ON: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "temperature": ({"temperature": 0.2}, {"temperature": 0.2}),
+    "zero": ({"temperature": 0, "top_p": 0.0}, {"temperature": 0, "top_p": 0.0}),
+    "limit": ({"max_output_tokens": 20}, {"max_tokens": 20}),
+    "reasoning": ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
+    "JSON": (
+        {"text": {"format": {"type": "json_object"}}},
+        {"response_format": {"type": "json_object"}},
+    ),
+    "schema": (
+        {"text": {"format": FORMAT}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "place", "schema": SCHEMA, "strict": True},
+            }
+        },
+    ),
+    "no tool calls": ({"tool_choice": "none"}, {"tool_choice": "none"}),
+    "one tool call at a time": ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+}
+# Parameters without effect on the answer, which clients send by default.
+WITHOUT_EFFECT = {
+    "model": "agent",
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+    "service_tier": "auto",
+    "truncation": "disabled",
+    "tool_choice": "auto",
+    "text": {"format": {"type": "text"}},
+    "tools": [],
+    "user": "ada",
+    "stream_options": {"include_obfuscation": False},
+    "prompt_cache_key": "key",
+    "top_logprobs": 0,
+    "databricks_options": {"return_trace": False},
+}
+TOOL = {"type": "function", "name": "a", "parameters": SCHEMA, "strict": True}
+REFUSED: dict[str, Any] = {
+    "tools": [TOOL],
+    "tool_choice": "required",
+    "background": True,
+    "truncation": "auto",
+    "previous_response_id": "resp_1",
+    "conversation": "conv_1",
+    "instructions": ["Be brief."],
+    "text": {"format": {"type": "grammar"}},
+    "prompt": {"id": "pmpt_1"},
+    "max_tool_calls": 2,
+    "top_logprobs": 3,
+    "max_tokens": 20,
+    "response_format": {"type": "json_object"},
+}
+
+
+@pytest.mark.parametrize(("parameters", "options"), PASSED_ON.values(), ids=PASSED_ON)
+@pytest.mark.parametrize("stream", [False, True])
+def test_parameters_reach_the_llm(
+    parameters: dict[str, Any],
+    options: dict[str, Any],
+    stream: bool,
+    run_agent: RunApp,
+    server: ChatServer,
+) -> None:
+    server.reply(calls(("current_time", {"place": "Tokyo"})), text("Noon"))
+    run_agent().post(HELLO | parameters | {"stream": stream})
+    assert len(server.bodies) == 2
+    for body in server.bodies:
+        assert options.items() <= body.items()
+
+
+def test_parameters_without_effect_are_accepted(run_agent: RunApp, server: ChatServer) -> None:
+    server.reply(text("Hello"))
+    app = run_agent()
+    assert output_text(app.post(HELLO | WITHOUT_EFFECT).json()) == "Hello"
+    app.post(HELLO)
+    with_parameters, without = server.bodies
+    assert with_parameters == without
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("stream", [False, True])
+def test_other_parameters_are_refused(
+    name: str, stream: bool, run_agent: RunApp, server: ChatServer
+) -> None:
+    response = run_agent().post(HELLO | {name: REFUSED[name], "stream": stream})
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    error = response.json()["error"]
+    assert error["param"].startswith(name)
+    assert f"`{error['param']}`" in error["message"]
+    assert server.bodies == []
+
+
+def test_instructions_join_the_system_message(run_agent: RunApp, server: ChatServer) -> None:
+    server.reply(text("Hello"))
+    run_agent().post(HELLO | {"instructions": "Be brief."})
+    system, *others = server.bodies[0]["messages"]
+    assert system["role"] == "system"
+    assert system["content"].endswith("\n\nBe brief.")
+    assert len(system["content"]) > len("\n\nBe brief.")
+    assert [message["role"] for message in others] == ["user"]
+
+
+def test_metadata_is_returned(run_agent: RunApp, server: ChatServer) -> None:
+    server.reply(text("Hello"))
+    app = run_agent()
+    body = HELLO | {"metadata": {"case": "7"}}
+    assert app.post(body).json()["metadata"] == {"case": "7"}
+    assert {
+        event["response"]["metadata"]["case"] for event in app.events(body) if "response" in event
+    } == {"7"}
+
+
+def test_item_references_are_refused_with_the_remedy(run_agent: RunApp) -> None:
+    items = [*HELLO["input"], {"type": "item_reference", "id": "msg_1"}]
+    response = run_agent().post({"input": items})
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    assert "`store: false`" in response.json()["error"]["message"]
+
+
+def test_parts_of_a_tool_output_are_joined(run_agent: RunApp, server: ChatServer) -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "1", "name": "a", "arguments": "{}"}
+    parts = [{"type": "input_text", "text": "It is"}, {"type": "input_text", "text": "noon."}]
+    output = {"type": "function_call_output", "call_id": "1", "output": parts}
+    server.reply(text("Hello"))
+    response = run_agent().post({"input": [*HELLO["input"], call, output]})
+    assert response.status_code == httpx.codes.OK, response.text
+    assert server.bodies[0]["messages"][-1]["content"] == "It is\nnoon."
+
+
+def test_usage_is_omitted_if_the_llm_reports_none(run_agent: RunApp, server: ChatServer) -> None:
+    server.reply(text("Hello"))
+    app = run_agent()
+    assert "usage" not in app.post(HELLO).json()
+    *_, last = app.events(HELLO)
+    assert "usage" not in last["response"]
