@@ -125,6 +125,14 @@ def test_reserved_names_include_those_of_the_dependencies(default_project: Path)
     packages = {re.split(r"[<>=\[]", name)[0] for name in project["project"]["dependencies"]}
     modules = {"python-dotenv": "dotenv", "pyyaml": "yaml"}
     # Dependencies added after agents could already have these names.
-    newer = {"anyio", "packaging", "pydantic_settings", "starlette", "uvicorn", "yaml"}
+    newer = {
+        "anyio",
+        "httpx_aiohttp",
+        "packaging",
+        "pydantic_settings",
+        "starlette",
+        "uvicorn",
+        "yaml",
+    }
     names = {modules.get(name, name.replace("-", "_")) for name in packages}
     assert names - newer <= RESERVED_NAMES

@@ -13,23 +13,38 @@ from typing import Any
 
 import httpx
 from anyio import to_thread
-from openai import DefaultAioHttpClient
+from httpx_aiohttp import HttpxAiohttpClient
 
 from ..validation import is_token
 from .errors import LLMError
 from .offline import OfflineTransport
 
 _CREDENTIAL_PREFIXES = ("OPENAI_", "DATABRICKS_")
+# The defaults of the `openai` client, which uses another HTTP library since its version 3.
+_http_client = partial(
+    HttpxAiohttpClient,
+    limits=httpx.Limits(max_connections=1000, max_keepalive_connections=100),
+    follow_redirects=True,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Access:
-    """How to reach a provider: base URL, credentials, and whether it accepts `stream_options`."""
+    """How to reach a provider.
 
-    base_url: str | None
+    Attributes:
+        base_url: The URL of its API.
+        api_key: The key, or `none` if the provider needs none.
+        supports_usage_option: Whether it accepts `stream_options`.
+        limit_option: The option that limits the tokens of a completion.
+        http_client: Creates the HTTP client.
+    """
+
+    base_url: str
     api_key: str = "none"
     supports_usage_option: bool = True
-    http_client: Callable[[], httpx.AsyncClient] = DefaultAioHttpClient
+    limit_option: str = "max_tokens"
+    http_client: Callable[[], httpx.AsyncClient] = _http_client
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -82,7 +97,11 @@ def _openai(credentials: dict[str, str]) -> Access:
             "no key (Ollama, vLLM), or try AGENT_LLM=offline:/demo."
         )
     # The client reads OPENAI_BASE_URL itself if the argument is None, even if it is empty.
-    return Access(base_url or "https://api.openai.com/v1", api_key or "none")
+    base_url = base_url or "https://api.openai.com/v1"
+    # OpenAI's reasoning models refuse the older name, and few other servers know the newer one.
+    is_openai = re.match(r"https://(api\.openai\.com|[^/]+\.openai\.azure\.com)(/|$)", base_url)
+    limit_option = "max_completion_tokens" if is_openai else "max_tokens"
+    return Access(base_url, api_key or "none", limit_option=limit_option)
 
 
 def _databricks(_credentials: dict[str, str]) -> Access:
@@ -96,7 +115,7 @@ def _databricks(_credentials: dict[str, str]) -> Access:
             "No Databricks login was found. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or run "
             "`databricks auth login`, or try AGENT_LLM=offline:/demo."
         ) from error
-    http_client = partial(DefaultAioHttpClient, auth=_DatabricksLogin(workspace))
+    http_client = partial(_http_client, auth=_DatabricksLogin(workspace))
     base_url = f"{workspace.host}/serving-endpoints"
     # The endpoints report tokens by default, and some reject `stream_options`.
     return Access(base_url, supports_usage_option=False, http_client=http_client)
