@@ -39,8 +39,7 @@ def test_openapi_describes_responses_and_errors(run_app: RunApp) -> None:
     assert document["paths"].keys() == {"/responses", "/invocations"}
     responses = document["paths"]["/responses"]["post"]["responses"]
     for response in (app.post(HELLO), app.post(b"[]")):
-        status = "200" if response.is_success else f"{response.status_code // 100}XX"
-        schema = responses[status]["content"]["application/json"]["schema"]
+        schema = responses[str(response.status_code)]["content"]["application/json"]["schema"]
         Draft202012Validator({**schema, "components": document["components"]}).validate(
             response.json()
         )
@@ -67,7 +66,7 @@ def test_other_origins_may_not_read_responses(run_app: RunApp) -> None:
     preflight = httpx.options(
         f"{app.url}/responses", headers=origin | {"Access-Control-Request-Method": "POST"}
     )
-    assert preflight.status_code == httpx.codes.METHOD_NOT_ALLOWED
+    assert preflight.status_code == httpx.codes.FORBIDDEN
     for response in (app.post(HELLO, headers=origin), preflight):
         assert not [name for name in response.headers if name.startswith("access-control")]
 

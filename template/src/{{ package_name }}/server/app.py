@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ..ops.project import PROJECT_NAME
+from .browsers import BrowserProtection
 from .endpoint import AgentEndpoint
 from .errors import ApiError, handle_api_error, handle_unexpected_error
 from .middleware import (
@@ -35,6 +36,7 @@ from .page import OPEN_PATHS, page_routes
 from .settings import ServerSettings, load_settings
 
 API_PATHS = ("/responses", "/invocations")
+HEALTH_PATHS = ("/health", "/ping")  # `/ping` is the path of MLflow's scoring server
 
 
 def create_app(
@@ -52,17 +54,19 @@ def create_app(
     """
     settings = settings or load_settings()
     endpoint = with_limits(AgentEndpoint(agent, settings), settings)
+    open_paths = {*HEALTH_PATHS, *OPEN_PATHS}
     return Starlette(
         routes=[
             *(Route(path, endpoint, methods=["POST"]) for path in API_PATHS),
             Route("/agent/info", agent_info),
-            Route("/health", health),
+            *(Route(path, health) for path in HEALTH_PATHS),
             Route("/openapi.json", openapi),
             *page_routes(),
         ],
         middleware=[
             Middleware(AccessLog, paths=API_PATHS),
-            Middleware(Authentication, token=settings.token, open_paths={"/health", *OPEN_PATHS}),
+            Middleware(BrowserProtection, hosts=settings.hosts()),
+            Middleware(Authentication, token=settings.token, open_paths=open_paths),
         ],
         exception_handlers={
             ApiError: handle_api_error,
@@ -107,7 +111,7 @@ async def health(_request: Request) -> Response:
 
 async def openapi(_request: Request) -> Response:
     """Describe the routes of the agent."""
-    return JSONResponse(openapi_schema(*API_PATHS))
+    return JSONResponse(openapi_schema())
 
 
 async def agent_info(_request: Request) -> Response:

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -114,9 +115,13 @@ class RequestBody:
     timeout_seconds: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        encoding = Headers(scope=scope).get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip"):
+            raise ApiError(415, "The server accepts request bodies with the encoding gzip or none.")
         try:
             async with asyncio.timeout(self.timeout_seconds):
-                state_of(scope).body = await self._read(receive)
+                body = await self._read(receive)
+                state_of(scope).body = self._unzip(body) if encoding == "gzip" else body
         except TimeoutError as error:
             message = f"The request body took longer than {self.timeout_seconds:g} s to arrive."
             raise ApiError(408, f"{message} Try again.") from error
@@ -131,9 +136,25 @@ class RequestBody:
                 raise ApiError(400, "The client disconnected before the end of the request body.")
             body += message.get("body", b"")
             if len(body) > self.max_bytes:
-                raise ApiError(413, f"The request body is larger than {self.max_bytes:,} bytes.")
+                raise self._too_large()
             more = message.get("more_body", False)
         return bytes(body)
+
+    def _unzip(self, body: bytes) -> bytes:
+        """Decompress a body, up to the limit."""
+        decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16 selects gzip
+        try:
+            unzipped = decompressor.decompress(body, self.max_bytes + 1)
+        except zlib.error as error:
+            raise ApiError(400, "The request body is not valid gzip.") from error
+        if len(unzipped) > self.max_bytes:
+            raise self._too_large()
+        if not decompressor.eof:
+            raise ApiError(400, "The request body is not valid gzip: its end is missing.")
+        return unzipped
+
+    def _too_large(self) -> ApiError:
+        return ApiError(413, f"The request body is larger than {self.max_bytes:,} bytes.")
 
 
 @dataclass

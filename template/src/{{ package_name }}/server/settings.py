@@ -15,6 +15,8 @@ class ServerSettings(BaseSettings):
 
     Attributes:
         token: The bearer token that requests must send; empty to accept requests without one.
+        allowed_hosts: The server's names in URLs, such as `agent.example.com,agent.lan`, if there
+            is no token; `*` accepts any. Local names and addresses are always accepted.
         max_requests: The number of concurrent requests; others get status 429.
         traces_per_second: The number of requests per second to trace; others are not traced.
         stop_seconds: How long running requests may continue after SIGTERM.
@@ -26,12 +28,20 @@ class ServerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AGENT_", frozen=True, hide_input_in_errors=True)
 
     token: str = Field(default="", repr=False)
+    allowed_hosts: str = ""
     max_requests: PositiveInt = 128
     traces_per_second: PositiveInt = 5
     stop_seconds: PositiveInt = 30
     max_body_bytes: PositiveInt = 10_000_000
     body_timeout_seconds: FiniteFloat = Field(default=30, gt=0)
     keep_alive_seconds: FiniteFloat = Field(default=15, gt=0)
+
+    def hosts(self) -> frozenset[str] | None:
+        """Return the allowed hosts; None if any is accepted."""
+        names = frozenset(name.strip().lower() for name in self.allowed_hosts.split(","))
+        # Databricks Apps authenticates users, and forwards only requests for the app's name.
+        is_app = "DATABRICKS_APP_PORT" in os.environ
+        return None if self.token or is_app or "*" in names else names
 
     @field_validator("token")
     @classmethod
