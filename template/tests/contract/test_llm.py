@@ -1,15 +1,17 @@
-"""Rules about an LLM that fails, hangs or never stops."""
+"""Rules about the LLM: what it gets and sends, and an LLM that fails, hangs or never stops."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .harness.agents import HELLO, Agent, LoadedAgent, Request
+from .harness.agents import HELLO, Agent, Item, LoadedAgent, Request, output_of, text_of
 from .harness.offline import OfflineLLM
 from .harness.rules import rule
 from .harness.waiting import PATIENCE, Attempt
 
+PROVIDERS = ("gemini", "claude", "deepseek", "vllm", "llama.cpp", "lmdeploy")
 # The items of a conversation, by a word that each of them contains.
 ITEMS = {
     "acorn": "the system message",
@@ -56,6 +58,33 @@ def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
     missing = [item for item, at in zip(ITEMS.values(), positions, strict=True) if at < 0]
     assert not missing, f"The LLM did not receive {', '.join(missing)}."
     assert positions == sorted(positions), "The LLM received the conversation in another order."
+
+
+@rule(
+    "provider-streams",
+    "The agent understands the streams of all providers.",
+    why="Providers with OpenAI's API send tool calls without index or id, reasoning in fields of "
+    "their own, and signatures that the next request must contain. Calls get lost, or are refused.",
+    fix="Convert completions with `to_events` of runtime/messages.py, and add the items of the "
+    "answer to the messages with `to_messages(items)`, without copying or changing them.",
+)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_provider_streams(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, provider: str
+) -> None:
+    offline_llm.use("tools")
+    expected = calls_of(output_of(agent, example))
+    offline_llm.skip_if_unused()
+    offline_llm.use_provider(provider)
+    output = output_of(agent, example)
+    assert calls_of(output) == expected, f"With the stream of {provider} the tool calls differ."
+    assert any(map(text_of, output)), f"With the stream of {provider} the answer has no text."
+
+
+def calls_of(items: list[Item]) -> list[tuple[str, Any]]:
+    """Return name and arguments of each tool call."""
+    calls = (item for item in items if item["type"] == "function_call")
+    return [(call["name"], json.loads(call["arguments"])) for call in calls]
 
 
 @rule(

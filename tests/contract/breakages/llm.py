@@ -21,6 +21,26 @@ def own_tool(function: str) -> Patch:
 
 
 LLM = {
+    "completions converted by MLflow": breaks(
+        "provider-streams",
+        "gemini|tool calls differ",
+        in_agent(
+            "to_events(llm.stream(messages, **options))", "self.convert(messages, llm, options)"
+        ),
+        method("""
+async def convert(self, messages, llm, options):
+    from mlflow.types.responses import output_to_responses_items_stream
+
+    chunks = [chunk async for chunk in llm.stream(messages, **options)]
+    for event in output_to_responses_items_stream(iter(chunks)):
+        yield event
+"""),
+    ),
+    "copies of the items sent back to the LLM": breaks(
+        "provider-streams",
+        "is missing a thought_signature",
+        in_agent("items.append(item)", "items.append({**item})"),
+    ),
     "an apology instead of an error": breaks(
         "llm-failures",
         "still answered: .*Sorry",
@@ -65,15 +85,19 @@ def predict_stream(self, request):
         "llm-failures",
         "offline:/empty the agent still answered",
         Patch(
-            "runtime/messages.py",
-            '    if not any(item["type"] in ("message", "function_call") for item in items):\n',
-            "    if False:\n",
+            "runtime/llm/completion.py",
+            '        if not self.calls and not self._fields.get("refusal")',
+            "        if self.calls and self._parts",
         ),
     ),
     "half an answer accepted as complete": breaks(
         "llm-failures",
         "offline:/cut the agent still answered",
-        Patch("runtime/messages.py", "    if not any(choice", "    if False and not any(choice"),
+        Patch(
+            "runtime/llm/completion.py",
+            '    raise LLMError(f"The LLM stopped {cause}. Try again.")\n',
+            "    assert cause\n    return None\n",
+        ),
     ),
     "an error that raises SystemExit": breaks(
         "llm-failures",

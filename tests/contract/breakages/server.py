@@ -32,11 +32,11 @@ STREAM = """                async with agent_events(self.agent, request) as even
 STREAM_BLOCKING = """                for event in self.agent.predict_stream(request):
                     yield encode(*writer.events_for(event))
 """
-BODY = '                body = writer.response("completed")\n'
+BODY = "                body = writer.finished_response()\n"
 END = "                yield encode(writer.end())\n"
 FAILED_STREAM = "                yield encode(*failure_events(writer, error_of_agent(error)))\n"
 SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
-ERROR_MESSAGE = 'f"The agent could not answer. See error {error_id} in the server log."'
+ERROR_MESSAGE = 'f"The agent could not answer. {details}"'
 AUTHENTICATED = 'is_correct and scheme.lower() == "bearer"'
 EMPTY_INPUT = """    if fields.get("input") == []:
         raise ApiError(400, "`input` is empty. Send at least one message.", "input")
@@ -110,9 +110,8 @@ yield event
         "no text in the stream",
         Patch(
             "server/events.py",
-            '        yield self._part_event("response.output_text.delta", item_id,'
-            " delta=text, logprobs=[])\n",
-            "        assert text\n",
+            "        index = self._parts.index(kind)\n        yield self._part_event(",
+            "        index = self._parts.index(kind)\n        self._part_event(",
         ),
     ),
     "an input that is a string rejected": breaks(
@@ -120,11 +119,13 @@ yield event
     ),
     "deltas before the start of their message": breaks(
         "openai-client",
-        "IndexError",
+        "IndexError|before receiving its output item",
         Patch(
             "server/events.py",
-            "            yield from self._start_message(item_id)\n",
-            "            pass\n",
+            "        if self._message_id is None:\n"
+            "            yield self._start_message(item_id)\n"
+            "        if kind not in self._parts:\n",
+            "        if kind not in self._parts:\n",
         ),
     ),
     # Complete responses
@@ -165,7 +166,7 @@ yield event
     "a response that stays in progress": breaks(
         "complete-responses",
         "status is in_progress",
-        in_endpoint(BODY, BODY.replace("completed", "in_progress")),
+        in_endpoint(BODY, BODY.replace("finished_response()", 'response("in_progress")')),
     ),
     # Errors
     "a traceback in an exception": breaks(
@@ -203,8 +204,8 @@ class Verbose(Agent):
         "token of Databricks|Databricks token",
         Patch(
             "runtime/llm/errors.py",
-            '            f"{uri} returned status',
-            "            f\"Bearer dapi{'0123456789abcdef' * 2}: {uri} returned status",
+            '        f"{uri} {returned}:',
+            "        f\"Bearer dapi{'0123456789abcdef' * 2}: {uri} {returned}:",
         ),
     ),
     "the message of an exception in the response": breaks(
@@ -293,7 +294,7 @@ TOOLS = [is_listening]
     "a health check that needs the token": breaks(
         "responsive-server",
         "/health.*401",
-        Patch("server/app.py", 'open_paths={"/health", *OPEN_PATHS}', "open_paths=OPEN_PATHS"),
+        Patch("server/app.py", "{*HEALTH_PATHS, *OPEN_PATHS}", "OPEN_PATHS"),
     ),
     # The token
     "requests without a token accepted": breaks(

@@ -93,6 +93,14 @@ class OfflineLLM:
         """Select a model of the offline LLM, or `SILENT`."""
         self._patch.setenv("AGENT_LLM", f"offline:/{model}")
 
+    def use_provider(self, name: str) -> None:
+        """Answer as `tools`, with the stream of a provider."""
+        with suppress(ImportError):
+            importlib.import_module(f"{MODULES[0]}.dialects")
+            self.use(f"tools@{name}")
+            return
+        pytest.skip("the model was logged before v0.6.0")
+
     @contextmanager
     def one_request_waiting(self, call: Callable[[Request], object]) -> Generator[None]:
         """Keep one request waiting for the LLM in the block; the LLM answers all others."""

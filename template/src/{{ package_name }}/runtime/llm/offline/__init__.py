@@ -12,6 +12,7 @@ The name of the model selects its behavior:
 - `offline:/wrong-tools` calls every tool with invalid arguments, and an unknown tool;
 - `offline:/endless-tools` calls tools in every round;
 - `offline:/empty` returns an empty answer, `offline:/cut` stops in the middle of one;
+- `offline:/tools@gemini` sends the stream of another provider; see `dialects.py`;
 - `offline:/fail` returns status 500, `offline:/hang` sends nothing.
 """
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 
+from .dialects import DIALECTS, missing_in_turns
 from .replies import REPLIES, Reply
 from .tools import problems_with_tools
 
@@ -19,7 +20,7 @@ class OfflineTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(await request.aread())
-        model = body["model"]
+        model, _, dialect = body["model"].partition("@")
         if model == "hang":
             return await _hang(request)
         if model == "fail":
@@ -27,8 +28,13 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         if model not in REPLIES:
             known = ", ".join([*REPLIES, "fail", "hang"])
             return _error(404, f"The offline LLM has no model {model!r}; its models: {known}.")
+        if dialect and dialect not in DIALECTS:
+            known = ", ".join(DIALECTS)
+            return _error(404, f"The offline LLM has no dialect {dialect!r}; it has {known}.")
         for problem in problems_with_tools(body.get("tools") or []):
             return _error(400, problem)
+        if missing := missing_in_turns(dialect, body["messages"]):
+            return _error(400, missing)
         reply = REPLIES[model](body["messages"], _offered_tools(body))
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
@@ -99,7 +105,14 @@ async def _one_by_one(events: Iterator[bytes]) -> AsyncIterator[bytes]:
 def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
     """Yield the chunks of a reply as server-sent events: a word each, and two per tool call."""
     envelope = _envelope("chat.completion.chunk", body["model"])
-    for delta in _deltas(reply):
+    _, _, dialect = body["model"].partition("@")
+    if dialect:  # some providers send events without content
+        yield b": ping\n\ndata: null\n\n"
+        yield _event({**envelope, "choices": None})
+        deltas = DIALECTS[dialect](reply.text, _tool_calls(reply))
+    else:
+        deltas = _deltas(reply)
+    for delta in deltas:
         yield _event({**envelope, "choices": [{"index": 0, "delta": delta}]})
     if reply.cut:
         return
