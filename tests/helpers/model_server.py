@@ -1,18 +1,29 @@
-"""A fake LLM: an HTTP server with the chat-completions API and the replies that a test sets."""
+"""A fake LLM: an HTTP server with the chat-completions API and the replies that a test sets.
+
+It refuses what OpenAI refuses, with errors in the same form.
+"""
 
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.helpers.strict_requests import problems_with
+
 Chunk = dict[str, Any]
 
 # The same id in all responses, as some servers send it.
 _ENVELOPE: Chunk = {"id": "chatcmpl-1", "created": 1, "model": "fake"}
+# The type and the code of OpenAI's errors, by status.
+_ERRORS = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    404: ("invalid_request_error", "model_not_found"),
+    429: ("requests", "rate_limit_exceeded"),
+}
 
 
 def text(words: str) -> list[Chunk]:
@@ -77,6 +88,7 @@ class ChatServer:
     Attributes:
         url: The URL, without a path.
         turns: The next replies; the last one is repeated.
+        choose: Returns the reply to a request, in place of `turns`.
         paths: The path of each request.
         headers: The headers of each request, with names in lower case.
         bodies: The body of each request.
@@ -86,6 +98,7 @@ class ChatServer:
 
     url: str
     turns: list[Turn] = field(default_factory=list)
+    choose: Callable[[Chunk], Turn] | None = None
     paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -121,18 +134,29 @@ class _Handler(BaseHTTPRequestHandler):
         state.bodies.append(json.loads(self.rfile.read(length)))
         state.paths.append(self.path)
         state.headers.append({name.lower(): value for name, value in self.headers.items()})
-        turn = state.turns.pop(0) if len(state.turns) > 1 else state.turns[0]
+        body = state.bodies[-1]
         try:
+            if problem := next(problems_with(body), None):
+                self._send_error(400, problem.message, problem.param)
+                return
+            turn = self._next_turn(body)
             time.sleep(turn.delay)
-            self._answer(turn, state.bodies[-1])
+            self._answer(turn, body)
         except (BrokenPipeError, ConnectionResetError):
             state.disconnected.set()
             state.disconnects.append(self.path)
-        self.close_connection = True
+        finally:
+            self.close_connection = True
+
+    def _next_turn(self, body: Chunk) -> Turn:
+        state = self.server_state
+        if state.choose:
+            return state.choose(body)
+        return state.turns.pop(0) if len(state.turns) > 1 else state.turns[0]
 
     def _answer(self, turn: Turn, body: Chunk) -> None:
         if turn.status != 200:
-            self._send_json({"error": {"message": turn.error}}, turn.status, turn.headers)
+            self._send_error(turn.status, turn.error, headers=turn.headers)
             return
         if not (body.get("stream") and turn.streams):
             self._send_json(_ENVELOPE | completion(turn))
@@ -157,6 +181,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._send({"choices": [], "usage": turn.usage})
         self._write(b"data: [DONE]\n\n")
         self._write(b"")
+
+    def _send_error(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        default = "server_error" if status >= 500 else "invalid_request_error"
+        kind, code = _ERRORS.get(status, (default, None))
+        error = {"message": message, "type": kind, "param": param, "code": code}
+        self._send_json({"error": error}, status, headers)
 
     def _send_json(
         self, fields: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
