@@ -11,6 +11,7 @@ from tests.server.serving import HELLO, output_text
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FORMAT = {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}
+CHAT_FORMAT = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA}}
 
 # Parameters of the Responses API, and the options of the chat-completions API.
 PASSED_ON: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -30,6 +31,10 @@ PASSED_ON: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                 "json_schema": {"name": "place", "schema": SCHEMA, "strict": True},
             }
         },
+    ),
+    "schema as in chat completions": (
+        {"text": {"format": CHAT_FORMAT}},
+        {"response_format": CHAT_FORMAT},
     ),
     "no tool calls": ({"tool_choice": "none"}, {"tool_choice": "none"}),
     "one tool call at a time": ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),

@@ -39,6 +39,9 @@ def _refuse_unsupported(request: ResponsesAgentRequest) -> None:
 def _response_format(text: Any) -> dict[str, Any] | None:
     """Convert the `text` of a request, `{"format": {"type", …}}`, to a `response_format`."""
     wanted = text.get("format") if isinstance(text, dict) else text
+    # Databricks' AI SDK provider nests the schema, as in chat completions.
+    if isinstance(wanted, dict) and isinstance(wanted.get("json_schema"), dict):
+        wanted = {**wanted["json_schema"], "type": wanted.get("type")}
     match wanted:
         case None | {"type": "text"}:
             return None
