@@ -75,6 +75,10 @@ CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
         [HELLO, call("1"), output("1"), output("1"), ANSWER],
         [HELLO, call("1"), output("1"), ANSWER],
     ),
+    "AI SDK: an error of the client before the output": (
+        [HELLO, call("1"), output("1", "Unknown tool."), output("1"), ANSWER],
+        [HELLO, call("1"), output("1"), ANSWER],
+    ),
     "a call twice": (
         [HELLO, call("1"), call("1"), output("1"), ANSWER],
         [HELLO, call("1"), output("1"), ANSWER],

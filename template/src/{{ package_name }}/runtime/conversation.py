@@ -25,8 +25,11 @@ def repair(items: Iterable[InputItem]) -> list[InputItem]:
     """
     items = list(items)
     outputs: dict[str, deque[InputItem]] = defaultdict(deque)
-    for item in items:
+    for previous, item in zip([None, *items], items, strict=False):
         if identifier := _id(item, _OUTPUT_IDS):
+            # Databricks' AI SDK provider sends an error of the client before the tool's output.
+            if previous and _id(previous, _OUTPUT_IDS) == identifier:
+                outputs[identifier].pop()
             outputs[identifier].append(item)
     repaired: list[InputItem] = []
     calls: list[InputItem] = []
