@@ -174,6 +174,30 @@ def test_a_request_is_one_trace_with_a_span_for_each_step(
     ]
 
 
+def test_commands_that_start_at_once_create_one_store(
+    agent: Agent, default_project: Path, tmp_path: Path
+) -> None:
+    """Use a fresh copy with the environment of `agent`, because its store does not exist yet."""
+    folder = tmp_path / "weather-agent"
+    shutil.copytree(default_project, folder)
+    script = "from weather_agent.commands.cli import main; main()"
+    processes = [
+        subprocess.Popen(
+            [agent.folder / ".venv/bin/python", "-c", script, "ask", "Hello"],
+            env=clean_environment() | {"PYTHONPATH": str(folder / "src")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+        assert printed.endswith("Hello\n")
+    assert (folder / "mlflow.db").exists()
+
+
 def test_log_registers_the_model(log_run: subprocess.CompletedProcess[str]) -> None:
     assert "Registered weather, version 1" in log_run.stdout
 

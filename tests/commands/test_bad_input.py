@@ -291,6 +291,11 @@ def test_password_of_the_store_is_not_printed(commands: ForkedCommands) -> None:
     assert "sesame" not in words
 
 
+def test_local_store_in_a_missing_folder(commands: ForkedCommands) -> None:
+    words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="sqlite:////no/folder/mlflow.db")
+    assert "Cannot lock /no/folder/mlflow.db.lock (unable to open database file)." in words
+
+
 def test_store_without_its_driver(commands: ForkedCommands) -> None:
     words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="postgresql://127.0.0.1:9/db")
     assert "needs a package: No module named 'psycopg" in words

@@ -2,6 +2,9 @@
 
 import os
 import re
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -11,6 +14,7 @@ from .project import PROJECT_NAME, ROOT, ProjectError
 
 STORE = ROOT / "mlflow.db"
 ARTIFACTS = ROOT / "mlartifacts"
+LOCK_TIMEOUT = 120  # seconds; creating a store takes a few
 
 
 def connect_store() -> str:
@@ -22,7 +26,7 @@ def connect_store() -> str:
     MLflow traces into the experiment that is selected at that time.
 
     Raises:
-        ProjectError: The store is unreachable or rejects the experiment.
+        ProjectError: The store is unreachable, rejects the experiment, or is locked.
     """
     hide_noise()
     # Fail within seconds, not minutes, when the tracking server is down.
@@ -32,7 +36,8 @@ def connect_store() -> str:
         mlflow.set_tracking_uri(f"sqlite:///{STORE}")
     uri = without_password(mlflow.get_tracking_uri())
     try:
-        _select_experiment(is_local)
+        with lock_local_store(mlflow.get_tracking_uri()):
+            _select_experiment(is_local)
     except ImportError as error:
         raise ProjectError(
             f"MLflow's store {uri} needs a package: {error}. Install it with `uv add`."
@@ -45,6 +50,32 @@ def connect_store() -> str:
             f"{variables} and the other MLFLOW_… variables."
         ) from error
     return uri
+
+
+@contextmanager
+def lock_local_store(uri: str) -> Generator[None]:
+    """Keep other processes from creating the same SQLite store; other stores are not locked.
+
+    The lock is a transaction in an empty SQLite file, which works on every operating system and
+    ends with the process.
+
+    Raises:
+        ProjectError: Another process holds the lock, or the file is not writable.
+    """
+    scheme, _, store = uri.partition(":///")
+    if scheme != "sqlite":
+        yield
+        return
+    try:
+        lock = sqlite3.connect(f"{store}.lock", LOCK_TIMEOUT, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        raise ProjectError(
+            f"Cannot lock {store}.lock ({error}). Stop other commands that use this store, or "
+            "check the permissions of its folder."
+        ) from error
+    with closing(lock):
+        yield
 
 
 def _reason(error: BaseException) -> str:
