@@ -10,10 +10,10 @@ import pytest
 
 from tests.helpers.agents import Agent, add_default_group
 from tests.helpers.forked_commands import ForkedCommands, forked_commands
+from tests.server.serving import free_port
 
 ASK = ("ask", "What time is it in Tokyo?")
-# No machine has this address, so that a server that starts nevertheless ends at once.
-SERVE = ("serve", "--host=192.0.2.1")
+SERVE = ("serve", f"--port={free_port()}")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,9 @@ def test_question_without_quotation_marks(commands: ForkedCommands) -> None:
         (["--port=70000"], "70000 is not in the range 1<=x<=65535"),
         (["--workers=0"], "0 is not in the range x>=1"),
         (["--reload", "--workers=2"], "Pass --reload or --workers, not both."),
+        # No machine has this address.
+        (["--host=192.0.2.1"], "192.0.2.1, port 8000: Cannot assign requested address. Pass"),
+        (["--host=no.host.invalid"], "Cannot listen at no.host.invalid, port 8000: "),
     ],
 )
 def test_options_of_serve(commands: ForkedCommands, options: list[str], words: str) -> None:
@@ -87,6 +90,7 @@ def test_options_of_serve(commands: ForkedCommands, options: list[str], words: s
     [
         ({"AGENT_MAX_REQUESTS": "many"}, "AGENT_MAX_REQUESTS is invalid: "),
         ({"AGENT_LLM": "opnai:/x"}, "'opnai:/x' is not the URI of an LLM."),
+        ({"AGENT_LLM": "openai:/m"}, "OPENAI_API_KEY is not set."),
     ],
 )
 def test_settings_of_serve(commands: ForkedCommands, variables: dict[str, str], words: str) -> None:

@@ -17,6 +17,7 @@ import atexit
 import gc
 import importlib
 import json
+import signal
 import sys
 import threading
 import traceback
@@ -57,6 +58,7 @@ def become(command: dict[str, Any]) -> None:
     for descriptor, file in enumerate(files):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if descriptor else os.O_RDONLY
         os.dup2(os.open(file, flags), descriptor)
+    signal.alarm(120)  # for a server that starts although it must not
     os.environ.clear()
     os.environ.update(command["environment"])
     sys.argv[1:] = command["arguments"]

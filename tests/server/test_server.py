@@ -24,6 +24,7 @@ from tests.server.serving import (
     hides_internals,
     is_running,
     output_text,
+    port_of,
     wait_until,
 )
 
@@ -144,6 +145,8 @@ def test_several_workers_share_a_new_store(serve: Serve, tmp_path: Path) -> None
     served = serve("--workers=2", AGENT_LLM="offline:/demo", MLFLOW_TRACKING_URI=new)
     answers = [output_text(served.post(HELLO).json()) for _ in range(6)]
     assert len(set(answers)) == 1
+    wait_until(lambda: "LLM: offline:/demo. Traces: sqlite:" in served.read_log())
+    assert served.read_log().count(f"Serving at {served.url} ") == 1
     workers = served.child_processes()
     assert served.stop()
     wait_until(lambda: not any(map(is_running, workers)))
@@ -163,6 +166,7 @@ def test_reload_restarts_when_the_package_changes(agent: Agent, serve: Serve) ->
         return None
 
     assert model() == "weather-agent"
+    wait_until(lambda: f"Serving at {served.url} " in served.read_log())
     try:
         project.write_text(before[0].replace('"weather-agent"', '"other-agent"'), encoding="utf-8")
         wait_until(lambda: model() == "other-agent")
@@ -174,9 +178,30 @@ def test_reload_restarts_when_the_package_changes(agent: Agent, serve: Serve) ->
     assert served.stop()
 
 
-def test_port_in_use_is_an_error(served: Served, agent: Agent) -> None:
-    assert "Serving at http://127.0.0.1:" in served.read_log()
-    port = served.url.rpartition(":")[2]
-    done = agent.run("weather-agent", "serve", f"--port={port}")
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
+RUN_SERVE = """
+import sys
+from weather_agent.commands.cli import main
+try:
+    main(["serve", *sys.argv[1:]])
+finally:
+    print("mlflow" in sys.modules)
+"""
+
+
+def test_serve_reports_its_addresses_llm_and_store(serve: Serve) -> None:
+    served = serve(AGENT_LLM="offline:/demo")
+    wait_until(lambda: "LLM: " in served.read_log())
+    first, second, *_ = served.read_log().splitlines()
+    assert first.endswith(
+        f" INFO Serving at {served.url} (chat page) and {served.url}/responses (API)."
+    )
+    assert re.search(r" LLM: offline:/demo. Traces: sqlite:///\S+/mlflow.db. Press Ctrl", second)
+
+
+def test_port_in_use_is_an_error_before_mlflow_is_imported(served: Served, agent: Agent) -> None:
+    done = agent.run("python", "-c", RUN_SERVE, f"--port={port_of(served.url)}")
+    assert (done.returncode, done.stdout) == (1, "False\n")
+    assert done.stderr == (
+        f"error: Port {port_of(served.url)} is in use. Stop the program that uses it, or pass "
+        "another --port.\n"
+    )

@@ -130,11 +130,11 @@ def log(register: str | None) -> None:
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
 def serve(host: str, port: int, workers: int, reload: bool) -> None:
     """Serve the Responses API and a chat page over HTTP."""
-    from ..server import serve
+    from .serve import run_server
 
     if reload and workers > 1:
         raise click.UsageError("Pass --reload or --workers, not both.")
-    serve(host, port, workers=workers, reload=reload)
+    run_server(host, port, workers=workers, reload=reload)
 
 
 @main.command()

@@ -5,6 +5,10 @@ import logging
 import multiprocessing
 import os
 import signal
+from contextlib import suppress
+from functools import cache
+from http.client import HTTPConnection
+from socket import socket
 from threading import Thread
 from typing import Any
 
@@ -17,7 +21,7 @@ from ..ops.log_filters import throttle_store_warnings
 from ..ops.project import PACKAGE, ProjectError
 from ..ops.store import connect_store
 from ..runtime.config import load_config
-from ..runtime.llm import split_uri
+from ..runtime.llm import connect
 from .app import create_app
 from .settings import load_settings
 
@@ -32,45 +36,65 @@ RELOAD_OPTIONS: dict[str, Any] = {
 }
 
 
-def serve(host: str, port: int, *, workers: int = 1, reload: bool = False) -> None:
+def serve(listener: socket, *, workers: int = 1, reload: bool = False) -> None:
     """Serve the agent until SIGTERM or Ctrl+C.
+
+    Args:
+        listener: The socket to serve at. It listens already, so requests wait for the first worker.
+        workers: The number of processes.
+        reload: Whether to restart when the code changes.
 
     Raises:
         ProjectError: A setting is invalid.
-        LLMError: The URI of the LLM is invalid.
+        LLMError: The URI of the LLM is invalid, or its credentials are missing.
     """
     settings = load_settings()
-    split_uri(load_config().llm_uri())
+    llm = load_config().llm_uri()
+    connect(llm, timeout=1, max_retries=0)  # sends no request
     configure_logging()
+    store = try_to_connect_store()
     if workers > 1:
-        try_to_connect_store()  # two workers that create the same new store would break it
         load_agent()  # uvicorn restarts workers that cannot import it forever
-    logger.info("Serving at http://%s:%d; press Ctrl+C to stop.", host, port)
-    uvicorn.run(
-        f"{__name__}:create_worker",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        **(RELOAD_OPTIONS if reload else {}),
+    Thread(target=report_start, args=(listener.getsockname(), llm, store), daemon=True).start()
+    options: dict[str, Any] = {
+        "app": f"{__name__}:create_worker",
+        "factory": True,
         # httptools drops the body of a request that offers HTTP/2, as Java's client does, and sends
         # chunks to HTTP/1.0 clients. The limit of headers leaves room for a user's tokens.
-        http="h11",
-        h11_max_incomplete_event_size=65_536,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=settings.stop_seconds,
-        timeout_worker_healthcheck=30,
-    )
+        "http": "h11",
+        "h11_max_incomplete_event_size": 65_536,
+        "access_log": False,
+        "log_level": "warning",
+        "timeout_graceful_shutdown": settings.stop_seconds,
+        "timeout_worker_healthcheck": 30,
+    }
+    if workers > 1 or reload:
+        options |= {"fd": listener.fileno(), "workers": workers}
+        uvicorn.run(**options, **(RELOAD_OPTIONS if reload else {}))
+    else:
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(**options)).run(sockets=[listener])
+
+
+def report_start(address: tuple[Any, ...], llm: str, store: str | None) -> None:
+    """Log where and with what the agent is served, when a process responds to a request."""
+    host, port = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0]), address[1]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    health = HTTPConnection(host, port)
+    with suppress(OSError):  # the server stops before
+        health.request("GET", "/health")
+        health.getresponse()
+        logger.info("Serving at %s (chat page) and %s/responses (API).", url, url)
+        logger.info("LLM: %s. Traces: %s. Press Ctrl+C to stop.", llm, store or "off")
 
 
 def create_worker() -> Starlette:
     """Return the application of a server process, with the agent of this repository."""
     configure_logging()
     exit_with_parent()
-    is_connected = try_to_connect_store()
+    store = try_to_connect_store()
     agent = load_agent()
-    if not is_connected:
+    if store is None:
         mlflow.tracing.disable()
     app = create_app(agent, on_shutdown=flush_traces)
     freeze_garbage_collector()
@@ -91,16 +115,16 @@ def configure_logging() -> None:
     throttle_store_warnings()
 
 
-def try_to_connect_store() -> bool:
-    """Connect to the store of traces, and log a warning if that fails."""
+@cache
+def try_to_connect_store() -> str | None:
+    """Connect to the store of traces and return its URI; if that fails, log a warning."""
     # MLflow's default would keep the server from starting for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     try:
-        connect_store()
+        return connect_store()
     except ProjectError as error:
         logger.warning("%s Tracing is off until the server restarts.", error)
-        return False
-    return True
+        return None
 
 
 def flush_traces() -> None:
