@@ -52,8 +52,8 @@ def test_llm_that_cannot_answer(commands: ForkedCommands, llm: str, words: str) 
 @pytest.mark.parametrize(
     ("parameter", "arguments"),
     [
-        ("QUESTION...", ["ask", " "]),
-        ("QUESTION...", ["ask", "", ""]),
+        ("[QUESTION]...", ["ask", " "]),
+        ("[QUESTION]...", ["ask", "", ""]),
         ("--register", ["log", "--register", ""]),
         ("--model-uri", ["verify", "--model-uri", ""]),
         ("--url", ["verify", "--url", ""]),

@@ -1,17 +1,15 @@
 """The command line. Each command imports what it needs when it runs, so `--help` is fast."""
 
 import os
-import shlex
 import signal
 import sys
 from io import TextIOWrapper
-from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 import click
 
-from ..ops.project import DESCRIPTION, PACKAGE, PROJECT_NAME, ROOT
+from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT
+from .errors import print_error
 
 
 class ReadableErrors(click.Group):
@@ -23,23 +21,8 @@ class ReadableErrors(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click handles these; a pipe is broken when `head` has read enough
         except Exception as error:
-            if ctx.params["debug"]:
-                raise
-            is_expected = type(error).__module__.startswith(f"{PACKAGE.name}.")
-            text = str(error) if is_expected else f"{type(error).__name__}: {error}"
-            click.secho(f"error: {' '.join(text.split()).removesuffix(':')}", fg="red", err=True)
-            if not is_expected:  # the package's own errors say what to do
-                command = shlex.join(["uv", "run", PROJECT_NAME, "--debug", *sys.argv[1:]])
-                hint = f"see {innermost_line(error)}, or run `{command}` for the traceback"
-                click.echo(f"hint: {hint}", err=True)
+            print_error(error)
             sys.exit(1)
-
-
-def innermost_line(error: Exception) -> str:
-    """Return the innermost line of the package in the traceback of an error."""
-    lines = reversed(extract_tb(error.__traceback__))
-    line = next(line for line in lines if line.filename.startswith(str(PACKAGE)))
-    return f"{Path(line.filename).relative_to(ROOT)}, line {line.lineno}"
 
 
 def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -47,6 +30,19 @@ def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     if value is not None and not value.strip():
         raise click.BadParameter("The value is empty.")
     return value
+
+
+def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
+    """Join the words of a question, or read it from standard input."""
+    if words != ("-",) and (words or sys.stdin.isatty()):
+        question = " ".join(words)
+    else:
+        try:
+            question = click.get_binary_stream("stdin").read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise click.BadParameter("Standard input is not UTF-8 text.") from error
+    not_empty(ctx, parameter, question)
+    return question
 
 
 def exit_on_signals() -> None:
@@ -78,19 +74,22 @@ def main(ctx: click.Context, debug: bool) -> None:
 
 
 @main.command()
-@click.argument(
-    "question",
-    nargs=-1,
-    required=True,
-    callback=lambda ctx, parameter, words: not_empty(ctx, parameter, " ".join(words)),
-)
-def ask(question: str) -> None:
-    """Ask the agent a QUESTION and print the answer as it arrives."""
+@click.argument("question", nargs=-1, callback=read_question)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole response as JSON.")
+def ask(question: str, as_json: bool) -> None:
+    """Ask the agent a QUESTION and print the answer as it arrives.
+
+    Reads the question from standard input if QUESTION is -, or if it is missing in a pipe.
+    """
     from ..ops.store import connect_store
-    from .ask import print_answer
+    from .ask import print_answer, print_response, request_for
 
     connect_store()
-    print_answer(question)
+    request = request_for([{"role": "user", "content": question}])
+    if as_json:
+        print_response(request)
+    else:
+        print_answer(request, [])
 
 
 @main.command()
