@@ -83,3 +83,65 @@ def test_question_is_checked_before_mlflow_is_imported(
     done = agent.run("sh", "-c", command)
     assert done.stdout == "False\n"
     assert words in done.stderr
+
+
+def test_chat_in_a_pipe_answers_each_line(
+    agent: Agent, server: ChatServer, variables: dict[str, str]
+) -> None:
+    server.reply(
+        Turn(calls(("current_time", {"place": "Tokyo"})), finish_reason="tool_calls"),
+        text("Late."),
+        Turn(status=400, error="Too long"),
+        text("Bye."),
+    )
+    done = pipe(agent, b"Time?\n\nFail\nGood bye\nexit\nMore\n", "chat", **variables)
+    assert done.returncode == 0
+    call, output, *answers = done.stdout.decode().splitlines()
+    assert call == '→ current_time({"place": "Tokyo"})'
+    assert output.startswith("← ")
+    assert answers == ["Late.", "", "Bye."]
+    (error,) = done.stderr.decode().splitlines()
+    assert error.startswith("error: openai:/m returned status 400: Too long.")
+    messages = server.bodies[-1]["messages"][1:]
+    roles = [message["role"] for message in messages]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+    assert messages[-1]["content"] == "Good bye"
+
+
+def test_chat_in_a_terminal_is_one_session(
+    agent: Agent, server: ChatServer, variables: dict[str, str]
+) -> None:
+    stopped = threading.Event()
+    server.reply(text("First."), Turn(text("Half lost"), hold_last=stopped), text("Third."))
+    chat = pexpect.spawn(
+        str(agent.folder / ".venv/bin/weather-agent"),
+        ["chat"],
+        env=clean_environment() | variables | {"NO_COLOR": "1", "TERM": "dumb"},
+        encoding="utf-8",
+        timeout=120,
+    )
+    chat.expect("Ctrl\\+C stops an answer.*> ")
+    chat.sendline("one")
+    chat.expect("First\\.\r\n.*> ")
+    chat.sendline("two")
+    chat.expect("Half")
+    chat.sendintr()
+    chat.expect("> ")
+    stopped.set()
+    chat.sendintr()
+    chat.expect("> ")
+    chat.sendline("three")
+    chat.expect("Third\\.\r\n.*> ")
+    chat.sendeof()
+    chat.expect(pexpect.EOF)
+    chat.close()
+    assert chat.exitstatus == 0
+    contents = [message["content"] for message in server.bodies[-1]["messages"][1:]]
+    assert contents == ["one", "First.", "two", "Half", "three"]
+    mlflow.set_tracking_uri(variables["MLFLOW_TRACKING_URI"])
+    experiment = mlflow.get_experiment_by_name("weather-agent")
+    assert experiment is not None
+    traces = mlflow.search_traces(locations=[experiment.experiment_id], return_type="list")
+    assert [trace.info.state.value for trace in traces] == ["OK"] * 3
+    sessions = {trace.info.trace_metadata["mlflow.trace.session"] for trace in traces}
+    assert len(sessions) == 1

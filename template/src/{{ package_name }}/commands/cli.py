@@ -93,6 +93,19 @@ def ask(question: str, as_json: bool) -> None:
 
 
 @main.command()
+def chat() -> None:
+    """Hold a conversation with the agent.
+
+    Ctrl+C stops an answer. Ctrl+D or `exit` ends the conversation. In a pipe, each line is a turn.
+    """
+    from ..ops.store import connect_store
+    from .chat import hold_conversation
+
+    connect_store()
+    hold_conversation()
+
+
+@main.command()
 @click.option(
     "--register", metavar="NAME", callback=not_empty, help="Also register the model as NAME."
 )
