@@ -221,7 +221,7 @@ def test_the_commands_of_copier_and_the_readme_work_as_written(copied: Copied, r
 
 
 def test_help_fits_a_screen(agent: Agent) -> None:
-    for command in ([], ["ask"], ["chat"], ["log"], ["verify"], ["serve"]):
+    for command in ([], ["ask"], ["chat"], ["doctor"], ["log"], ["verify"], ["serve"]):
         lines = agent.check("weather-agent", *command, "--help").splitlines()
         assert len(lines) <= 24
         assert max(map(len, lines)) <= 80

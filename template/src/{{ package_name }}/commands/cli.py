@@ -38,7 +38,7 @@ def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[s
         question = " ".join(words)
     else:
         try:
-            question = click.get_binary_stream("stdin").read().decode("utf-8-sig")
+            question = sys.stdin.buffer.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise click.BadParameter("Standard input is not UTF-8 text.") from error
     not_empty(ctx, parameter, question)
@@ -50,6 +50,16 @@ def exit_on_signals() -> None:
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+port_option = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8000,
+    envvar="DATABRICKS_APP_PORT",
+    show_envvar=True,
+    help="Port of the server.",
+)
 
 
 @click.group(
@@ -68,7 +78,8 @@ def main(ctx: click.Context, debug: bool) -> None:
 
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every encoding has ✓ and …
-    load_env_file(ROOT / ".env")
+    if ctx.invoked_subcommand != "doctor":  # it reports errors in the file
+        load_env_file(ROOT / ".env")
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False  # see https://no-color.org; subcommands inherit it
 
@@ -130,14 +141,7 @@ def log(register: str | None) -> None:
     callback=not_empty,
     help="Address; 0.0.0.0 accepts other machines.",
 )
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=8000,
-    envvar="DATABRICKS_APP_PORT",
-    show_envvar=True,
-    help="Port to listen on.",
-)
+@port_option
 @click.option("--workers", type=click.IntRange(1), default=1, help="Number of worker processes.")
 @click.option("--reload", is_flag=True, help="Restart when the code changes.")
 def serve(host: str, port: int, workers: int, reload: bool) -> None:
@@ -147,6 +151,19 @@ def serve(host: str, port: int, workers: int, reload: bool) -> None:
     if reload and workers > 1:
         raise click.UsageError("Pass --reload or --workers, not both.")
     run_server(host, port, workers=workers, reload=reload)
+
+
+@main.command()
+@port_option
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def doctor(port: int, as_json: bool) -> None:
+    """Check what the agent needs on this machine.
+
+    Sends a short request to the LLM. Exits with 1 if something is missing.
+    """
+    from .doctor import run_checks
+
+    sys.exit(not run_checks(port, as_json=as_json))
 
 
 @main.command()

@@ -43,6 +43,11 @@ def connect_store() -> str:
             f"MLflow's store {uri} needs a package: {error}. Install it with `uv add`."
         ) from error
     except (MlflowException, ValueError) as error:
+        if "out-of-date database schema" in str(error):
+            raise ProjectError(
+                f"MLflow's store {uri} was created by another version of MLflow. Back it up, and "
+                f"run `uv run mlflow db upgrade {uri}`."
+            ) from error
         is_unknown = getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
         variables = "MLFLOW_EXPERIMENT_ID" if is_unknown else "MLFLOW_TRACKING_URI"
         raise ProjectError(

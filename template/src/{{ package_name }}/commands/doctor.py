@@ -1,0 +1,125 @@
+"""Checks what the agent needs on this machine: `doctor`."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from importlib.metadata import metadata
+
+import click
+from packaging.specifiers import SpecifierSet
+
+from ..ops.env_file import load_env_file
+from ..ops.project import PROJECT_NAME, ROOT, ProjectError
+from ..ops.requirements import locked_requirements
+from ..ops.store import connect_store, without_password
+from ..runtime.base import iterate
+from ..runtime.config import load_config
+from ..runtime.llm import connect
+from ..server.settings import load_settings
+from .errors import message_of
+from .serve import listen
+
+ANSWERS = ".copier-answers.yml"
+SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+
+
+def run_checks(port: int, *, as_json: bool) -> bool:
+    """Print one line per check, or all as JSON, and return whether all passed."""
+    checks: dict[str, Callable[[], str]] = {
+        ".env": check_env_file,  # first, because the others read its variables
+        "Python": check_python,
+        "settings": check_settings,
+        "LLM": check_llm,
+        "store": check_store,
+        "port": lambda: check_port(port),
+    }
+    if (ROOT / "pyproject.toml").is_file():  # not in an image
+        checks |= {"packages": check_packages, "updates": check_updates}
+    results = []
+    for name, check in checks.items():
+        try:
+            message, passed = check(), True
+        except Exception as error:
+            message, passed = message_of(error), False
+        message = without_secrets(message)
+        results.append({"name": name, "passed": passed, "message": message})
+        if not as_json:
+            mark = click.style("✓", fg="green") if passed else click.style("✗", fg="red")
+            click.echo(f"{mark} {name:<9} {message}")
+    if as_json:
+        click.echo(json.dumps({"checks": results}, indent=2, ensure_ascii=False))
+    return all(result["passed"] for result in results)
+
+
+def without_secrets(text: str) -> str:
+    """Replace the values of secret environment variables, which a server may repeat in errors."""
+    for name, value in os.environ.items():
+        if value and name.endswith(SECRET_NAMES):
+            text = text.replace(value, "***")
+    return without_password(text)
+
+
+def check_env_file() -> str:
+    """Read `.env`."""
+    load_env_file(ROOT / ".env")
+    return "is valid" if (ROOT / ".env").exists() else "does not exist; only the environment counts"
+
+
+def check_python() -> str:
+    """Compare the version of Python with the required one."""
+    version, required = platform.python_version(), metadata(PROJECT_NAME)["Requires-Python"]
+    if version not in SpecifierSet(required):
+        raise ProjectError(f"Python is {version}, not {required}. Run `uv sync`.")
+    return f"{version} meets {required}"
+
+
+def check_packages() -> str:
+    """Compare `uv.lock` with `pyproject.toml`, and the installed packages with `uv.lock`."""
+    pins = locked_requirements()
+    options = "--check --locked --offline --inexact --no-default-groups --no-install-project"
+    check = ["uv", "sync", *options.split(), f"--project={ROOT}"]
+    environment = os.environ | {"UV_PROJECT_ENVIRONMENT": sys.prefix}
+    if subprocess.run(check, env=environment, capture_output=True, check=False).returncode != 0:
+        raise ProjectError("The installed packages are not those of uv.lock. Run `uv sync`.")
+    return f"{len(pins)} packages match uv.lock"
+
+
+def check_settings() -> str:
+    """Read the settings of the server."""
+    load_settings()
+    return "the AGENT_… variables are valid"
+
+
+def check_llm() -> str:
+    """Send a short request with the configured credentials."""
+    config = load_config()
+    llm = connect(config.llm_uri(), timeout=config.llm_timeout_seconds, max_retries=0)
+    question = {"role": "user", "content": "Reply with the word OK."}
+    with closing(iterate(llm.stream([question]))) as chunks:
+        next(chunks, None)
+    return f"{llm.uri} responds at {llm.access.base_url}"
+
+
+def check_store() -> str:
+    """Connect to the store, whose schema MLflow checks; a local one is created if it is missing."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    return f"{connect_store()} is usable"
+
+
+def check_port(port: int) -> str:
+    """Listen on the port of `serve` for a moment."""
+    listen("127.0.0.1", port).close()
+    return f"{port} is free"
+
+
+def check_updates() -> str:
+    """Check that `copier update` finds the committed answers to the template's questions."""
+    git = ["git", "-C", str(ROOT)]
+    for command in (["cat-file", "-e", f"HEAD:./{ANSWERS}"], ["diff", "--quiet", "HEAD", ANSWERS]):
+        if subprocess.run([*git, *command], capture_output=True, check=False).returncode != 0:
+            raise ProjectError(f"{ANSWERS} is not committed. Run `git add -A` and `git commit`.")
+    return f"{ANSWERS} is committed"
