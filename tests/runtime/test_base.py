@@ -1,16 +1,24 @@
 """The base class of agents: the deadline, and asynchronous events for synchronous callers."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from typing import Any
 
+import mlflow
 import pytest
+from mlflow.entities import SpanStatusCode
+from mlflow.tracing.trace_manager import InMemoryTraceManager
+from mlflow.types.responses import ResponsesAgentRequest
 
 from tests.conftest import Package
+from tests.server.scripted import Events, delta, message
+from tests.server.serving import HELLO, output_text, root_of
 
 
 async def count(*, seconds_between: float = 0, closed: list[bool]) -> AsyncGenerator[int]:
@@ -159,3 +167,43 @@ def test_concurrent_callers_share_one_loop(package: Package) -> None:
     with ThreadPoolExecutor(8) as threads:
         calls = [threads.submit(call) for _ in range(8)]
     assert len({done.result() for done in calls}) == 1
+
+
+def collect_as_garbage(events: list[Any]) -> None:
+    """Collect a generator that is part of a reference cycle."""
+    cycle = [events.pop()]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    "leave", [lambda events: events.clear(), lambda events: events[0].close(), collect_as_garbage]
+)
+@pytest.mark.parametrize("delay", [0, 60])
+def test_trace_of_a_reader_that_leaves_contains_what_was_read(
+    package: Package, leave: Callable[[list[Any]], None], delay: float
+) -> None:
+    trace_ids = []
+
+    async def answer(*_: Any) -> Events:
+        span = mlflow.get_current_active_span()
+        assert span
+        trace_ids.append(span.trace_id)
+        yield message("First.")
+        yield delta("Sec")
+        yield delta("ond")
+        await asyncio.sleep(delay)
+        yield message("Second.")
+
+    agent = type("Agent", (package("runtime.base").AsyncResponsesAgent,), {"answer": answer})
+    request = ResponsesAgentRequest.model_validate(HELLO)
+    events = [agent(package("agent").AGENT.config).predict_stream(request)]
+    for _ in range(3):
+        next(events[0])
+    leave(events)
+    root = root_of(trace_ids[0])
+    assert root.status.status_code == SpanStatusCode.OK
+    assert output_text(root.outputs) == "First.Second"
+    assert root.outputs["output"][-1]["status"] == "incomplete"
+    assert trace_ids[0] not in InMemoryTraceManager.get_instance()._traces

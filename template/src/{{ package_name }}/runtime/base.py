@@ -17,11 +17,12 @@ from mlflow.types.responses import (
     ResponsesAgentRequest,
     ResponsesAgentResponse,
     ResponsesAgentStreamEvent,
+    create_text_output_item,
 )
 
 from .config import Config
 from .conversation import repair
-from .items import done_item
+from .items import done_item, text_delta, unique_id
 from .llm import LLM, connect
 from .llm.usage import record_completions
 from .parameters import llm_options
@@ -70,7 +71,17 @@ class AsyncResponsesAgent(ResponsesAgent):
         self, request: ResponsesAgentRequest
     ) -> Generator[ResponsesAgentStreamEvent, None, None]:
         """Yield the events of `predict_stream_async` to a synchronous caller."""
-        yield from iterate(self.predict_stream_async(request))
+        span, events = mlflow.get_current_active_span(), []
+        try:
+            for event in iterate(self.predict_stream_async(request)):
+                events.append(event)
+                yield event
+        except BaseException as error:
+            # MLflow ends the span only after the last event or an `Exception`, so the trace of a
+            # caller that stops early would stay in progress.
+            if span and not isinstance(error, Exception):
+                span.end(outputs=output_so_far(events))
+            raise
 
     async def predict_stream_async(
         self, request: ResponsesAgentRequest
@@ -92,6 +103,18 @@ class AsyncResponsesAgent(ResponsesAgent):
         events = self.answer(request.model_copy(update={"input": repair(request.input)}), llm)
         async for event in with_deadline(events, self.config.answer_timeout_seconds):
             yield event
+
+
+def output_so_far(events: list[ResponsesAgentStreamEvent]) -> dict[str, Any]:
+    """Return the finished items, and as the last item the text of an unfinished message."""
+    items: list[Any] = []
+    text = ""
+    for event in events:
+        item = done_item(event)
+        items += [item] if item else []
+        text = "" if item else text + text_delta(event)
+    message = create_text_output_item(text, unique_id("msg")) | {"status": "incomplete"}
+    return {"object": "response", "output": [*items, message] if text else items}
 
 
 async def with_deadline(
