@@ -2,18 +2,35 @@
 
 import json
 import re
+import shutil
+import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-from mlflow.entities import LiveSpan, SpanType
+from mlflow import MlflowClient
+from mlflow.entities import LiveSpan, SpanType, TraceState
 from mlflow.genai.agent_server import get_request_headers
 from mlflow.types.responses import ResponsesAgentRequest
 
 from tests.conftest import Package
+from tests.helpers.agents import Agent, clean_environment
+from tests.helpers.model_server import ChatServer, Turn, text
 from tests.server.conftest import RunApp
 from tests.server.scripted import RETURN_TRACE, STREAM, Events, answer_with, message
-from tests.server.serving import HELLO, output_text, root_of
+from tests.server.serving import (
+    HELLO,
+    Serve,
+    empty_store,
+    output_text,
+    root_of,
+    store_in,
+    stored_traces,
+    wait_until,
+)
 
 
 def test_complete_response_returns_its_trace(run_app: RunApp) -> None:
@@ -30,8 +47,8 @@ def test_complete_response_returns_its_trace(run_app: RunApp) -> None:
 def test_stream_returns_its_trace_at_the_end(run_app: RunApp) -> None:
     app = run_app(answer_with("Hi"))
     assert "trace_id" not in app.post(STREAM).text
-    text = app.post(STREAM, headers=RETURN_TRACE).text
-    *events, trace, done = re.findall(r"^data: (.*)", text, re.MULTILINE)
+    body = app.post(STREAM, headers=RETURN_TRACE).text
+    *events, trace, done = re.findall(r"^data: (.*)", body, re.MULTILINE)
     assert json.loads(events[-1])["type"] == "response.completed"
     assert done == "[DONE]"
     metadata = json.loads(trace)
@@ -81,3 +98,49 @@ def test_agent_and_tools_can_read_request_headers(package: Package, run_app: Run
         assert [output_text(response.json()) for response in responses] == [
             f"{user} {user}" for user in users
         ]
+
+
+def test_sigterm_loses_no_trace_of_the_server(serve: Serve, server: ChatServer) -> None:
+    served = serve(AGENT_TRACES_PER_SECOND="100", AGENT_STOP_SECONDS="1")
+    server.reply(text("Hi"))
+    for _ in range(10):
+        served.post(HELLO)
+    server.reply(Turn(text("one two"), hold_last=Event()))
+    events = served.events(HELLO)
+    next(events)
+    assert served.stop()
+    traces = stored_traces(store_in(served.log.parent))
+    assert [trace.info.state for trace in traces] == [TraceState.ERROR] + 10 * [TraceState.OK]
+
+
+def stop_during_answer(agent: Agent, llm: ChatServer, store: str, *command: str) -> None:
+    """Send SIGTERM to a command of the agent that waits for the end of the LLM's answer."""
+    llm.reply(Turn(text("one two"), hold_last=Event()))
+    variables = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{llm.url}/v1"}
+    process = subprocess.Popen(
+        [agent.folder / ".venv/bin/weather-agent", *command],
+        cwd=agent.folder,
+        env=clean_environment() | variables | {"MLFLOW_TRACKING_URI": store},
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        wait_until(lambda: llm.bodies)
+        if command[0] == "ask":
+            assert process.stdout
+            assert process.stdout.read(3) == b"one"
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+
+
+def test_sigterm_loses_no_trace_or_run_of_a_command(
+    agent: Agent, server: ChatServer, tmp_path: Path
+) -> None:
+    shutil.copy(empty_store(agent), tmp_path / "mlflow.db")
+    store = store_in(tmp_path)
+    stop_during_answer(agent, server, store, "ask", "Hello")
+    (trace,) = stored_traces(store)
+    assert (trace.info.state, trace.info.response_preview) == (TraceState.OK, "one")
+    server.bodies.clear()
+    stop_during_answer(agent, server, store, "log")
+    (run,) = MlflowClient(store).search_runs([str(trace.info.experiment_id)])
+    assert run.info.status == "FAILED"

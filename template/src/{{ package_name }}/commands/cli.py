@@ -95,6 +95,7 @@ def ask(question: str, as_json: bool) -> None:
     from ..ops.store import connect_store
     from .ask import print_answer, print_response, request_for
 
+    exit_on_signals()
     connect_store()
     request = request_for([{"role": "user", "content": question}])
     if as_json:
@@ -125,6 +126,7 @@ def log(register: str | None) -> None:
     from ..ops.log_model import llm_for_logging, log_agent
     from ..ops.store import connect_store
 
+    exit_on_signals()
     store = connect_store()
     with llm_for_logging() as llm:
         click.echo(f"Logging to {store}; {llm} answers the input example …", err=True)
