@@ -113,6 +113,7 @@ def chat() -> None:
     from ..ops.store import connect_store
     from .chat import hold_conversation
 
+    exit_on_signals()
     connect_store()
     hold_conversation()
 
