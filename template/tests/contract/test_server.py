@@ -182,7 +182,8 @@ def test_openai_client_with_stream_helper(own: ServedAgent) -> None:
 def client_of(served: ServedAgent) -> openai.OpenAI:
     """Return an `openai` client of a server."""
     key = served.token or "none"
-    return openai.OpenAI(base_url=served.url, api_key=key, max_retries=0, http_client=served.http)
+    http: Any = served.http  # openai 3 also accepts this, but its type hints name httpx2
+    return openai.OpenAI(base_url=served.url, api_key=key, max_retries=0, http_client=http)
 
 
 COMPLETE_RESPONSES = rule(

@@ -132,12 +132,14 @@ async def _client(access: Access, timeout: float, max_retries: int) -> AsyncOpen
     clients = await _clients_of_loop()
     key = (access, timeout, max_retries)
     if key not in clients:
+        # openai 3 accepts clients of httpx, but its type hints name those of httpx2.
+        http_client: Any = access.http_client()
         clients[key] = AsyncOpenAI(
             base_url=access.base_url,
             api_key=access.api_key,
             timeout=timeout,
             max_retries=max_retries,
-            http_client=access.http_client(),
+            http_client=http_client,
         )
     return clients[key]
 
