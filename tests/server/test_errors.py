@@ -173,6 +173,20 @@ def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixtu
     assert stored_trace(json.loads(trace)["trace_id"]).info.state == "ERROR"
 
 
+@pytest.mark.parametrize("kind", ["error", "response.failed"])
+def test_failure_that_the_agent_passes_on_is_a_failure(kind: str, run_app: RunApp) -> None:
+    async def answer(_request: ResponsesAgentRequest) -> Events:
+        yield message("Hi")
+        yield ResponsesAgentStreamEvent(type=kind, message="secret-7", response={"id": "resp_2"})
+
+    app = run_app(answer)
+    assert app.post(HELLO).status_code == httpx.codes.INTERNAL_SERVER_ERROR
+    events = [*app.events(HELLO)]
+    assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
+    assert events[-1]["response"]["id"] == events[0]["response"]["id"]
+    assert "secret-7" not in str(events)
+
+
 def test_cancelled_error_of_the_agent_is_a_failure(
     run_app: RunApp, caplog: pytest.LogCaptureFixture
 ) -> None:

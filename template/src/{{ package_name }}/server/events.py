@@ -33,6 +33,7 @@ WRITTEN_HERE = {
     "response.completed",
     "response.incomplete",
 }
+FAILURES = {"error", "response.failed"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,12 @@ class ResponseWriter:
         return self._response["output"]
 
     def add(self, event: ResponsesAgentStreamEvent) -> None:
-        """Add the item that an event completes, and its `custom_outputs`, if it has them."""
+        """Add the item that an event completes, and its `custom_outputs`, if it has them.
+
+        Raises:
+            RuntimeError: The event reports a failure.
+        """
+        raise_failure(event)
         if item := done_item(event):
             self.output.append(item)
         if event.custom_outputs is not None:
@@ -118,7 +124,12 @@ class ResponseWriter:
         return self._event("response.created", response=self.response("in_progress"))
 
     def events_for(self, event: ResponsesAgentStreamEvent) -> Iterator[Event]:
-        """Yield an event of the agent, and the events that clients expect before it."""
+        """Yield an event of the agent, and the events that clients expect before it.
+
+        Raises:
+            RuntimeError: The event reports a failure.
+        """
+        raise_failure(event)
         if item := done_item(event):
             yield from self._start_item(item)
             yield self._event(event.type, output_index=len(self.output), item=item)
@@ -214,3 +225,13 @@ class ResponseWriter:
             name=item["name"],
             arguments=arguments,
         )
+
+
+def raise_failure(event: ResponsesAgentStreamEvent) -> None:
+    """Raise the failure that an agent passes on from another server, so that it is not a success.
+
+    Raises:
+        RuntimeError: The event reports a failure.
+    """
+    if event.type in FAILURES:
+        raise RuntimeError(f"The agent passed on a failure: {event.model_extra}")
