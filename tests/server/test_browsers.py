@@ -108,11 +108,12 @@ def test_gzip_bodies_are_read(run_app: RunApp) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "status", "text"),
     [
-        (BODY, "gzip", 400, "not valid gzip"),
+        (BODY, "gzip", 400, "is not valid gzip."),
         (gzip.compress(BODY)[:-9], "gzip", 400, "its end is missing"),
         (gzip.compress(b" " * 2000 + BODY), "gzip", 413, "larger than 1,000 bytes"),
         (BODY, "br", 415, "encoding gzip or none"),
     ],
+    ids=["no gzip", "a cut end", "too large", "another encoding"],
 )
 def test_other_encodings_are_refused(
     body: bytes, encoding: str, status: int, text: str, run_app: RunApp
