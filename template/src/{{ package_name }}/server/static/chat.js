@@ -84,6 +84,7 @@ async function run(turn, view) {
   turn.finish(controller.signal.aborted, error);
   if (running !== controller) return; // the user has started a new chat
   view.finish(traceNode(turn.traceId), retry);
+  follow(); // while the request counts as running
   setRunning(null);
   const results = { done: `${agentName}: ${view.text}`, stopped: "Stopped.", failed: turn.failure };
   announce(results[turn.state]);
@@ -183,8 +184,11 @@ document.addEventListener("scroll", () => {
   isFollowing = isAtEnd || (isFollowing && scrollY >= lastScrollY);
   lastScrollY = scrollY;
 });
-new ResizeObserver(() => {
+new ResizeObserver(follow).observe(page.turns);
+
+/** Scroll to the end of the answer, unless it has ended or the user scrolled up. */
+function follow() {
   if (running && isFollowing) scrollTo(0, document.documentElement.scrollHeight);
-}).observe(page.turns);
+}
 
 loadSettings();
