@@ -2,6 +2,7 @@
 
 import json
 import re
+from threading import Event
 from typing import Literal
 
 from playwright.sync_api import Locator, Page, expect
@@ -175,6 +176,68 @@ def test_narrow_screens_do_not_scroll_sideways(
     for width in (320, 375):
         page.set_viewport_size({"width": width, "height": 640})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+PHONE = {"width": 390, "height": 844}
+IS_AT_END = "innerHeight + scrollY >= document.documentElement.scrollHeight - 1"
+
+
+def test_the_end_of_an_answer_and_its_buttons_are_visible_on_a_phone(
+    app: Served, llm: ChatServer, open_page: Open
+) -> None:
+    page = open_page(app, viewport=PHONE, has_touch=True)
+    llm.reply(Turn(TOOL), Turn([{"content": f"Line {n}.\n\n"} for n in range(40)]))
+    for count in range(1, 4):
+        send_message(page, TOKYO)
+        turn = finished_turn(page, count)
+        expect(turn.get_by_text("Line 39.")).to_be_in_viewport()
+        footer = page.locator("footer").bounding_box()
+        assert footer
+        for control in turn.locator(".actions > *").all():
+            box = control.bounding_box()
+            assert box
+            assert 0 <= box["y"] <= footer["y"] - box["height"]
+        llm.reply(Turn([{"content": f"Line {n}.\n\n"} for n in range(40)]))
+
+
+def test_the_page_does_not_jump_if_the_reader_scrolled_up(
+    app: Served, llm: ChatServer, open_page: Open
+) -> None:
+    page = open_page(app, viewport=PHONE)
+    more = Event()
+    lines = [{"content": f"Line {n}.\n\n"} for n in range(40)]
+    llm.reply(Turn([*lines, {"content": "The end."}], hold_last=more))
+    send_message(page, "Talk")
+    expect(page.get_by_text("Line 39.")).to_be_in_viewport()
+    wait_until(lambda: page.evaluate(IS_AT_END))
+    page.evaluate("scrollBy(0, -500)")
+    page.evaluate("new Promise(requestAnimationFrame)")  # scroll events come with a frame
+    position = page.evaluate("scrollY")
+    more.set()
+    finished_turn(page)
+    assert page.evaluate("scrollY") == position
+
+
+def test_wide_tables_scroll_sideways_and_show_it(
+    app: Served, llm: ChatServer, open_page: Open
+) -> None:
+    remark = "A remark that is long enough to fill several lines of a narrow column."
+    table = "| city | Monday | Tuesday | Wednesday | remark |\n|--|--|--|--|--|\n"
+    table += f"| Berlin | 12 °C, some rain | 14 °C, clouds | 15 °C, sun | {remark} |\n"
+    small = f"\n| place | remark |\n|--|--|\n| Berlin | {remark} |\n"
+    page = open_page(app, viewport=PHONE)
+    llm.reply(Turn([{"content": table + small}]))
+    send_message(page, "How is the weather?")
+    turn = finished_turn(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    overflows = "(node) => node.scrollWidth > node.clientWidth"
+    wide, narrow = turn.locator(".table").all()
+    assert wide.evaluate(overflows)
+    assert not narrow.evaluate(overflows)
+    assert "local" in wide.evaluate("(node) => getComputedStyle(node).backgroundAttachment")
+    row = wide.locator("tbody tr").bounding_box()
+    assert row
+    assert row["height"] < 120
 
 
 def is_above_footer(section: Locator) -> bool:

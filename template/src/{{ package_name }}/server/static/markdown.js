@@ -4,6 +4,7 @@
 
 import { copyButton, element } from "./dom.js";
 import { link, normalizeLabel, parseInline, resolveReferences, safeUrl } from "./inline.js";
+import { isTable, tableNode } from "./table.js";
 
 const MAX_DEPTH = 12; // of nested quotes and lists
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
@@ -204,35 +205,9 @@ function itemLines(lines, at, item) {
 
 function parseTable(lines, at) {
   if (!isTable(lines, at)) return null;
-  const alignments = cells(lines[at + 1]).map(alignment);
-  const row = (line, name) => {
-    const texts = cells(line).slice(0, alignments.length);
-    const cell = (text, column) => element(name, { class: alignments[column] }, parseInline(text));
-    return element("tr", {}, texts.map(cell));
-  };
   let end = at + 2;
   while (end < lines.length && !endsParagraph(lines[end])) end += 1;
-  const head = element("thead", {}, row(lines[at], "th"));
-  const body = element("tbody", {}, lines.slice(at + 2, end).map((line) => row(line, "td")));
-  const node = element("div", { class: "table", tabindex: "0" }, element("table", {}, head, body));
-  return { node, end };
-}
-
-function isTable(lines, at) {
-  if (!lines[at].includes("|") || !/^[\s|:-]+$/.test(lines[at + 1] ?? "")) return false;
-  const marks = cells(lines[at + 1]);
-  return marks.length === cells(lines[at]).length && marks.every((mark) => /^:?-+:?$/.test(mark));
-}
-
-function cells(line) {
-  const row = line.trim().replace(/^\|/, "").replace(/(?<!\\)\|$/, "");
-  return row.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
-}
-
-/** Return the CSS class of a column. */
-function alignment(mark) {
-  if (!mark.endsWith(":")) return "start";
-  return mark.startsWith(":") ? "center" : "end";
+  return { node: tableNode(lines.slice(at, end)), end };
 }
 
 function parseParagraph(lines, at) {
