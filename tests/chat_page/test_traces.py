@@ -13,7 +13,7 @@ from tests.helpers.agents import Agent
 from tests.server.serving import TOKYO, Serve, Served, free_port, mlflow_server, wait_until
 
 
-def test_the_page_shows_the_trace_id_and_the_command_that_shows_traces(
+def test_the_page_shows_the_trace_id_and_the_command_and_link_of_the_viewer(
     served: Served, open_page: Open
 ) -> None:
     page = open_page(served)
@@ -21,12 +21,15 @@ def test_the_page_shows_the_trace_id_and_the_command_that_shows_traces(
     turn = finished_turn(page)
     trace = trace_id(turn)
     expect(turn.locator("details.trace")).to_contain_text("uv run mlflow ui")
+    address = turn.get_by_role("link", name="Open the trace").get_attribute("href") or ""
+    assert re.fullmatch(rf"http://127\.0\.0\.1:5000/#/experiments/\d+/traces\?\w+={trace}", address)
     wait_until(lambda: f"trace {trace}" in served.read_log())
 
 
 def test_the_page_links_to_the_trace_if_its_url_is_known(served: Served, open_page: Open) -> None:
     settings = httpx.get(f"{served.url}/chat/settings").json()
     remote = {"trace_url": "https://traces.example/#/experiments/1/traces?id={trace_id}"}
+    settings.pop("trace_command")
     page = open_page(served)
     page.route("**/chat/settings", lambda route: route.fulfill(json=settings | remote))
     page.reload()
@@ -73,7 +76,7 @@ def test_each_store_has_a_trace_url_or_a_command(
     monkeypatch.setattr(page.mlflow, "get_tracking_uri", lambda: store)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
     monkeypatch.setenv("DATABRICKS_HOST", "https://dbc.example/")
-    (location,) = page.trace_location().values()
-    assert location.startswith(expected)
-    assert "secret" not in location
-    assert location.startswith("uv run") or location.endswith("selectedEvaluationId={trace_id}")
+    location = page.trace_location()
+    assert location.get("trace_command", location["trace_url"]).startswith(expected)
+    assert location["trace_url"].endswith("/7/traces?selectedEvaluationId={trace_id}")
+    assert "secret" not in str(location)

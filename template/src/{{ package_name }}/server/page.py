@@ -31,6 +31,7 @@ HEADERS = {
 }
 STATIC = PACKAGE / "server" / "static"
 FILES = {file.name: file for file in STATIC.iterdir() if file.suffix in MEDIA_TYPES}
+LOCAL_SITE = "http://127.0.0.1:5000"  # of `mlflow ui`
 OPEN_PATHS = {"/", *(f"/static/{name}" for name in FILES)}
 
 
@@ -64,19 +65,22 @@ async def chat_settings(_request: Request) -> Response:
 
 
 def trace_location() -> dict[str, str]:
-    """Return the URL of a trace, with a placeholder {trace_id}, or the command that shows traces.
+    """Return the URL of a trace, with a placeholder {trace_id}.
 
-    The result is empty if neither is known.
+    A database has no site: there, also return the command that starts one. The page shows both,
+    because its Content-Security-Policy forbids it to find out whether that site runs.
     """
     uri = mlflow.get_tracking_uri()
+    is_site = uri.startswith(("http", "databricks"))
+    location = {}
     experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")  # `set_experiment` sets it
-    if experiment and (site := _experiments_page(uri)):
-        return {"trace_url": f"{site}/{experiment}/traces?selectedEvaluationId={{trace_id}}"}
-    if uri == f"sqlite:///{STORE}":
-        return {"trace_command": "uv run mlflow ui"}
-    if uri.startswith(("http", "databricks")):
-        return {}
-    return {"trace_command": 'uv run mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'}
+    if experiment and (site := _experiments_page(uri if is_site else LOCAL_SITE)):
+        location["trace_url"] = f"{site}/{experiment}/traces?selectedEvaluationId={{trace_id}}"
+    if not is_site:
+        is_default = uri == f"sqlite:///{STORE}"
+        store = "" if is_default else ' --backend-store-uri "$MLFLOW_TRACKING_URI"'
+        location["trace_command"] = f"uv run mlflow ui{store}"
+    return location
 
 
 def _experiments_page(uri: str) -> str | None:

@@ -138,11 +138,13 @@ function setRunning(controller) {
 function traceNode(traceId) {
   if (!/^(tr-|trace:)/.test(traceId)) return "";
   const { trace_url: url, trace_command: command } = settings;
-  if (url) {
-    const href = url.replace("{trace_id}", encodeURIComponent(traceId));
-    return element("a", { href, target: "_blank", rel: "noopener noreferrer" }, "Trace");
-  }
-  const details = command ? [labeledText("View traces with", command)] : [];
+  const href = url?.replace("{trace_id}", encodeURIComponent(traceId));
+  const attributes = { href, target: "_blank", rel: "noopener noreferrer" };
+  if (href && !command) return element("a", attributes, "Trace");
+  const details = command ? [labeledText("Start the trace viewer with", command)] : [];
+  // The viewer's address is valid on the machine of the server only.
+  const isLocal = /^(localhost|127\.0\.0\.1)$/.test(location.hostname);
+  if (href && isLocal) details.push(element("a", attributes, "Open the trace in the viewer"));
   return collapsible("trace", "Trace", labeledText("Trace ID", traceId), ...details);
 }
 
