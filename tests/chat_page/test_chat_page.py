@@ -3,6 +3,7 @@
 import json
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 from tests.chat_page.pages import (
@@ -123,7 +124,10 @@ def test_a_failed_answer_shows_the_error_and_can_be_retried(
     llm.reply(Turn(status=400, error="secret-7"))
     send_message(page, "Hello")
     failed = finished_turn(page)
-    expect(failed.locator(".error")).to_contain_text("The agent could not answer.")
+    expect(failed.locator(".error")).to_have_text("The agent could not answer.")
+    expect(failed).to_contain_text("Tell the operator. A retry does not help.")
+    error_id = failed.locator("h3:has-text('Error ID') + button").locator("xpath=../..")
+    assert f"Error {error_id.locator('pre').inner_text()}" in app.read_log()
     assert trace_id(failed)
     assert "secret-7" not in page.content()
     llm.reply(PLAIN)
@@ -142,6 +146,7 @@ def test_errors_name_the_limits_and_lost_connections(
     send_message(other, "x" * 10_000)
     error = finished_turn(other).locator(".error")
     expect(error).to_have_text("The request body is larger than 10,000 bytes.")
+    expect(finished_turn(other)).to_contain_text("Start a new chat, or send less.")
     other.get_by_role("button", name="New chat").click()
     server.reply(Turn(text("word " * 500), seconds_between=0.1))
     send_message(page, "Talk")
@@ -149,9 +154,11 @@ def test_errors_name_the_limits_and_lost_connections(
     send_message(other, "Hello")
     error = finished_turn(other).locator(".error")
     expect(error).to_have_text("The server is at its limit of concurrent requests (1). Try again.")
+    expect(finished_turn(other)).to_contain_text("Wait 1 s, then retry.")
     limited.process.kill()
     error = finished_turn(page).locator(".error")
     expect(error).to_have_text("The connection was lost before the answer was complete.")
+    expect(finished_turn(page)).to_contain_text("Check your connection, then retry.")
     other.get_by_role("button", name="Retry").click()
     expect(other.locator(".error:visible")).to_contain_text("Could not reach the server.")
 
@@ -162,9 +169,46 @@ def test_errors_of_a_proxy_show_the_status(served: Served, open_page: Open) -> N
     send_message(page, "Hello")
     error = finished_turn(page).locator(".error")
     expect(error).to_have_text("The server responded with 502 Bad Gateway.")
+    expect(finished_turn(page)).to_contain_text("Wait, then retry.")
     page.route("**/responses", lambda route: route.fulfill(status=200, body="<html></html>"))
     page.get_by_role("button", name="Retry").click()
-    expect(page.locator(".error:visible")).to_contain_text("The response is not an event stream.")
+    expect(page.locator(".error:visible")).to_contain_text("A proxy in front of the server")
+    expect(finished_turn(page)).to_contain_text("Reload the page, and log in if it asks you to.")
+
+
+@pytest.mark.parametrize(
+    ("turn", "error", "advice"),
+    [
+        (
+            Turn(text("Well"), finish_reason="length"),
+            "The answer is incomplete: it reached the limit of output tokens.",
+            "Ask the agent to continue, or for a shorter answer.",
+        ),
+        (
+            Turn(text("Well"), finish_reason="content_filter"),
+            "The answer is incomplete: the LLM's content filter stopped it.",
+            "Rephrase your message.",
+        ),
+        (
+            Turn(status=400, error="This model's maximum context length is 10 tokens."),
+            "The conversation is too long for the LLM. Send fewer or shorter items.",
+            "Start a new chat, or send less.",
+        ),
+        (Turn(text("Well"), cut=True), "The agent could not answer.", "Wait, then retry."),
+    ],
+    ids=["tokens", "filter", "too long", "cut"],
+)
+def test_failed_and_incomplete_answers_say_what_to_do(
+    turn: Turn, error: str, advice: str, app: Served, llm: ChatServer, open_page: Open
+) -> None:
+    page = open_page(app)
+    llm.reply(turn)
+    send_message(page, "Hello")
+    failed = finished_turn(page)
+    expect(failed.locator(".error")).to_have_text(error)
+    expect(failed).to_contain_text(advice)
+    if turn.deltas:
+        expect(agent_message(failed)).to_have_text("Well")
 
 
 def test_custom_inputs_are_validated_and_sent(

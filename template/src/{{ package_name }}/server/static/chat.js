@@ -23,7 +23,7 @@ async function loadSettings() {
   try {
     settings = await (await fetchFromServer("chat/settings")).json();
   } catch (error) {
-    if (error.status === 401 && (await requestToken())) await loadSettings();
+    if (error.code === 401 && (await requestToken())) await loadSettings();
     return;
   }
   const { input, custom_inputs: inputs } = settings.example;
@@ -86,9 +86,9 @@ async function run(turn, view) {
   view.finish(traceNode(turn.traceId), retry);
   follow(); // while the request counts as running
   setRunning(null);
-  const results = { done: `${agentName}: ${view.text}`, stopped: "Stopped.", failed: turn.failure };
-  announce(results[turn.state]);
-  if (error?.status === 401 && (await requestToken())) {
+  const failed = `${turn.failure?.message} ${turn.failure?.advice}`;
+  announce({ done: `${agentName}: ${view.text}`, stopped: "Stopped.", failed }[turn.state]);
+  if (error?.code === 401 && (await requestToken())) {
     retry();
     if (!settings.example) loadSettings();
   }

@@ -1,24 +1,17 @@
 // HTTP client for the agent: sends requests and parses the event stream of the response.
 
+import { Failure } from "./failure.js";
 import { token } from "./token.js";
 
 const CONNECTION_LOST = "The connection was lost before the answer was complete.";
 
-/** An error response of the server. */
-class HttpError extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
-/** Fetch a URL of the server with the token. Throws an error that can be shown to the user. */
+/** Fetch a URL of the server with the token. Throws a failure that can be shown to the user. */
 export async function fetchFromServer(url, options = {}) {
   const authorization = token() ? { Authorization: `Bearer ${token()}` } : {};
   const headers = { ...options.headers, ...authorization };
-  const unreachable = "Could not reach the server. Check that it is running.";
+  const unreachable = "Could not reach the server.";
   const response = await withMessage(unreachable, fetch(url, { ...options, headers }));
-  if (!response.ok) throw new HttpError(response.status, await errorMessage(response));
+  if (!response.ok) throw await failureFrom(response);
   return response;
 }
 
@@ -28,17 +21,18 @@ export async function* streamResponse(request, signal) {
   const body = JSON.stringify(request);
   const response = await fetchFromServer("responses", { method: "POST", headers, body, signal });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
-    throw new Error("The response is not an event stream. Check the proxy in front of the server.");
+    throw new Failure("A proxy in front of the server replaced the answer.", "no_stream");
   }
   yield* events(response.body);
 }
 
-/** Return the message of an error response. Proxies may send other formats than the server. */
-async function errorMessage(response) {
-  if (response.status === 401) return "The server requires a valid token.";
-  const body = await response.json().catch(() => null);
+/** Return the failure of an error response. Proxies may send other formats than the server. */
+async function failureFrom(response) {
+  if (response.status === 401) return new Failure("The server requires a valid token.", 401);
+  const { error } = (await response.json().catch(() => null)) ?? {};
   const status = `${response.status} ${response.statusText}`.trim();
-  return body?.error?.message ?? `The server responded with ${status}.`;
+  const message = error?.message ?? `The server responded with ${status}.`;
+  return new Failure(message, error?.code ?? response.status, response.headers.get("retry-after"));
 }
 
 /** Yield the events of a stream until its end marker. */
@@ -47,7 +41,7 @@ async function* events(body) {
     if (line === "data: [DONE]") return;
     if (line.startsWith("data: ")) yield JSON.parse(line.slice("data: ".length));
   }
-  throw new Error(CONNECTION_LOST);
+  throw new Failure(CONNECTION_LOST, "connection_lost");
 }
 
 async function* lines(body) {
@@ -67,6 +61,6 @@ async function withMessage(message, promise) {
   try {
     return await promise;
   } catch (error) {
-    throw error.name === "AbortError" ? error : new Error(message);
+    throw error.name === "AbortError" ? error : new Failure(message, "connection_lost");
   }
 }

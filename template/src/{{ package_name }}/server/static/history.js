@@ -1,11 +1,11 @@
 // The conversation: turns, and the items of earlier turns that the next request contains.
 
-const NO_ANSWER = "The agent could not answer.";
+import { Failure, failureOf } from "./failure.js";
 
 /** A message of the user and the agent's answer. */
 export class Turn {
   state = "running"; // then "done", "stopped" or "failed"
-  failure = ""; // the reason, if the answer failed
+  failure = null; // why the answer failed or is incomplete
   items = []; // finished items, in order
   events = [];
   traceId = "";
@@ -20,21 +20,16 @@ export class Turn {
     this.events.push(event);
     if (event.type === "response.output_item.done") this.items.push(event.item);
     this.traceId ||= event.trace_id ?? event.response?.metadata?.trace_id ?? "";
-    this.failure ||= failureMessage(event);
+    this.failure ??= failureOf(event);
   }
 
   /** Set the final state. The user may have stopped the answer, or an error ended it. */
   finish(isStopped, error) {
-    if (!isStopped) this.failure ||= error?.message ?? "";
+    if (error && !isStopped) {
+      this.failure ??= error instanceof Failure ? error : new Failure(error.message);
+    }
     this.state = isStopped ? "stopped" : this.failure ? "failed" : "done";
   }
-}
-
-/** Return the reason if an event reports a failure, and an empty string otherwise. */
-function failureMessage({ type, message, response }) {
-  if (type === "error") return message ?? NO_ANSWER;
-  if (type === "response.failed") return response?.error?.message ?? NO_ANSWER;
-  return type === "response.incomplete" ? "The answer is incomplete." : "";
 }
 
 /** Return the items of all turns. An incomplete answer keeps the items that are valid alone. */

@@ -54,7 +54,7 @@ export class TurnView {
     for (const call of this.#calls.values()) call.finish();
     this.#progress.remove();
     this.node.removeAttribute("aria-busy");
-    if (state === "failed") this.#answer.append(element("p", { class: "error" }, failure));
+    if (state === "failed") this.#answer.append(...failureNodes(failure));
     if (state === "stopped") {
       this.#answer.append(element("p", { class: "stopped" }, "You stopped this answer."));
     }
@@ -174,6 +174,11 @@ class ToolCallView {
     this.node.dataset.state = state;
     this.#status.textContent = label;
   }
+}
+
+function failureNodes({ message, advice, errorId }) {
+  const id = errorId ? labeledText("Error ID, for the operator", errorId) : "";
+  return [element("p", { class: "error" }, message), element("p", {}, advice), id];
 }
 
 function reasoningText(item) {
