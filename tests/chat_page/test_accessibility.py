@@ -109,6 +109,7 @@ def test_screen_readers_announce_the_answer(app: Served, llm: ChatServer, open_p
             - button "Copy"
             - group: Request and events
             - group: Trace
+            - text: /\\d+\\.\\d s/
         - contentinfo:
           - textbox "Your message"
           - button "Send"

@@ -1,6 +1,7 @@
 """The chat page of `serve`, in a real browser and with the real server."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -209,6 +210,21 @@ def test_failed_and_incomplete_answers_say_what_to_do(
     expect(failed).to_contain_text(advice)
     if turn.deltas:
         expect(agent_message(failed)).to_have_text("Well")
+
+
+def test_answers_show_their_duration_and_tokens(
+    app: Served, llm: ChatServer, open_page: Open
+) -> None:
+    page = open_page(app)
+    llm.reply(PLAIN)
+    send_message(page, "Hello")
+    duration = finished_turn(page).locator(".actions > span")
+    expect(duration).to_have_text(re.compile(r"^\d+\.\d s$"))
+    usage = {"prompt_tokens": 1200, "completion_tokens": 345, "total_tokens": 1545}
+    llm.reply(Turn(PLAIN, usage=usage))
+    send_message(page, "Hello")
+    duration = finished_turn(page, count=2).locator(".actions > span")
+    expect(duration).to_have_text(re.compile(r"^\d+\.\d s, 1,545 tokens$"))
 
 
 def test_custom_inputs_are_validated_and_sent(

@@ -6,12 +6,15 @@ import { Failure, failureOf } from "./failure.js";
 export class Turn {
   state = "running"; // then "done", "stopped" or "failed"
   failure = null; // why the answer failed or is incomplete
+  usage = null; // tokens, if the server reports them
+  seconds = 0;
   items = []; // finished items, in order
   events = [];
   traceId = "";
 
   constructor(text, previousItems, customInputs) {
     this.message = { role: "user", content: text };
+    this.startedAt = performance.now();
     this.request = { input: [...previousItems, this.message], stream: true };
     if (customInputs) this.request.custom_inputs = customInputs;
   }
@@ -20,11 +23,13 @@ export class Turn {
     this.events.push(event);
     if (event.type === "response.output_item.done") this.items.push(event.item);
     this.traceId ||= event.trace_id ?? event.response?.metadata?.trace_id ?? "";
+    this.usage = event.response?.usage ?? this.usage;
     this.failure ??= failureOf(event);
   }
 
   /** Set the final state. The user may have stopped the answer, or an error ended it. */
   finish(isStopped, error) {
+    this.seconds = (performance.now() - this.startedAt) / 1000;
     if (error && !isStopped) {
       this.failure ??= error instanceof Failure ? error : new Failure(error.message);
     }

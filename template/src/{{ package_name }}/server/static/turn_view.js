@@ -60,7 +60,7 @@ export class TurnView {
     }
     const retry = button("Retry", onRetry, "retry"); // visible in the last turn only
     const copy = this.#texts.length ? copyButton(this.#answer, () => this.#texts.join("\n\n")) : "";
-    this.#actions.append(retry, copy, this.#rawData(), traceNode);
+    this.#actions.append(retry, copy, this.#rawData(), traceNode, statistics(this.#turn));
   }
 
   #addText(text) {
@@ -179,6 +179,12 @@ class ToolCallView {
 function failureNodes({ message, advice, errorId }) {
   const id = errorId ? labeledText("Error ID, for the operator", errorId) : "";
   return [element("p", { class: "error" }, message), element("p", {}, advice), id];
+}
+
+/** Return the duration and the tokens of an answer as text. */
+function statistics({ seconds, usage }) {
+  const tokens = usage ? `, ${usage.total_tokens.toLocaleString("en")} tokens` : "";
+  return element("span", {}, `${seconds.toFixed(1)} s${tokens}`);
 }
 
 function reasoningText(item) {
