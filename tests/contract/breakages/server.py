@@ -339,7 +339,7 @@ async def predict_stream_async(self, request):
         "the server answered 500",
         Patch(
             "server/requests.py",
-            "ResponsesAgentRequest.model_validate(fields)",
+            "ResponsesAgentRequest.model_validate(fields, strict=True)",
             "ResponsesAgentRequest.model_construct(**fields)",
         ),
     ),
