@@ -10,7 +10,7 @@ from tests.contract.verify import only
 from tests.helpers.agents import Agent, install
 from tests.updates.projects import NAME, NOW, PACKAGE, Project, all_releases, released
 
-RELEASES = takewhile(lambda tag: tag != "v0.5.0", released())
+RELEASES = [*takewhile(lambda tag: tag != "v0.5.0", released())]
 OWNERS_FUNCTION = '''
 
 def store_name() -> str:

@@ -5,7 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cache
 from http.client import HTTPConnection
 from socket import socket
@@ -80,9 +80,8 @@ def report_start(address: tuple[Any, ...], llm: str, store: str | None) -> None:
     """Log where and with what the agent is served, when a process responds to a request."""
     host, port = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0]), address[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    health = HTTPConnection(host, port)
-    with suppress(OSError):  # the server stops before
-        health.request("GET", "/health")
+    with suppress(OSError), closing(HTTPConnection(host, port)) as health:  # it may stop before
+        health.request("GET", "/health", headers={"Connection": "close"})
         health.getresponse()
         logger.info("Serving at %s (chat page) and %s/responses (API).", url, url)
         logger.info("LLM: %s. Traces: %s. Press Ctrl+C to stop.", llm, store or "off")
