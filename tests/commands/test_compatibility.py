@@ -1,7 +1,7 @@
 """Agents pass their checks with the oldest and the newest dependencies, on every Python.
 
-`make test` runs two corners: the oldest Python with the oldest dependencies, and the newest Python
-with the newest dependencies. `make proof` runs the other combinations.
+`make test` runs two corners: the oldest Python with the oldest dependencies, and one rule for each
+part of the contract on the newest Python. `make proof` runs all rules for all combinations.
 """
 
 import json
@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from tests.conftest import Render
+from tests.contract.verify import only
 from tests.helpers.agents import Agent, install, rules_of
 from tests.helpers.model_server import ChatServer, text
 from tests.helpers.template import ROOT
@@ -35,6 +36,18 @@ OTHER_ANSWERS = {
     "ci": "none",
     "license": "MIT",
 }
+
+# One rule for each part of the contract.
+RULES = (
+    "pinned-requirements",
+    "every-request",
+    "stream-events",
+    "llm-failures",
+    "one-trace",
+    "served-answers",
+    "fresh-process",
+    "print-call",
+)
 
 # Installs a rendered project with a version of Python and a resolution strategy of uv.
 InstallFor = Callable[[Path, str, str], Agent]
@@ -60,8 +73,8 @@ PYTHONS = {version: path for version in SUPPORTED if (path := find_python(versio
 
 
 def corner(python: str, resolution: str) -> bool:
-    """Return whether `make test` runs a combination."""
-    return python == (min if resolution == "lowest-direct" else max)(PYTHONS, key=SUPPORTED.index)
+    """Return whether `make test` runs all rules for a combination."""
+    return resolution == "lowest-direct" and python == min(PYTHONS, key=SUPPORTED.index)
 
 
 COMBINATIONS = [
@@ -192,6 +205,14 @@ def test_every_check_passes(
     # Old dependencies warn about each other.
     assert oldest or "warning" not in printed
     check_databricks(agent, server)
+
+
+def test_the_newest_python_runs_the_agent(render: Render, install_for: InstallFor) -> None:
+    python = max(PYTHONS, key=SUPPORTED.index)
+    agent = install_for(render(), python, "highest")
+    assert agent.check("python", "--version").startswith(f"Python {python}.")
+    assert agent.check("pytest", "-q", "--ignore=tests/contract")
+    assert f"{len(RULES)} passed" in agent.check(agent.command, "verify", *only(*RULES))
 
 
 def test_the_readme_names_the_supported_versions(default_project: Path) -> None:

@@ -26,6 +26,8 @@ from tests.server.serving import (
     wait_until_healthy,
 )
 
+pytestmark = pytest.mark.proof
+
 DATES = ({"start": "2026-01-01", "end": "2026-03-01"}, {"start": "2026-03-01", "end": "2026-03-08"})
 # Without keep-alive, requests strictly alternate between the servers. Requests are not retried:
 # the tools of an agent may have side effects.
@@ -146,7 +148,7 @@ def test_balancer_does_not_buffer_streams(balanced: Balanced) -> None:
 # A stopping server completes its requests; one may arrive at the moment when it stops listening.
 @pytest.mark.parametrize(
     ("stop", "most_lost"),
-    [(signal.SIGTERM, 1), pytest.param(signal.SIGKILL, 4, marks=pytest.mark.proof)],
+    [(signal.SIGTERM, 1), (signal.SIGKILL, 4)],
 )
 def test_other_server_takes_over(
     stop: signal.Signals, most_lost: int, agent: Agent, tmp_path: Path

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.helpers.agents import Agent
 from tests.helpers.model_server import ChatServer, Turn, text
@@ -83,6 +84,7 @@ def occupy_both_workers(served: Served, server: ChatServer, pool: ThreadPoolExec
     raise AssertionError("One worker handles all requests.")
 
 
+@pytest.mark.proof
 def test_killed_worker_is_replaced_and_no_worker_outlives_its_supervisor(
     server: ChatServer, serve: Serve
 ) -> None:

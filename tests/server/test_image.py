@@ -175,6 +175,7 @@ def test_build_fails_with_an_outdated_lock(checkout: Path, tmp_path: Path) -> No
     assert "The lockfile at `uv.lock` needs to be updated" in raised.value.stderr
 
 
+@pytest.mark.proof
 def test_update_can_keep_the_owners_dockerfile(older: Project) -> None:
     older.update(NOW, unsafe=True)
     conflicts = older.conflicts()
@@ -184,6 +185,7 @@ def test_update_can_keep_the_owners_dockerfile(older: Project) -> None:
     assert {file: older.read(file) for file in OWN} == OWN
 
 
+@pytest.mark.proof
 def test_update_can_exclude_the_dockerfile(older: Project) -> None:
     older.update(NOW, unsafe=True, exclude=[*OWN])
     assert older.conflicts() == {}
