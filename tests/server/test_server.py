@@ -154,6 +154,7 @@ def test_several_workers_share_a_new_store(serve: Serve, tmp_path: Path) -> None
     assert len(lines) == 6
 
 
+@pytest.mark.proof
 def test_reload_restarts_when_the_package_changes(agent: Agent, serve: Serve) -> None:
     served = serve("--reload", AGENT_LLM="offline:/demo")
     project = agent.package / "ops" / "project.py"

@@ -127,6 +127,7 @@ def test_an_update_by_renovate_with_a_conflict_fails_the_first_check(project: Pr
     assert "resolve the conflicts" in done.stdout
 
 
+@pytest.mark.proof
 def test_the_owner_can_keep_another_configuration(older: Project) -> None:
     before = older.read(CONFIGURATION)
     older.update(unsafe=True)
@@ -136,6 +137,7 @@ def test_the_owner_can_keep_another_configuration(older: Project) -> None:
     assert older.conflicts() == {}
 
 
+@pytest.mark.proof
 def test_the_owner_can_exclude_the_configuration(older: Project) -> None:
     before = older.read(CONFIGURATION)
     older.update(exclude=[CONFIGURATION], unsafe=True)
