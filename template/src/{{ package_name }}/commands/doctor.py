@@ -105,7 +105,7 @@ def check_llm() -> str:
 
 
 def check_store() -> str:
-    """Connect to the store, whose schema MLflow checks; a local one is created if it is missing."""
+    """Connect to the store. MLflow checks its schema, and creates a local store if necessary."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     return f"{connect_store()} is usable"
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ..ops.project import PROJECT_NAME
+from ..runtime.items import RequestError
 from .browsers import BrowserProtection
 from .endpoint import AgentEndpoint
 from .errors import ApiError, handle_api_error, handle_unexpected_error
@@ -70,6 +71,7 @@ def create_app(
         ],
         exception_handlers={
             ApiError: handle_api_error,
+            RequestError: handle_unexpected_error,
             HTTPException: handle_http_error,
             Exception: handle_unexpected_error,
         },

@@ -110,5 +110,5 @@ async def handle_api_error(_request: Request, error: Exception) -> Response:
 
 
 async def handle_unexpected_error(_request: Request, error: Exception) -> Response:
-    """Respond to an error of the server."""
+    """Respond to an error outside the agent: of the request's parameters, or of the server."""
     return error_of_agent(error).response()

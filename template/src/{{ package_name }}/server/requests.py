@@ -8,7 +8,6 @@ from typing import Any
 from mlflow.types.responses import ResponsesAgentRequest
 from pydantic import ValidationError
 
-from ..runtime.items import RequestError
 from ..runtime.parameters import llm_options
 from ..runtime.validation import invalid_fields
 from .errors import ApiError
@@ -43,6 +42,7 @@ def parse_request(body: bytes) -> tuple[ResponsesAgentRequest, bool]:
 
     Raises:
         ApiError: The body is not a valid request; the message names the field.
+        RequestError: A parameter would have no effect.
     """
     fields = _parse_json(body)
     stream = fields.pop("stream", None)
@@ -53,10 +53,7 @@ def parse_request(body: bytes) -> tuple[ResponsesAgentRequest, bool]:
         fields["input"] = [{"role": "user", "content": fields["input"]}]
     _add_instructions(fields)
     request = _validate(fields)
-    try:
-        llm_options(request)  # before a stream begins
-    except RequestError as error:
-        raise ApiError(400, str(error), error.param) from error
+    llm_options(request)  # rejects parameters before a stream begins
     return request, bool(stream)
 
 

@@ -16,7 +16,7 @@ _KNOWN = {"role", "content", "tool_calls", "function_call"}
 # The fields with the text of reasoning; some servers send both, with the same text.
 _REASONING = ("reasoning_content", "reasoning")
 
-# Finish reasons in lower case: of OpenAI, and of APIs whose reasons servers pass on.
+# Finish reasons in lower case. Servers that translate other APIs may pass on their reasons.
 _COMPLETE = {
     *("stop", "tool_calls", "function_call"),
     *("end_turn", "stop_sequence", "tool_use", "complete", "eos", "eos_token"),
