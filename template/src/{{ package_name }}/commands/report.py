@@ -35,9 +35,8 @@ class Finding:
     found: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the finding with the old names of its fields, which 0.6.0 removes."""
-        old = {"holds": self.requirement, "mend": self.fix, "seen": self.found}
-        return asdict(self) | {"passed": self.result == "passed"} | old
+        """Return the fields, and whether the rule passed."""
+        return asdict(self) | {"passed": self.result == "passed"}
 
 
 class Report:

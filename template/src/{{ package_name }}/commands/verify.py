@@ -45,8 +45,8 @@ def verify(
         model_uri: Check this logged or registered model instead, or the model in this folder.
         url: Check the agent at this URL instead.
         verbose: Print the full sentence of each rule.
-        as_json: Print `{"rules": [{"name", "requirement", "why", "fix", "result", "passed",
-            "found"}, …]}` instead of a report.
+        as_json: Print `{"rules": [{"name", "requirement", "why", "fix", "subject", "result",
+            "found", "passed"}, …]}` instead of a report.
 
     Returns:
         The exit code: 0, or 1 if a rule failed or could not be checked.
