@@ -45,12 +45,12 @@ class BrowserProtection:
                 f"{host[:100]} is not a name of this server. Set AGENT_ALLOWED_HOSTS to its names, "
                 "or AGENT_TOKEN to require a token.",
             )
-        if _is_from_another_site(headers, host):
+        if _is_from_another_site(headers):
             return ApiError(403, "A web page of another site sent this request.")
         return None
 
 
-def _is_from_another_site(headers: Headers, host: str) -> bool:
+def _is_from_another_site(headers: Headers) -> bool:
     if site := headers.get("sec-fetch-site"):
         is_link = headers.get("sec-fetch-mode") == "navigate" and "origin" not in headers
         return site not in ("same-origin", "none") and not is_link
