@@ -108,7 +108,7 @@ def download_model(model_uri: str, folder: Path) -> Path:
         return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
         raise ProjectError(
-            f"Could not load {model_uri} from {store}: {message_of(error)}. Pass a URI such as "
+            f"Could not load {model_uri} from {store}: {cause_of(error)}. Pass a URI such as "
             "models:/NAME/1 or the folder of a model, and check MLFLOW_TRACKING_URI."
         ) from error
 
@@ -131,7 +131,7 @@ def require_agent_at(url: str) -> None:
         status = httpx.post(route, json={}, headers=headers, timeout=60).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProjectError(
-            f"Could not reach {url}: {message_of(error)}. Start the server, or check the URL."
+            f"Could not reach {url}: {cause_of(error)}. Start the server, or check the URL."
         ) from error
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise ProjectError(
@@ -144,8 +144,8 @@ def require_agent_at(url: str) -> None:
         )
 
 
-def message_of(error: Exception) -> str:
-    """Return the message of an error without a period at the end."""
+def cause_of(error: Exception) -> str:
+    """Return the message of an error as a cause within a sentence, without a period."""
     return str(error).strip().rstrip(".")
 
 

@@ -22,10 +22,10 @@ WARNING_INTERVAL = 600  # seconds
 def hide_noise() -> None:
     """Hide the messages in `NOISE`. A second call changes nothing."""
     for name in NOISE:
-        logging.getLogger(name).addFilter(_is_no_noise)
+        logging.getLogger(name).addFilter(_is_relevant)
 
 
-def _is_no_noise(record: logging.LogRecord) -> bool:
+def _is_relevant(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(NOISE[record.name])
 
 
