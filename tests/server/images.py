@@ -42,7 +42,7 @@ class Image:
     health_command: list[str] = field(default_factory=list)
 
     def localized(self, text: str) -> str:
-        """Replace the paths of the image in a text by their paths on this machine."""
+        """Replace the paths of the image in a text with their paths on this machine."""
         return re.sub(r"(?<![\w.])/(app|tmp)\b", rf"{self.root}/\1", text)
 
     def path(self, name: str) -> Path:

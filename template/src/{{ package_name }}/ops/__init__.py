@@ -1,1 +1,1 @@
-"""What is done with an agent: log it, store its runs and traces, pin its requirements."""
+"""Logging the agent, pinning its requirements, and MLflow's store of runs and traces."""

@@ -18,8 +18,7 @@ LOCK_TIMEOUT = 120  # seconds; creating a store takes a few
 
 
 def connect_store() -> str:
-    """Select MLflow's store and the experiment of the project, and return the store's URI
-    without its password.
+    """Select MLflow's store and the project's experiment, and return the URI without a password.
 
     Respects MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME and MLFLOW_EXPERIMENT_ID. The default store
     is an SQLite file in the repository, which git ignores. Call this before importing the agent:

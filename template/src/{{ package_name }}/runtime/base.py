@@ -191,7 +191,7 @@ async def _put_all(events: AsyncIterator[Event], queue: SimpleQueue[Event | _End
 
 
 _LOOP_THREAD = "agent event loop"
-# By process, because threads do not survive a fork, and by the loop's thread that waits for it.
+# By process, because threads do not survive a fork, and by the calling loop's thread, if any.
 _loops: dict[tuple[int, int | None], asyncio.AbstractEventLoop] = {}
 
 

@@ -41,7 +41,7 @@ class Config(BaseModel):
 def load_config() -> Config:
     """Read the settings. Call it while `agent.py` is imported.
 
-    Only during that import does MLflow replace the file by the settings logged with the model.
+    MLflow replaces the file with the settings logged with the model, but only during that import.
 
     Raises:
         ConfigError: The file is missing or is not valid YAML, or a setting is missing, unknown,

@@ -84,7 +84,7 @@ class Toolbox:
 
 
 def _adapter(function: Any) -> TypeAdapter[Any]:
-    """Return what validates arguments against a function's type hints and calls the function."""
+    """Return an adapter that validates arguments against a function's type hints and calls it."""
     # Type checkers take the argument of TypeAdapter for a type, unless its own type is Any.
     return TypeAdapter(function)
 

@@ -73,7 +73,7 @@ class ApiError(Exception):
 
 
 def error_of_agent(error: Exception) -> ApiError:
-    """Return what the caller may know about an exception of the agent, and log the rest."""
+    """Log an exception of the agent, and return an error for the caller without its details."""
     if isinstance(error, RequestError):
         return ApiError(400, str(error), error.param)
     error_id = uuid4().hex[:12]

@@ -80,7 +80,7 @@ def report_start(address: tuple[Any, ...], llm: str, store: str | None) -> None:
     """Log where and with what the agent is served, when a process responds to a request."""
     host, port = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0]), address[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    with suppress(OSError), closing(HTTPConnection(host, port)) as health:  # it may stop before
+    with suppress(OSError), closing(HTTPConnection(host, port)) as health:  # it may fail to start
         health.request("GET", "/health", headers={"Connection": "close"})
         health.getresponse()
         logger.info("Serving at %s (chat page) and %s/responses (API).", url, url)

@@ -11,7 +11,7 @@ _KEY = "agent_request"
 
 @dataclass
 class RequestState:
-    """What the access log and the handlers know about a request.
+    """The state of a request that the access log and the handlers share.
 
     Attributes:
         started_at: When the request arrived, in seconds of the monotonic clock.

@@ -26,7 +26,7 @@ class LLM:
         model: The provider's name of the model.
         access: How to reach the provider.
         timeout: The maximum time without a response or chunk, in seconds.
-        max_retries: How often a failed request is repeated.
+        max_retries: How often a request that failed or timed out is repeated.
         options: The parameters of the caller's request, as options of the API.
     """
 
@@ -105,13 +105,7 @@ def _is_system_text(message: Any) -> bool:
 def connect(
     uri: str, *, timeout: float, max_retries: int, options: dict[str, Any] | None = None
 ) -> LLM:
-    """Return the LLM with this URI; no request is sent yet.
-
-    Args:
-        uri: The URI, such as `openai:/gpt-5-mini`.
-        timeout: The maximum time without a response or chunk, in seconds.
-        max_retries: How often a request that failed or timed out is repeated.
-        options: The parameters of the caller's request, as options of the API.
+    """Return the LLM with this URI; no request is sent yet. `LLM` describes the arguments.
 
     Raises:
         LLMError: The URI is invalid, or credentials are missing.

@@ -49,9 +49,9 @@ class Completion:
 
     def __init__(self) -> None:
         self.calls: list[ToolCall] = []
+        self.finish_reason = ""
         self.incomplete_reason: str | None = None
         self._calls = ToolCalls()
-        self.finish_reason = ""
         self._texts: list[str] = []  # the end of the content; joining each piece takes long
         self._parts: list[Fields] = []
         self._fields: Fields = {}

@@ -181,7 +181,7 @@ function failureNodes({ message, advice, errorId }) {
   return [element("p", { class: "error" }, message), element("p", {}, advice), id];
 }
 
-/** Return the duration and the tokens of an answer as text. */
+/** Create the text with the duration and the tokens of an answer. */
 function statistics({ seconds, usage }) {
   const tokens = usage ? `, ${usage.total_tokens.toLocaleString("en")} tokens` : "";
   return element("span", {}, `${seconds.toFixed(1)} s${tokens}`);

@@ -1,4 +1,4 @@
-"""What OpenAI and Anthropic require of the tools in a request; the messages are theirs."""
+"""Checks the tools of a request as OpenAI and Anthropic do, with their messages."""
 
 import re
 from collections.abc import Iterator
