@@ -48,13 +48,8 @@ REASONING = {
     "id": "rs_1",
     "summary": [{"type": "summary_text", "text": "They greet me."}],
 }
-UNREADABLE_REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
-REFUSAL = {
-    "type": "message",
-    "id": "msg_1",
-    "role": "assistant",
-    "content": [{"type": "refusal", "refusal": "I cannot help with that."}],
-}
+UNREADABLE_REASONING = REASONING | {"summary": [], "encrypted_content": "x"}
+REFUSAL = ANSWER | {"content": [{"type": "refusal", "refusal": "I cannot help with that."}]}
 # One pixel.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
 IMAGE = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
@@ -387,8 +382,7 @@ def answer_about(agent: Agent, word: str) -> str:
     "overwrite.",
     fix="Keep the data of a request in local variables, and pass it as arguments.",
 )
-@pytest.mark.usefixtures("llm")
-def test_stateless(agent: Agent, model_path: Path) -> None:
+def test_stateless(agent: Agent, model_path: Path, llm: str) -> None:
     instance = instance_of(agent)
     for word in ("alder", "birch"):  # the first request may create clients
         agent.predict(two_turns(word))
@@ -410,8 +404,7 @@ def test_stateless(agent: Agent, model_path: Path) -> None:
     fix="Remove the call of `mlflow.start_run`, `log_metric`, `log_param` or the like. To record "
     "data of a request, use `mlflow.update_current_trace` or `mlflow.start_span`.",
 )
-@pytest.mark.usefixtures("llm")
-def test_no_runs(agent: Agent, example: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_runs(agent: Agent, example: Request, monkeypatch: pytest.MonkeyPatch, llm: str) -> None:
     instance_of(agent)
     calls = record_run_calls(monkeypatch)
     agent.predict(example)

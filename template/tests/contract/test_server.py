@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from .harness.agents import (
     HELLO,
     Agent,
+    Answer,
     Event,
     Request,
     ServedAgent,
@@ -26,7 +27,7 @@ from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_er
 from .harness.loop_watch import LoopWatch
 from .harness.offline import SILENT, OfflineLLM
 from .harness.project import PACKAGE
-from .harness.rules import FailedRuleError, NotCheckedError, rule
+from .harness.rules import NotCheckedError, rule
 from .harness.same_items import check_same_items
 from .harness.secret_patterns import secret_in
 from .harness.serving import TOKEN, serving
@@ -104,8 +105,9 @@ SERVED_ANSWERS = rule(
 
 @SERVED_ANSWERS
 def test_server_starts(startup: ServedAgent | BaseException) -> None:
-    if isinstance(startup, BaseException):
-        raise FailedRuleError(f"The server does not start: {describe_error(startup)}")
+    assert not isinstance(startup, BaseException), (
+        f"The server does not start: {describe_error(startup)}"
+    )
 
 
 @SERVED_ANSWERS
@@ -128,8 +130,7 @@ def types_of(events: list[Event]) -> str:
 
 
 @SERVED_ANSWERS
-@pytest.mark.usefixtures("llm")
-def test_same_answers(served: ServedAgent, agent: Agent) -> None:
+def test_same_answers(served: ServedAgent, agent: Agent, llm: str) -> None:
     answers = []
     for route in ROUTES:
         answer = served.post(with_custom_inputs(HELLO, served.example), route).json()
@@ -165,8 +166,7 @@ def test_openai_client(served: ServedAgent) -> None:
 
 
 @OPENAI_CLIENT
-@pytest.mark.usefixtures("llm")
-def test_openai_client_with_stream_helper(own: ServedAgent) -> None:
+def test_openai_client_with_stream_helper(own: ServedAgent, llm: str) -> None:
     extra = with_custom_inputs({}, own.example)
     with client_of(own).responses.stream(
         model="agent", input="Hello, who are you?", extra_body=extra
@@ -197,15 +197,13 @@ COMPLETE_RESPONSES = rule(
 
 
 @COMPLETE_RESPONSES
-@pytest.mark.usefixtures("llm")
-def test_complete_responses(own: ServedAgent) -> None:
+def test_complete_responses(own: ServedAgent, llm: str) -> None:
     problem = problem_with_response(own.post(with_custom_inputs(HELLO, own.example)).json())
     assert not problem, f"The answer is not a Response of the API: {problem}."
 
 
 @COMPLETE_RESPONSES
-@pytest.mark.usefixtures("llm")
-def test_complete_streams(own: ServedAgent) -> None:
+def test_complete_streams(own: ServedAgent, llm: str) -> None:
     events = list(own.stream(HELLO))
     types = [event.get("type") for event in events]
     assert types, "The stream is empty."
@@ -219,7 +217,7 @@ def test_complete_streams(own: ServedAgent) -> None:
     assert last["output"] == done_items(events), "The last event has other items than the stream."
 
 
-def problem_with_response(response: Request) -> str:
+def problem_with_response(response: Answer) -> str:
     """Return why a response, apart from its items, is invalid, or an empty string."""
     try:
         # `output-items` checks the items, which have more types than the client knows.
@@ -327,8 +325,7 @@ RESPONSIVE_SERVER = rule(
 
 
 @RESPONSIVE_SERVER
-@pytest.mark.usefixtures("llm")
-def test_event_loop_is_not_blocked(own: ServedAgent, loop_watch: LoopWatch) -> None:
+def test_event_loop_is_not_blocked(own: ServedAgent, loop_watch: LoopWatch, llm: str) -> None:
     with loop_watch.blocking_lines() as lines:
         own.predict(HELLO)
         list(own.stream(HELLO))
@@ -349,8 +346,7 @@ def test_responsive_server(own: ServedAgent, offline_llm: OfflineLLM, method: st
             assert other.finished(), (
                 f"While one request waited, {name} got no answer within {PATIENCE} s."
             )
-            if other.error:
-                raise FailedRuleError(f"While one request waited, {name} got {other.error}.")
+            assert not other.error, f"While one request waited, {name} got {other.error}."
 
 
 LEAVING_CLIENTS = rule(
@@ -396,8 +392,7 @@ def check_next(served: ServedAgent) -> None:
     """Assert that the next request is answered after clients have disconnected."""
     attempt = Attempt(served.predict, HELLO)
     assert attempt.finished(), f"After clients disconnected, the next waited for {PATIENCE} s."
-    if attempt.error:
-        raise FailedRuleError(f"After clients disconnected, the next got {attempt.error}.")
+    assert not attempt.error, f"After clients disconnected, the next got {attempt.error}."
 
 
 @rule(
