@@ -110,9 +110,10 @@ def output_so_far(events: list[ResponsesAgentStreamEvent]) -> dict[str, Any]:
     items: list[Any] = []
     text = ""
     for event in events:
-        item = done_item(event)
-        items += [item] if item else []
-        text = "" if item else text + text_delta(event)
+        text += text_delta(event)
+        if item := done_item(event):
+            items.append(item)
+            text = ""
     message = create_text_output_item(text, unique_id("msg")) | {"status": "incomplete"}
     return {"object": "response", "output": [*items, message] if text else items}
 
