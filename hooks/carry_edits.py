@@ -138,11 +138,11 @@ def problem_at(path: str, states: dict[str, str]) -> str | None:
     for folder in reversed(Path(path).parents[:-1]):
         name = folder.as_posix()
         if folder.is_symlink():
-            return f"{name} is a symbolic link. Replace it by a folder with the files."
+            return f"{name} is a symbolic link. Replace it with a folder that contains the files."
         if folder.exists() and not folder.is_dir():
             return f"{name} must become a folder. Rename your file."
         if name in states:
-            return f"{name} is a submodule. Replace it by a folder with the files."
+            return f"{name} is a submodule. Replace it with a folder that contains the files."
     if not os.path.lexists(path):
         return None
     if Path(path).is_dir() and not Path(path).is_symlink():

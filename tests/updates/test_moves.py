@@ -169,7 +169,7 @@ def test_obstacles_stop_the_update_before_it_starts(project: Project) -> None:
     done = project.run_update("--trust")
     assert done.returncode != 0
     for problem in (
-        "old/linked is a symbolic link. Replace it by a folder",
+        "old/linked is a symbolic link. Replace it with a folder",
         "new/file must become a folder. Rename your file.",
         "new/folder/name.txt must become a file. Rename your folder.",
         "new/ignored/name.txt is not tracked. Run `git add --force new/ignored/name.txt`.",
