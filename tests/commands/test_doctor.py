@@ -1,6 +1,7 @@
 """`doctor`: what it finds in a working repository, and what it reports with a fix."""
 
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -17,7 +18,7 @@ NAMES = [".env", "Python", "settings", "LLM", "store", "port", "packages", "upda
 
 
 def test_a_working_repository_passes(agent: Agent, default_project: Path, tmp_path: Path) -> None:
-    """Use a committed copy with the environment of `agent`."""
+    """Use a committed copy with the environment of `agent`, and a uv that is not on PATH."""
     folder = tmp_path / "weather-agent"
     shutil.copytree(default_project, folder)
     shutil.copy(agent.folder / "uv.lock", folder)
@@ -25,10 +26,13 @@ def test_a_working_repository_passes(agent: Agent, default_project: Path, tmp_pa
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "-m", "Start")
+    uv = shutil.which("uv")
+    assert uv
+    variables = {"PYTHONPATH": str(folder / "src"), "PATH": os.defpath, "UV": uv}
     script = "from weather_agent.commands.cli import main; main()"
     done = subprocess.run(
         [agent.folder / ".venv/bin/python", "-c", script, "doctor", f"--port={free_port()}"],
-        env=clean_environment() | {"PYTHONPATH": str(folder / "src")},
+        env=clean_environment() | variables,
         capture_output=True,
         text=True,
         timeout=300,

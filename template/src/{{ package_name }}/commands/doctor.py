@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from ..ops.env_file import load_env_file
 from ..ops.project import PROJECT_NAME, ROOT, ProjectError
-from ..ops.requirements import locked_requirements
+from ..ops.requirements import find_uv, locked_requirements
 from ..ops.store import connect_store, without_password
 from ..runtime.base import iterate
 from ..runtime.config import load_config
@@ -81,7 +81,7 @@ def check_packages() -> str:
     """Compare `uv.lock` with `pyproject.toml`, and the installed packages with `uv.lock`."""
     pins = locked_requirements()
     options = "--check --locked --offline --inexact --no-default-groups --no-install-project"
-    check = ["uv", "sync", *options.split(), f"--project={ROOT}"]
+    check = [find_uv(), "sync", *options.split(), f"--project={ROOT}"]
     environment = os.environ | {"UV_PROJECT_ENVIRONMENT": sys.prefix}
     if subprocess.run(check, env=environment, capture_output=True, check=False).returncode != 0:
         raise ProjectError("The installed packages are not those of uv.lock. Run `uv sync`.")

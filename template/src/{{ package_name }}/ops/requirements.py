@@ -36,13 +36,10 @@ def locked_requirements() -> list[str]:
     Raises:
         ProjectError: uv is missing or fails, or a server cannot install what is in `uv.lock`.
     """
-    uv = shutil.which(os.environ.get("UV") or "uv") or shutil.which("uv")
-    if uv is None:
-        raise ProjectError("uv was not found. Install it: `pip install uv`.")
     # The options override UV_WORKING_DIR and UV_PROJECT.
     here = [f"--directory={ROOT}", f"--project={ROOT}"]
     export = subprocess.run(
-        [uv, *here, *_EXPORT.split()],
+        [find_uv(), *here, *_EXPORT.split()],
         env=os.environ | {"COLUMNS": "9999"},  # uv breaks lines of errors
         capture_output=True,
         text=True,
@@ -54,6 +51,18 @@ def locked_requirements() -> list[str]:
         raise ProjectError(f"uv cannot export uv.lock ({reason}).{fix}")
     pins = list(for_server(export.stdout.splitlines()))
     return [*index_options(pins), *pins]
+
+
+def find_uv() -> str:
+    """Return the path of uv: the one that runs this command, or the one on PATH.
+
+    Raises:
+        ProjectError: uv is missing.
+    """
+    uv = shutil.which(os.environ.get("UV") or "uv") or shutil.which("uv")
+    if uv is None:
+        raise ProjectError("uv was not found. Install it: `pip install uv`.")
+    return uv
 
 
 def reason_in(stderr: str) -> str:
