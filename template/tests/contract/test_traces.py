@@ -68,9 +68,9 @@ def test_one_trace(traces: list[Trace], example: Request, method: str) -> None:
     assert output, f"The output of the root span has no items: {root.outputs!r}."
 
 
-# Exceptions that only a bug raises. Others, such as ValueError, KeyError and ConnectionError, can
-# result from the input, the network or missing credentials.
-BUGS = {
+# The names of exceptions that only a bug raises. Others, such as ValueError, KeyError and
+# ConnectionError, can result from the input, the network or missing credentials.
+BUG_NAMES = {
     "AttributeError",
     "FileNotFoundError",
     "ImportError",
@@ -106,4 +106,4 @@ def is_bug(kind: str, message: str, inputs: dict[str, Any]) -> bool:
     texts = [text for text in inputs.values() if text and isinstance(text, str)]
     if "'NoneType' object" in message or any(text in message for text in texts):
         return False
-    return kind in BUGS or (kind == "RuntimeError" and "event loop" in message)
+    return kind in BUG_NAMES or (kind == "RuntimeError" and "event loop" in message)
