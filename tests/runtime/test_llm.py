@@ -6,6 +6,8 @@ import time
 import weakref
 from typing import Any
 
+import httpx
+import openai
 import pytest
 
 from tests.conftest import Package
@@ -98,6 +100,27 @@ def test_failing_server_raises_llm_error(
     openai_server.reply(turn)
     with pytest.raises(package("runtime.llm").LLMError, match=message):
         complete(package, "openai:/a-model", timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"message": "Too long", "code": "x"}, "Too long."),
+        ({"detail": "Too long!"}, "Too long!"),
+        ({"detail": [{"loc": ["body"], "msg": "Too long."}]}, "Too long."),
+        ([{"error": {"code": 400, "message": "Too long."}}], "Too long."),
+        ("<h1>Too long</h1>", "<h1>Too long</h1>."),
+        (None, "Error code: 400."),
+        ([], "Error code: 400."),
+    ],
+)
+def test_error_contains_the_reason_of_the_server(package: Package, body: Any, reason: str) -> None:
+    request: Any = httpx.Request("POST", "http://localhost")
+    refused = openai.APIError("Error code: 400", request, body=body)
+    errors = package("runtime.llm.errors")
+    with pytest.raises(errors.LLMError) as raised, errors.readable_errors("openai:/m"):
+        raise refused
+    assert str(raised.value) == f"openai:/m reported an error: {reason} Try again later."
 
 
 def test_unreachable_server_raises_llm_error(

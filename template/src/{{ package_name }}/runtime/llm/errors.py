@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import openai
 
+from .fields import string
+
 _HINTS = {
     400: "The model does not accept this request; the message says why.",
     401: "Check the credentials.",
@@ -88,10 +90,18 @@ def _status(error: openai.APIError) -> int | None:
 
 def _message(error: openai.APIError) -> str:
     """Return the server's message without the JSON around it."""
-    body: Any = error.body
-    has_message = isinstance(body, dict) and "message" in body
-    message = str(body["message"] if has_message else error.message)
+    message = _reason(error.body) or error.message
     return message if message.endswith((".", "!", "?")) else f"{message}."
+
+
+def _reason(body: Any) -> str:
+    """Return the message in the body of an error: a text, an object or a list of objects."""
+    if isinstance(body, list):
+        return _reason(body[0]) if body else ""
+    if isinstance(body, dict):
+        reasons = (_reason(body.get(name)) for name in ("message", "detail", "error", "msg"))
+        return next(filter(None, reasons), "")
+    return string(body).strip()[:1000]
 
 
 def _unreachable(uri: str, error: Exception) -> LLMError:
