@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import time
 import weakref
 from typing import Any
@@ -33,6 +34,13 @@ def openai_server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> ChatSe
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
     server.reply(text("Good day"))
     return server
+
+
+def test_a_connection_may_close_after_the_end(package: Package, openai_server: ChatServer) -> None:
+    choice = {"delta": {"content": "Bye"}, "finish_reason": "stop"}
+    events = f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"
+    openai_server.reply(Turn(raw_start=events.encode(), cut=True))
+    assert complete(package, "openai:/a-model") == "Bye"
 
 
 def test_custom_base_url_needs_no_key(package: Package, openai_server: ChatServer) -> None:
@@ -90,6 +98,8 @@ def test_invalid_uri_or_missing_credentials(package: Package, uri: str, hint: st
         (Turn(text("Well"), cut=True), "closed the connection"),
         (Turn(raw_start=b"data: [1]\n\n"), r"did not return a chat completion: \[1\]. Check"),
         (Turn(raw_start=b"data: <html>\n\n"), "did not return a chat completion"),
+        (Turn(raw_start=b'{"error": {"message": "No slot."}}\n'), "an error: No slot. Try again"),
+        (Turn(raw_start=b'error: {"message": "No slot."}\n\n'), "an error: No slot. Try again"),
         (Turn(text("Well"), delay=1), "a-model timed out: it sent nothing for longer than llm_"),
         (Turn(text("Well then"), seconds_between=1), "sent nothing for longer"),
     ],

@@ -1,5 +1,7 @@
 """Errors of the LLM: clients raise an exception, and repeat only what is worth repeating."""
 
+import json
+
 import httpx
 import openai
 import pytest
@@ -100,6 +102,9 @@ def test_a_cut_off_answer_is_incomplete(
 IGNORED = (
     b": ping\n\n",
     b"data: null\n\n",
+    b"data:\n\n",
+    b"event: ping\n\n",
+    b"id: 1\ndata: \n\n",
     b"data: {}\n\n",
     b'event: ping\ndata: {"type": "ping"}\n\n',
 )
@@ -115,6 +120,16 @@ def test_events_without_content_are_skipped(
 
 def test_a_server_that_does_not_stream_is_supported(run_agent: RunApp, server: ChatServer) -> None:
     server.reply(Turn(text("Hello"), streams=False))
+    response = run_agent().post(HELLO)
+    assert response.status_code == httpx.codes.OK, response.text
+    assert response.json()["output"][0]["content"][0]["text"] == "Hello"
+
+
+def test_a_whole_completion_in_a_stream_is_supported(run_agent: RunApp, server: ChatServer) -> None:
+    """Some gateways pass the JSON of a server on that does not stream."""
+    choice = {"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+    body = json.dumps({"choices": [choice]}).encode()
+    server.reply(Turn([], raw_start=body, finish_reason=None))
     response = run_agent().post(HELLO)
     assert response.status_code == httpx.codes.OK, response.text
     assert response.json()["output"][0]["content"][0]["text"] == "Hello"

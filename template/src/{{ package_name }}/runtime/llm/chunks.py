@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
+import httpx
+from anyio import move_on_after
 from openai import APIError, AsyncStream
 
-from .fields import Fields, fields_of, first_choice, string
+from .fields import Fields, fields_of, first_choice
 
 
 async def read_chunks(stream: AsyncStream[object]) -> AsyncIterator[Fields]:
@@ -18,13 +21,12 @@ async def read_chunks(stream: AsyncStream[object]) -> AsyncIterator[Fields]:
         APIError: The server reports an error.
         ValueError: The response is not a chat completion.
     """
-    async for data in _whole(stream) if _is_json(stream) else stream:
+    async for data in _whole(stream) if _is_json(stream) else _events(stream):
         if not isinstance(data, dict | None):
             raise ValueError(str(data)[:100])
         chunk = _without_nulls(data or {})
         if error := _error_in(chunk):
-            message = string(error.get("message") or error.get("detail") or "no reason given")
-            raise APIError(message, stream.response.request, body=error)
+            raise APIError("no reason given", stream.response.request, body=error)
         if chunk.get("choices") or chunk.get("usage"):
             yield chunk
 
@@ -39,6 +41,46 @@ def _is_json(stream: AsyncStream[object]) -> bool:
 
 async def _whole(stream: AsyncStream[object]) -> AsyncIterator[object]:
     yield json.loads(await stream.response.aread())
+
+
+async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
+    """Yield the JSON of each event.
+
+    The client's own reader fails on an event without data, and skips an error that is not an event.
+    """
+    data: list[bytes] = []
+    lines = _lines(stream.response.aiter_bytes())
+    async for line in lines:
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            data.append(value)
+        elif name == b"error":  # llama.cpp until September 2025
+            yield {"error": json.loads(value)}
+        elif line.startswith(b"{"):  # gateways pass on the JSON of servers that do not stream
+            yield json.JSONDecoder().raw_decode(line.decode())[0]
+        elif not line:
+            event = b"\n".join(data).strip()
+            data.clear()
+            if event == b"[DONE]":
+                break
+            if event:
+                yield json.loads(event)
+    # A connection is used again if its response was read to the end.
+    with suppress(httpx.HTTPError), move_on_after(0.1):
+        async for _ in lines:
+            pass
+
+
+async def _lines(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream of bytes, without white space around them."""
+    parts: list[bytes] = []
+    async for block in blocks:
+        *ends, start = block.split(b"\n")
+        for end in ends:
+            yield b"".join([*parts, end]).strip()
+            parts.clear()
+        parts.append(start)
+    yield b"".join(parts).strip()
 
 
 def _error_in(chunk: Fields) -> Fields:
