@@ -333,6 +333,37 @@ TURNS: dict[str, tuple[list[Chunk], dict[str, Any]]] = {
             ],
         },
     ),
+    "OpenRouter: a signature after another detail": (
+        [
+            {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "Think"}]},
+            {"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "data": "x"}]},
+            {"reasoning_details": [{"type": "reasoning.text", "index": 0, "signature": "abc"}]},
+        ],
+        {
+            "content": None,
+            "reasoning_details": [
+                {"type": "reasoning.text", "index": 0, "text": "Think", "signature": "abc"},
+                {"type": "reasoning.encrypted", "index": 1, "data": "x"},
+            ],
+        },
+    ),
+    "OpenRouter: encrypted details of several calls": (
+        [
+            {"reasoning_details": [{"type": "reasoning.encrypted", "index": 0, "id": name}]}
+            for name in ("call_1", "call_2")
+        ],
+        {
+            "content": None,
+            "reasoning_details": [
+                {"type": "reasoning.encrypted", "index": 0, "id": "call_1"},
+                {"type": "reasoning.encrypted", "index": 0, "id": "call_2"},
+            ],
+        },
+    ),
+    "Groq: the channel of the reasoning": (
+        [{"channel": "analysis", "reasoning": "Th"}, {"channel": "analysis", "reasoning": "ink"}],
+        {"content": None, "channel": "analysis", "reasoning": "Think"},
+    ),
     "LiteLLM: the blocks of the thoughts": (
         [
             {"thinking_blocks": [{"type": "thinking", "thinking": "Th"}]},

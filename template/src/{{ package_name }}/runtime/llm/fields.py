@@ -1,12 +1,14 @@
 """Reads and joins the fields of chunks, whatever types a server sends."""
 
+from collections.abc import Sequence
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 Fields = dict[str, Any]
 
 # Fields that identify something; a later piece repeats them instead of continuing them.
-_REPEATED = {"type", "id", "index", "role", "format"}
+_REPEATED = {"type", "id", "index", "role", "format", "channel"}
 
 
 def string(value: Any) -> str:
@@ -43,13 +45,24 @@ def merge(fields: Fields, more: Fields) -> None:
 
 
 def merge_element(elements: list[Any], element: Any) -> None:
-    """Add an element to a list, or continue the last one if it has the same index and type."""
-    last = elements[-1] if elements else None
-    if isinstance(element, dict) and isinstance(last, dict) and _key(element) == _key(last):
-        merge(last, element)
-    else:
-        elements.append(deepcopy(element))
+    """Add an element to a list, or continue the one with the same index, type and id.
+
+    Only the last one is continued if there is no index.
+    """
+    if isinstance(element, dict):
+        candidates = elements if "index" in element else elements[-1:]
+        for candidate in filter(None, map(fields_of, reversed(candidates))):
+            if _is_continued(candidate, element):
+                merge(candidate, element)
+                return
+    elements.append(deepcopy(element))
 
 
-def _key(fields: Fields) -> tuple[Any, Any]:
-    return fields.get("index"), fields.get("type")
+def _is_continued(fields: Fields, more: Fields) -> bool:
+    ids = {string(each.get("id")) for each in (fields, more)} - {""}
+    return len(ids) < 2 and all(fields.get(name) == more.get(name) for name in ("index", "type"))
+
+
+def is_cumulative(texts: Sequence[str]) -> bool:
+    """Return whether each text starts with the one before: some servers send all text so far."""
+    return len(texts) > 1 and all(more.startswith(text) for text, more in pairwise(texts))
