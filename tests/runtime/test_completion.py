@@ -151,6 +151,61 @@ TWO_CALLS = {
         {"tool_calls": []},
         {"tool_calls": None},
     ],
+    "DashScope: empty ids after the first piece": [
+        piece("a", "", index=0, id="1"),
+        piece(None, '{"x": 1}', index=0, id=""),
+        piece("b", "", index=1, id="2"),
+        piece(None, '{"y": 2}', index=1, id=""),
+    ],
+    "the arguments before the name": [
+        piece(None, '{"x": ', index=0, id="1"),
+        piece("a", "1}", index=0),
+        piece("", "", index=1, id="2"),
+        piece(None, '{"y": ', index=1),
+        piece("b", "2}", index=1),
+    ],
+    "null as a text in place of the name": [
+        piece("a", '{"x": ', index=0, id="1"),
+        piece("null", "1}", index=0, id=""),
+        piece("b", '{"y": ', index=1, id="2"),
+        piece("null", "2}", index=1, id=""),
+    ],
+    "Claude: an empty object before the arguments": [
+        piece("a", "{}", index=0, id="1"),
+        piece(None, '{"x": ', index=0),
+        piece(None, "1}", index=0),
+        piece("b", "{}", index=1, id="2"),
+        piece(None, '{"y": 2}', index=1),
+    ],
+    "the arguments twice": [
+        piece("a", '{"x": 1}', index=0, id="1"),
+        piece(None, '{"x": 1}', index=0),
+        piece("b", '{"y": 2}{"y": 2}', index=1, id="2"),
+    ],
+    "all arguments so far in every piece": [
+        piece("a", '{"x', index=0, id="1"),
+        piece(None, '{"x": ', index=0),
+        piece(None, '{"x": 1}', index=0),
+        piece("b", "{", index=1, id="2"),
+        piece("b", '{"y": 2}', index=1, id="2"),
+    ],
+    "arguments as JSON in a string": [
+        piece("a", '"{\\"x\\": 1}"', index=0, id="1"),
+        piece("b", '"{\\"y\\": ', index=1, id="2"),
+        piece(None, '2}"', index=1),
+    ],
+    "DeepSeek: the second call starts at the index of the first": [
+        piece("a", "", index=0, id="1"),
+        piece(None, '{"x": 1}', index=0),
+        piece("b", "", index=0, id="2"),
+        piece(None, '{"y": 2}', index=1),
+    ],
+    "LocalAI: the same call at several indexes": [
+        piece("a", "", index=0, id="1"),
+        piece("a", '{"x": 1}', index=1, id="1"),
+        piece("a", '{"x": 1}', index=2, id="1"),
+        piece("b", '{"y": 2}', index=3, id="2"),
+    ],
     "both in one delta": [
         {
             "tool_calls": [
@@ -178,7 +233,38 @@ def test_pieces_of_tool_calls_are_assembled(
     assert all("index" not in call for call in message["tool_calls"])
 
 
-@pytest.mark.parametrize("arguments", ["", " ", None, "{}"])
+# The pieces of two calls of one tool, a({"x": 1}) and a({"x": 2}).
+CALLS_OF_ONE_TOOL = {
+    "Gemini: at the same index": [
+        piece("a", "", index=0, id="1"),
+        piece("", '{"x": 1}', index=0),
+        piece("", '{"x": 2}', index=0),
+    ],
+    "Kimi: with the same id": [
+        piece("a", '{"x": 1}', index=0, id="1"),
+        piece("a", '{"x": 2}', index=1, id="1"),
+    ],
+    "Ollama: index 0 for all": [piece("a", '{"x": 1}', index=0), piece("a", '{"x": 2}', index=0)],
+}
+
+
+@pytest.mark.parametrize("deltas", CALLS_OF_ONE_TOOL.values(), ids=CALLS_OF_ONE_TOOL)
+def test_calls_of_one_tool_stay_separate(deltas: list[Chunk], package: Package) -> None:
+    chunks = [*(chunk(**delta) for delta in deltas), end("tool_calls")]
+    items, *_ = converted(package, chunks)
+    called = [(item["name"], json.loads(item["arguments"])) for item in items]
+    assert called == [("a", {"x": 1}), ("a", {"x": 2})]
+    assert len({item["call_id"] for item in items}) == 2
+
+
+def test_a_name_in_fragments_is_joined(package: Package) -> None:
+    deltas = [piece("get_", "", index=0, id="1"), piece("time", "", index=0)]
+    deltas.append(piece(None, '{"x": 1}', index=0))
+    (item,), *_ = converted(package, [*(chunk(**each) for each in deltas), end("tool_calls")])
+    assert (item["name"], item["arguments"]) == ("get_time", '{"x": 1}')
+
+
+@pytest.mark.parametrize("arguments", ["", " ", None, "{}", {}, "{}{}"])
 def test_a_call_without_arguments_has_an_empty_object(arguments: Any, package: Package) -> None:
     chunks = [chunk(**piece("a", arguments, index=0, id="1")), end("tool_calls")]
     (item,), _, (message,) = converted(package, chunks)
@@ -387,6 +473,13 @@ def test_a_server_gets_its_own_turn_back(
     *_, (message,) = converted(package, chunks)
     assert message.pop("tool_calls")[0]["id"] == "1"
     assert message == {"role": "assistant", **expected}
+
+
+def test_a_server_gets_the_fields_of_a_function_back(package: Package) -> None:
+    (call,) = piece("a", "{}", index=0, id="1")["tool_calls"]
+    call["function"]["provider_specific_fields"] = {"thought_signature": "abc"}
+    *_, (message,) = converted(package, [chunk(tool_calls=[call]), end("tool_calls")])
+    assert message["tool_calls"][0]["function"] == call["function"]
 
 
 def test_a_server_gets_the_signature_of_a_call_back(package: Package) -> None:
