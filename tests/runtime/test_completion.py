@@ -489,7 +489,11 @@ def test_a_server_gets_the_signature_of_a_call_back(package: Package) -> None:
     assert message["tool_calls"][0]["extra_content"] == signature
 
 
-@pytest.mark.parametrize("reason", ["length", "max_tokens", "content_filter", "SAFETY"])
+CUT_OFF = ["length", "max_tokens", "model_context_window_exceeded"]
+FILTERED = ["content_filter", "SAFETY", "content_filtered", "guardrail_intervened", "refusal"]
+
+
+@pytest.mark.parametrize("reason", CUT_OFF + FILTERED)
 def test_a_cut_off_answer_is_incomplete_and_calls_no_tool(reason: str, package: Package) -> None:
     chunks = [chunk(content="Hel"), chunk(**piece("a", '{"x', index=0, id="1")), end(reason)]
     (item,), text, _ = converted(package, chunks)

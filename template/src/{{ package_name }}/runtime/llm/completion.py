@@ -21,8 +21,11 @@ _COMPLETE = {
     *("stop", "tool_calls", "function_call"),
     *("end_turn", "stop_sequence", "tool_use", "complete", "eos", "eos_token"),
 }
-_OUT_OF_TOKENS = {"length", "max_tokens", "model_length"}
-_FILTERED = {"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii"}
+_OUT_OF_TOKENS = {"length", "max_tokens", "model_length", "model_context_window_exceeded"}
+_FILTERED = {
+    *("content_filter", "content_filtered", "guardrail_intervened", "refusal"),
+    *("safety", "recitation", "blocklist", "prohibited_content", "spii"),
+}
 _EMPTY = {
     None: "The LLM returned an empty answer. Try again.",
     "max_output_tokens": "The LLM returned an empty answer, because it reached its limit of output "
