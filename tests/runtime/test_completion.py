@@ -318,6 +318,13 @@ COMPLETIONS: dict[str, tuple[list[Chunk], list[tuple[str, str]]]] = {
         [chunk(content=[{"type": "reasoning", "summary": []}]), chunk(content="Hello")],
         [("message", "Hello")],
     ),
+    "Databricks: encrypted reasoning": (
+        [
+            chunk(content=[{"type": "reasoning", "summary": [{"encrypted_content": "x"}]}]),
+            chunk(content="Hello"),
+        ],
+        [("message", "Hello")],
+    ),
     "Mistral: thinking as parts": (
         [
             chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Think"}]}]),

@@ -163,4 +163,6 @@ def _pieces_of_part(part: Fields) -> Iterator[Piece]:
 def _joined(texts: Any) -> str:
     """Join a string, or a list of parts with texts."""
     parts: Iterable[Any] = texts if isinstance(texts, list) else [texts]
-    return "".join(string(fields_of(part).get("text", part)) for part in parts if part)
+    return "".join(
+        part if isinstance(part, str) else string(fields_of(part).get("text")) for part in parts
+    )
