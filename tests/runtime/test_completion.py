@@ -365,6 +365,14 @@ COMPLETIONS: dict[str, tuple[list[Chunk], list[tuple[str, str]]]] = {
         [{"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}}]}],
         [("message", "Hello")],
     ),
+    "the whole message after its pieces": (
+        [
+            chunk(content="Hel"),
+            chunk(content="lo"),
+            {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}}]},
+        ],
+        [("message", "Hello")],
+    ),
     "a whole completion with a call": (
         [{"choices": [{"message": {"content": None, **piece("a", "{}", id="1")}}]}],
         [("function_call", "a")],
@@ -523,6 +531,7 @@ def test_other_finish_reasons_are_errors(reason: str, package: Package) -> None:
         ([chunk(content=" \n"), end("stop")], "an empty answer"),
         ([chunk(reasoning="Think"), end("stop")], "an empty answer"),
         ([chunk(**piece(None, "{}", index=0, id="1")), end("stop")], "without its name"),
+        ([*(chunk(content="Hello"[:n]) for n in (1, 3, 5)), end("stop")], "whole text in each"),
     ],
 )
 def test_a_completion_without_an_answer_is_an_error(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from .errors import LLMError
-from .fields import Fields, fields_of, first_choice, merge, merge_element, string
+from .fields import Fields, fields_of, first_choice, is_cumulative, merge, merge_element, string
 from .tool_calls import ToolCall, ToolCalls
 
 # The fields of a delta that are assembled here; all others belong to the server.
@@ -63,7 +63,7 @@ class Completion:
         """Add a chunk, or a whole completion, and return the pieces in it."""
         self.finish_reason = finish_reason(chunk) or self.finish_reason
         choice = first_choice(chunk)
-        delta = fields_of(choice.get("delta") or choice.get("message"))
+        delta = fields_of(choice.get("delta") or self._whole_message(choice))
         pieces = [*_pieces_of(delta)]
         for part in _parts_of(delta.get("content")):
             pieces += _pieces_of_part(part)
@@ -71,6 +71,10 @@ class Completion:
         self._calls.add(delta)
         merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
         return pieces
+
+    def _whole_message(self, choice: Fields) -> Any:
+        """Return the message of a completion that is not streamed; some streams repeat it."""
+        return None if self._texts or self._parts else choice.get("message")
 
     def _add_part(self, part: Fields) -> None:
         if part.keys() == {"type", "text"} and part["type"] == "text":
@@ -91,8 +95,11 @@ class Completion:
         An incomplete answer has no tool calls, because their arguments may be cut off.
 
         Raises:
-            LLMError: The stream ended early, or contained neither text nor a tool call.
+            LLMError: The stream ended early, contained neither text nor a tool call, or repeated
+                the whole text in each chunk.
         """
+        if len({*self._texts}) > 2 and is_cumulative(self._texts):
+            raise LLMError("The LLM repeats its whole text in each chunk. Use another server.")
         self._join_texts()
         self.incomplete_reason = incomplete_reason(self.finish_reason)
         self.calls = [] if self.incomplete_reason else self._calls.finished()
