@@ -214,6 +214,12 @@ def test_usage_is_the_sum_of_all_completions(package: Package, server: ChatServe
     assert predict(package).usage is None
 
 
+def test_usage_may_have_the_names_of_responses(package: Package, server: ChatServer) -> None:
+    server.reply(Turn(text("Late"), usage={"input_tokens": 11, "output_tokens": 5}))
+    usage = predict(package).usage
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (11, 5, 16)
+
+
 def last_trace() -> Trace:
     """Return the trace of the last request."""
     trace_id = mlflow.get_last_active_trace_id()

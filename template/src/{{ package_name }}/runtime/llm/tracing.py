@@ -14,6 +14,7 @@ from mlflow.tracing.constant import SpanAttributeKey, TokenUsageKey
 
 from .completion import Completion
 from .errors import LLMError
+from .usage import token_counts
 
 Chunk = dict[str, Any]
 
@@ -69,9 +70,10 @@ def _token_attributes(chunks: list[Chunk]) -> dict[str, Any]:
     usage = next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None)
     if usage is None:
         return {}
+    requested, completed = token_counts(usage)
     tokens = {
-        TokenUsageKey.INPUT_TOKENS: usage.get("prompt_tokens", 0),
-        TokenUsageKey.OUTPUT_TOKENS: usage.get("completion_tokens", 0),
+        TokenUsageKey.INPUT_TOKENS: requested,
+        TokenUsageKey.OUTPUT_TOKENS: completed,
         TokenUsageKey.TOTAL_TOKENS: usage.get("total_tokens", 0),
     }
     return {SpanAttributeKey.CHAT_USAGE: tokens, SpanAttributeKey.MODEL: chunks[0].get("model")}

@@ -23,9 +23,10 @@ class CompletionRecord:
 
     def add(self, usage: dict[str, Any], incomplete_reason: str | None) -> None:
         """Add one chat completion with its `usage`."""
-        self.input += usage.get("prompt_tokens") or 0
+        tokens = token_counts(usage)
+        self.input += tokens[0]
         self.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        self.output += usage.get("completion_tokens") or 0
+        self.output += tokens[1]
         details = usage.get("completion_tokens_details") or {}
         self.reasoning += details.get("reasoning_tokens") or 0
         self.incomplete_reason = incomplete_reason
@@ -49,6 +50,13 @@ class CompletionRecord:
             "total_tokens": total,
         }
         return {"usage": usage}
+
+
+def token_counts(usage: dict[str, Any]) -> tuple[int, int]:
+    """Return the tokens of a request and of its completion; mlx-vlm names them like Responses."""
+    names = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+    first, second = (usage.get(name) or usage.get(other) or 0 for name, other in names)
+    return first, second
 
 
 _current: ContextVar[CompletionRecord | None] = ContextVar("completion_record", default=None)
