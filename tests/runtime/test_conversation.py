@@ -19,10 +19,10 @@ ANSWER: Item = {
 REASONING: Item = {"type": "reasoning", "id": "rs_1", "summary": []}
 
 
-def call(call_id: str) -> Item:
-    """Return a tool call."""
-    fields = {"id": f"fc_{call_id}", "call_id": call_id, "name": "a", "arguments": "{}"}
-    return {"type": "function_call", **fields}
+def call(item_id: str, call_id: str | None = None) -> Item:
+    """Return a tool call; the id of the call is by default that of the item."""
+    fields = {"id": f"fc_{item_id}", "call_id": call_id or item_id, "name": "a"}
+    return {"type": "function_call", "arguments": "{}", **fields}
 
 
 def output(call_id: str, text: str = "Done.") -> Item:
@@ -86,6 +86,14 @@ CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
     "the same id in two turns": (
         [HELLO, call("1"), output("1", "One."), HELLO, call("1"), output("1", "Two.")],
         [HELLO, call("1"), output("1", "One."), HELLO, call("1"), output("1", "Two.")],
+    ),
+    "the same id twice in one turn": (
+        [HELLO, call("1"), call("1"), output("1", "One."), output("1", "Two.")],
+        [HELLO, call("1"), call("1", "1_1"), output("1", "One."), output("1_1", "Two.")],
+    ),
+    "the same id in two turns, and an output twice": (
+        [HELLO, call("1"), output("1"), output("1", "One."), HELLO, call("1")],
+        [HELLO, call("1"), output("1", "One."), HELLO],
     ),
     "reasoning before a call": (
         [HELLO, REASONING, call("1"), output("1")],

@@ -1,6 +1,6 @@
 """Repairs the conversation that a client sends, so that every LLM accepts it."""
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,10 +25,13 @@ def repair(items: Iterable[InputItem]) -> list[InputItem]:
     """
     items = list(items)
     outputs: dict[str, deque[InputItem]] = defaultdict(deque)
+    called: Counter[str] = Counter()
     for previous, item in zip([None, *items], items, strict=False):
+        called[_id(item, _CALL_IDS)] += 1
         if identifier := _id(item, _OUTPUT_IDS):
             # Databricks' AI SDK provider sends an error of the client before the tool's output.
-            if previous and _id(previous, _OUTPUT_IDS) == identifier:
+            is_repeated = previous and _id(previous, _OUTPUT_IDS) == identifier
+            if is_repeated and len(outputs[identifier]) >= called[identifier]:
                 outputs[identifier].pop()
             outputs[identifier].append(item)
     repaired: list[InputItem] = []
@@ -46,8 +49,16 @@ def repair(items: Iterable[InputItem]) -> list[InputItem]:
 
 
 def _with_outputs(calls: list[InputItem], outputs: dict[str, deque[InputItem]]) -> list[InputItem]:
-    """Return the calls of one turn, followed by their outputs."""
-    return calls + [outputs[_id(call, _CALL_IDS)].popleft() for call in calls]
+    """Return the calls of one turn, followed by their outputs; no two have the same id."""
+    pairs: list[tuple[InputItem, InputItem]] = []
+    for call in calls:
+        identifier = _id(call, _CALL_IDS)
+        output = outputs[identifier].popleft()
+        if any(_id(other, _CALL_IDS) == identifier for other, _ in pairs):
+            fields = {"call_id": f"{identifier}_{len(pairs)}"}
+            call, output = (item.model_copy(update=fields) for item in (call, output))
+        pairs.append((call, output))
+    return [call for call, _ in pairs] + [output for _, output in pairs]
 
 
 def _id(item: InputItem, fields: dict[str, str]) -> str:
