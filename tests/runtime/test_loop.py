@@ -155,6 +155,21 @@ def test_messages_with_unusual_types_reach_the_llm(package: Package, server: Cha
     assert server.bodies[0]["messages"][1:] == [{"role": "assistant", "content": "Noon"}, QUESTION]
 
 
+def test_texts_of_the_assistant_are_joined(package: Package, server: ChatServer) -> None:
+    """Many servers accept only one message of the assistant in a row."""
+    server.reply(text("Late"))
+    call = {"type": "function_call", "id": "fc_1", "call_id": "1", "name": "f", "arguments": "{}"}
+    output(package, QUESTION, answer("Let me see."), call, answer("It is noon."), QUESTION)
+    _, assistant, _ = server.bodies[0]["messages"][1:]
+    assert assistant == {"role": "assistant", "content": "Let me see.\n\nIt is noon."}
+
+
+def answer(words: str) -> Item:
+    """Return a message of the assistant."""
+    content = [{"type": "output_text", "text": words, "annotations": []}]
+    return {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
+
+
 @pytest.mark.parametrize(
     "part",
     [

@@ -56,6 +56,8 @@ def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessag
         for message in _convert(item):
             if messages and _is_same_turn(message, messages[-1]):
                 messages[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
+            elif messages and _are_texts(message, messages[-1]):
+                messages[-1]["content"] += f"\n\n{message['content']}"
             else:
                 messages.append(message)
     return messages
@@ -117,6 +119,14 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 
 def _is_same_turn(message: ChatMessage, previous: ChatMessage) -> bool:
     return "tool_calls" in message and previous["role"] == "assistant"
+
+
+def _are_texts(message: ChatMessage, previous: ChatMessage) -> bool:
+    """Return whether both are texts of the assistant; many servers accept only one in a row."""
+    return all(
+        one["role"] == "assistant" and isinstance(one["content"], str) and "tool_calls" not in one
+        for one in (message, previous)
+    )
 
 
 async def to_events(chunks: AsyncIterable[Chunk]) -> AsyncIterator[ResponsesAgentStreamEvent]:
