@@ -119,7 +119,8 @@ def test_every_error_has_the_same_shape(
     error = response.json()["error"]
     assert response.json() == {"error": error}
     text = error.pop("message")
-    assert error == {"type": kind, "code": code, "param": None}
+    retry = {"retry_after": 1} if status == httpx.codes.TOO_MANY_REQUESTS else {}
+    assert error == {"type": kind, "code": code, "param": None} | retry
     assert text.endswith(".")
     assert hides_internals(text)
     assert "secret-7" not in text

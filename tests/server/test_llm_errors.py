@@ -78,7 +78,10 @@ def test_failed_streams_raise_in_the_client(
 
 def test_the_client_learns_when_to_try_again(run_agent: RunApp, server: ChatServer) -> None:
     server.reply(Turn(status=429, error="Slow down.", headers={"retry-after": "7"}))
-    assert run_agent().post(HELLO).headers["retry-after"] == "7"
+    app = run_agent()
+    assert app.post(HELLO).headers["retry-after"] == "7"
+    (error,) = (event for event in app.events(HELLO) if event["type"] == "error")
+    assert error["error"]["retry_after"] == 7
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,15 @@ class ApiError(Exception):
     def fields(self) -> dict[str, Any]:
         """Return the error as clients expect it, in a response and in a stream."""
         default_type = "invalid_request_error" if self.status < 500 else "server_error"
-        return {
+        fields: dict[str, Any] = {
             "type": ERROR_TYPES.get(self.status, default_type),
             "code": self.code,
             "message": self.message,
             "param": self.param,
         }
+        # An error in a stream comes too late for a header.
+        seconds = self.headers.get("Retry-After", "")
+        return fields | ({"retry_after": int(seconds)} if seconds.isdecimal() else {})
 
     def response(self) -> Response:
         """Return the HTTP response."""
@@ -91,7 +94,7 @@ def _error_of_llm(error: LLMError, error_id: str) -> ApiError:
         message = "The conversation is too long for the LLM. Send fewer or shorter items."
         return ApiError(400, message, "input", "context_length_exceeded")
     if error.status == 429:
-        headers = {"retry-after": error.retry_after} if error.retry_after else {}
+        headers = {"Retry-After": error.retry_after} if error.retry_after else {}
         message = f"The LLM has too many requests. Try again later. {details}"
         return ApiError(429, message, code="rate_limit_exceeded", **headers)
     status = 424 if 400 <= (error.status or 0) < 500 else 502
