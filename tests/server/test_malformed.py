@@ -133,5 +133,6 @@ def check(response: httpx.Response, body: bytes) -> int:
         assert len(response.json()["error"]["message"]) < 1000
         assert hides_internals(response.text), response.text
     elif response.headers["content-type"].startswith("text/event-stream"):
-        assert "response.completed" in response.text, (body, response.text)
+        ends = ("response.completed", '"code":"invalid_prompt"')
+        assert any(end in response.text for end in ends), (body, response.text)
     return response.status_code
