@@ -73,8 +73,7 @@ class AgentEndpoint:
     ) -> Response:
         """Return the complete response."""
         with root_span("predict", request, state) as span:
-            metadata = (request.metadata or {}) | trace_metadata(state, return_trace_id)
-            writer = ResponseWriter(PROJECT_NAME, metadata)
+            writer = response_writer(request, trace_metadata(state, return_trace_id))
             try:
                 async with agent_events(self.agent, request) as events:
                     async for event in events:
@@ -98,7 +97,7 @@ class AgentEndpoint:
         """Yield the response as server-sent events."""
         with root_span("predict_stream", request, state) as span:
             metadata = trace_metadata(state, return_trace_id)
-            writer = ResponseWriter(PROJECT_NAME, (request.metadata or {}) | metadata)
+            writer = response_writer(request, metadata)
             yield encode(writer.start())
             try:
                 async with agent_events(self.agent, request) as events:
@@ -182,6 +181,12 @@ def record(setter: Callable[[Any], None], value: Any) -> None:
         setter(value)
     except Exception:
         logger.warning("A trace lacks its inputs or outputs.", exc_info=True)
+
+
+def response_writer(request: ResponsesAgentRequest, metadata: dict[str, str]) -> ResponseWriter:
+    """Return the writer of a response that repeats the metadata and tool options of the request."""
+    options = request.model_dump(include={"parallel_tool_calls", "tool_choice"}, exclude_none=True)
+    return ResponseWriter(PROJECT_NAME, (request.metadata or {}) | metadata, **options)
 
 
 def trace_metadata(state: RequestState, return_trace_id: bool) -> dict[str, str]:

@@ -76,7 +76,9 @@ class ResponseWriter:
     Every event is a JSON object with `type` and `sequence_number`, counted from 0.
     """
 
-    def __init__(self, model: str, metadata: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, model: str, metadata: dict[str, str] | None = None, **parameters: Any
+    ) -> None:
         self._sequence = count()
         self._message_id: str | None = None  # the message that is being streamed
         self._parts: list[PartKind] = []  # the parts of its content that have started
@@ -89,8 +91,10 @@ class ResponseWriter:
             "metadata": metadata or {},
             "output": [],
             "parallel_tool_calls": True,
+            "store": False,
             "tool_choice": "auto",
             "tools": [],
+            **parameters,
         }
 
     @property
