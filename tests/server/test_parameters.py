@@ -37,6 +37,7 @@ PASSED_ON: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"response_format": CHAT_FORMAT},
     ),
     "no tool calls": ({"tool_choice": "none"}, {"tool_choice": "none"}),
+    "verbosity": ({"text": {"verbosity": "low"}}, {"verbosity": "low"}),
     "one tool call at a time": ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
 }
 # Parameters without effect on the answer, which clients send by default.
@@ -54,6 +55,8 @@ WITHOUT_EFFECT = {
     "prompt_cache_key": "key",
     "top_logprobs": 0,
     "databricks_options": {"return_trace": False},
+    "frequency_penalty": 0,
+    "n": 1,
 }
 TOOL = {"type": "function", "name": "a", "parameters": SCHEMA, "strict": True}
 REFUSED: dict[str, Any] = {
@@ -70,6 +73,15 @@ REFUSED: dict[str, Any] = {
     "top_logprobs": 3,
     "max_tokens": 20,
     "response_format": {"type": "json_object"},
+    "service_tier": "flex",
+    "context_management": [{"type": "compaction", "compact_threshold": 1000}],
+    "include": ["message.output_text.logprobs"],
+    "stop": ["\n"],
+    "seed": 0,
+    "n": 2,
+    "temperature": 5,
+    "top_p": -1,
+    "max_output_tokens": 0,
 }
 
 
@@ -119,6 +131,51 @@ def test_instructions_join_the_system_message(run_agent: RunApp, server: ChatSer
     assert system["content"].endswith("\n\nBe brief.")
     assert len(system["content"]) > len("\n\nBe brief.")
     assert [message["role"] for message in others] == ["user"]
+
+
+def test_response_repeats_the_options_of_tools(run_agent: RunApp, server: ChatServer) -> None:
+    server.reply(text("Hello"))
+    options = {"tool_choice": "none", "parallel_tool_calls": False}
+    response = run_agent().post(HELLO | options | {"store": True}).json()
+    assert (options | {"store": False}).items() <= response.items()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+        {"type": "reasoning", "id": "rs_1", "summary": None},
+    ],
+)
+def test_reasoning_may_lack_what_only_mlflow_requires(
+    item: dict[str, Any], run_agent: RunApp, server: ChatServer
+) -> None:
+    server.reply(text("Hello"))
+    response = run_agent().post({"input": [item, *HELLO["input"]]})
+    assert response.status_code == httpx.codes.OK, response.text
+    assert server.bodies[0]["messages"][-1]["content"] == "Hello"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", " \n", [], [{"type": "input_text", "text": " "}]],
+    ids=["", "blank", "[]", "part"],
+)
+def test_input_without_content_is_refused(content: Any, run_agent: RunApp) -> None:
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": []}
+    for value in (content, [reasoning, {"role": "user", "content": content}]):
+        response = run_agent().post({"input": value})
+        assert response.status_code == httpx.codes.BAD_REQUEST
+        assert "`input` is empty" in response.json()["error"]["message"]
+
+
+def test_calls_of_chat_completions_are_refused(run_agent: RunApp) -> None:
+    function = {"name": "current_time", "arguments": "{}"}
+    call = {"id": "c", "type": "function", "function": function}
+    message = {"role": "assistant", "content": "Hm", "tool_calls": [call]}
+    response = run_agent().post({"input": [message, *HELLO["input"]]})
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    assert "`function_call`" in response.json()["error"]["message"]
 
 
 def test_metadata_is_returned(run_agent: RunApp, server: ChatServer) -> None:

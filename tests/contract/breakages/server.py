@@ -38,7 +38,7 @@ FAILED_STREAM = "                yield encode(*failure_events(writer, error_of_a
 SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
 ERROR_MESSAGE = 'f"The agent could not answer. {details}"'
 AUTHENTICATED = 'is_correct and scheme.lower() == "bearer"'
-EMPTY_INPUT = """    if fields.get("input") == []:
+EMPTY_INPUT = """    if _is_blank(fields.get("input")):
         raise ApiError(400, "`input` is empty. Send at least one message.", "input")
 """
 NOT_AN_OBJECT = """    if not isinstance(fields, dict):
@@ -362,7 +362,7 @@ async def predict_stream_async(self, request):
     "NaN accepted in a request": breaks(
         "bad-requests",
         "the server answered",
-        Patch("server/requests.py", "parse_constant=_reject_number, ", ""),
+        Patch("server/requests.py", "parse_constant=_reject_number,", ""),
     ),
     "a list accepted as a request": breaks(
         "bad-requests", "the server answered 500", Patch("server/requests.py", NOT_AN_OBJECT, "")

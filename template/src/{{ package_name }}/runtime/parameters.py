@@ -21,6 +21,7 @@ def llm_options(request: ResponsesAgentRequest) -> dict[str, Any]:
     options["max_completion_tokens"] = request.max_output_tokens
     options["tool_choice"] = "none" if request.tool_choice == "none" else None
     options["reasoning_effort"] = request.reasoning.effort if request.reasoning else None
+    options["verbosity"] = request.text.get("verbosity") if isinstance(request.text, dict) else None
     options["response_format"] = _response_format(request.text)
     return {name: value for name, value in options.items() if value is not None}
 
@@ -34,6 +35,14 @@ def _refuse_unsupported(request: ResponsesAgentRequest) -> None:
         raise RequestError("`background` is not supported. Stream the response.", "background")
     if request.truncation not in (None, "disabled"):
         raise RequestError("`truncation` must be `disabled`. Send fewer items.", "truncation")
+    if request.temperature is not None and not 0 <= request.temperature <= 2:
+        raise RequestError("`temperature` must be between 0 and 2.", "temperature")
+    if request.top_p is not None and not 0 <= request.top_p <= 1:
+        raise RequestError("`top_p` must be between 0 and 1.", "top_p")
+    if request.max_output_tokens is not None and request.max_output_tokens < 1:
+        raise RequestError("`max_output_tokens` must be at least 1.", "max_output_tokens")
+    if isinstance(request.text, dict) and not isinstance(request.text.get("verbosity"), str | None):
+        raise RequestError("`text.verbosity` must be a string.", "text.verbosity")
 
 
 def _response_format(text: Any) -> dict[str, Any] | None:

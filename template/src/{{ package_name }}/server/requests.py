@@ -8,28 +8,17 @@ from typing import Any
 from mlflow.types.responses import ResponsesAgentRequest
 from pydantic import ValidationError
 
+from ..runtime.items import unique_id
 from ..runtime.parameters import llm_options
 from ..runtime.validation import invalid_fields
 from .errors import ApiError
+from .unsupported import reject_unsupported
 
 # More than any conversation needs; validating millions of values would block the event loop.
 MAX_VALUES = 50_000
 # Far below Python's recursion limit, which MLflow reaches sooner than the JSON parser.
 MAX_DEPTH = 100
 TOO_DEEP = "The JSON of the request body is nested too deeply."
-NOT_STORED = "the server stores no conversations. Send all turns in `input`"
-# Parameters that would have no effect. Unknown ones are ignored: clients of Databricks send some.
-UNSUPPORTED = {
-    "previous_response_id": NOT_STORED,
-    "conversation": NOT_STORED,
-    "prompt": "the server stores no prompts. Send `instructions`",
-    "max_tool_calls": "the agent limits its own rounds",
-    "top_logprobs": "the response contains no probabilities",
-    "max_tokens": "send `max_output_tokens`",
-    "max_completion_tokens": "send `max_output_tokens`",
-    "response_format": "send `text.format`",
-    "reasoning_effort": "send `reasoning.effort`",
-}
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -48,9 +37,13 @@ def parse_request(body: bytes) -> tuple[ResponsesAgentRequest, bool]:
     stream = fields.pop("stream", None)
     if not isinstance(stream, bool | None):
         raise ApiError(400, "`stream` must be true or false.", "stream")
-    _reject_unsupported(fields)
+    reject_unsupported(fields)
+    if _is_blank(fields.get("input")):
+        raise ApiError(400, "`input` is empty. Send at least one message.", "input")
     if isinstance(fields.get("input"), str):
         fields["input"] = [{"role": "user", "content": fields["input"]}]
+    if isinstance(fields.get("input"), list):
+        fields["input"] = [_complete(item) for item in fields["input"]]
     _add_instructions(fields)
     request = _validate(fields)
     llm_options(request)  # rejects parameters before a stream begins
@@ -71,8 +64,13 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise ApiError(400, 'The request body is empty. Send JSON, such as {"input": "Hello"}.')
     try:
-        text = body.decode()
-        fields = json.loads(text, parse_constant=_reject_number, parse_float=_finite_float)
+        text = body.decode("utf-8-sig")
+        fields = json.loads(
+            text,
+            object_pairs_hook=_unique_names,
+            parse_constant=_reject_number,
+            parse_float=_finite_float,
+        )
         if _SURROGATE.search(text):
             json.dumps(fields, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -87,6 +85,14 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ApiError(400, 'The request body must be a JSON object, such as {"input": [...]}.')
     _limit_size(fields)
+    return fields
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of two members with one name, a parser drops the first silently."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("an object has two members with the same name")
     return fields
 
 
@@ -115,22 +121,26 @@ def _limit_size(fields: dict[str, Any]) -> None:
         level = [value for values in members for value in values if isinstance(value, dict | list)]
 
 
-def _reject_unsupported(fields: dict[str, Any]) -> None:
-    if "messages" in fields and "input" not in fields:
-        raise ApiError(400, "The request has `messages`. Send them as `input`.", "messages")
-    if fields.get("input") == []:
-        raise ApiError(400, "`input` is empty. Send at least one message.", "input")
-    items = fields["input"] if isinstance(fields.get("input"), list) else []
-    if any(isinstance(item, dict) and item.get("type") == "item_reference" for item in items):
-        raise ApiError(
-            400,
-            "`item_reference` is not supported: the server stores no items. Set `store: false` in "
-            "the client, so that it sends whole items.",
-            "input",
-        )
-    for name, reason in UNSUPPORTED.items():
-        if fields.get(name):
-            raise ApiError(400, f"`{name}` is not supported: {reason}.", name)
+def _is_blank(value: Any) -> bool:
+    """Return whether texts, content parts or items contain nothing for the LLM."""
+    match value:
+        case str():
+            return not value.strip()
+        case list():
+            return all(map(_is_blank, value))
+        case {"type": "reasoning"}:
+            return True
+        case {"content": text} | {"text": text}:
+            return _is_blank(text)
+    return False
+
+
+def _complete(item: Any) -> Any:
+    """Return an item; reasoning gets the fields that MLflow requires and clients leave out."""
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return item
+    present = {name: value for name, value in item.items() if value is not None}
+    return {"id": unique_id("rs"), "summary": []} | present
 
 
 def _validate(fields: dict[str, Any]) -> ResponsesAgentRequest:
