@@ -21,6 +21,7 @@ FROM_ANOTHER_SITE = (
     },
     {"origin": "https://evil.example"},
     {"origin": "null"},
+    {"origin": "http://[::1"},
 )
 
 
@@ -36,7 +37,12 @@ def test_requests_of_other_sites_are_refused(headers: dict[str, str], run_app: R
 def test_requests_of_the_page_and_of_programs_are_accepted(run_app: RunApp) -> None:
     app = run_app(answer_with("Hi"))
     host = app.url.removeprefix("http://")
-    for headers in ({}, {"sec-fetch-site": "same-origin"}, {"origin": f"http://{host}"}):
+    for headers in (
+        {},
+        {"sec-fetch-site": "same-origin"},
+        {"origin": f"http://{host}"},
+        {"origin": "https://agent", "host": "Agent:443"},  # as nginx sends it
+    ):
         assert app.post(BODY, headers=headers).status_code == httpx.codes.OK
 
 
@@ -53,6 +59,9 @@ def test_a_link_of_another_site_opens_the_page(run_app: RunApp) -> None:
         ("192.168.1.7", 200),
         ("[::1]:8000", 200),
         ("weather.localhost", 200),
+        ("localhost.:8000", 200),
+        ("host.docker.internal:8000", 200),
+        ("agent.prod.svc.cluster.local", 200),
         ("evil.example", 403),
         ("evil.example:8000", 403),
         ("127.0.0.1.evil.example", 403),
@@ -101,8 +110,15 @@ def test_health_needs_no_token(path: str, method: str, run_app: RunApp) -> None:
 
 def test_gzip_bodies_are_read(run_app: RunApp) -> None:
     app = run_app(answer_with("Hi"))
-    headers = {"content-encoding": "gzip"}
-    assert app.post(gzip.compress(BODY), headers=headers).status_code == httpx.codes.OK
+    for encoding in ("gzip", "x-gzip"):
+        headers = {"content-encoding": encoding}
+        assert app.post(gzip.compress(BODY), headers=headers).status_code == httpx.codes.OK
+
+
+def test_bodies_with_a_byte_order_mark_are_read(run_app: RunApp) -> None:
+    body = b"\xef\xbb\xbf" + BODY
+    headers = {"content-encoding": ""}
+    assert run_app(answer_with("Hi")).post(body, headers=headers).status_code == httpx.codes.OK
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ rebinding); then the name in `Host` is not one of the server.
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,7 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .errors import ApiError
 
 # Nobody can register these as a domain: local names, names without a dot, and addresses.
-_LOCAL_HOST = re.compile(r"[^.:]*|([\w-]+\.)*localhost|[\d.]+|\[[\da-f:.]+\]", re.IGNORECASE)
+_LOCAL_HOST = re.compile(
+    r"[^.:]*|([\w-]+\.)*(localhost|local|internal)|[\d.]+|\[[\da-f:.]+\]", re.IGNORECASE
+)
 
 
 @dataclass
@@ -55,9 +56,14 @@ def _is_from_another_site(headers: Headers) -> bool:
         is_link = headers.get("sec-fetch-mode") == "navigate" and "origin" not in headers
         return site not in ("same-origin", "none") and not is_link
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    return origin is not None and _address(origin) != _address(headers.get("host", ""))
+
+
+def _address(header: str) -> str:
+    """Return the host and the port in a header `Origin` or `Host`, without a default port."""
+    return re.sub(r":(80|443)?$", "", header.lower().rpartition("://")[2])
 
 
 def _host_of(header: str) -> str:
-    """Return the host in a header `Host`, without the port."""
-    return re.sub(r":\d*$", "", header).lower()
+    """Return the host in a header `Host`, without the port and the dot of a complete name."""
+    return re.sub(r"\.?(:\d*)?$", "", header).lower()

@@ -115,8 +115,8 @@ class RequestBody:
     timeout_seconds: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        encoding = Headers(scope=scope).get("content-encoding", "identity").lower()
-        if encoding not in ("identity", "gzip"):
+        encoding = Headers(scope=scope).get("content-encoding", "").lower().removeprefix("x-")
+        if encoding not in ("", "identity", "gzip"):
             raise ApiError(415, "The server accepts request bodies with the encoding gzip or none.")
         try:
             async with asyncio.timeout(self.timeout_seconds):
