@@ -156,6 +156,12 @@ def test_a_server_installs_private_packages(
             [ACME, ACME, MIRROR, PYPI],
             [f"--extra-index-url {MIRROR}", f"--extra-index-url {ACME}"],
         ),
+        (
+            index("acme", ACME.replace("//", "//me:sesame@"), 'format = "flat"'),
+            [ACME, ACME, PYPI],
+            [f"--find-links {ACME}"],
+        ),
+        (f'[tool.uv]\nfind-links = ["{ACME}"]\n', [ACME, MIRROR], [f"--find-links {ACME}"]),
     ],
 )
 @pytest.mark.parametrize("file", ["agents/agent/pyproject.toml", "pyproject.toml", "uv.toml"])
@@ -209,6 +215,37 @@ def test_local_packages_are_refused(package: Package, root: Path, source: str) -
     lock(root, '["lib"]', f"[tool.uv.sources]\nlib = {{ {source.replace('LIB', str(lib))} }}\n")
     with pytest.raises(package("ops.project").ProjectError, match="exists only on this machine"):
         package("ops.requirements").locked_requirements()
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "settings", "message"),
+    [
+        (
+            '["six==1.17.0"]',
+            '[project.optional-dependencies]\na = ["idna==3.9"]\nb = ["idna==3.10"]\n'
+            '[tool.uv]\nconflicts = [[{ extra = "a" }, { extra = "b" }]]\n',
+            "Replace those that it does not need by groups",
+        ),
+        (
+            '["six==1.17.0"]',
+            "[tool.uv]\nenvironments = [\"sys_platform == 'win32'\"]\n",
+            "no packages for Linux",
+        ),
+    ],
+)
+def test_locks_without_a_model_are_refused(
+    package: Package, root: Path, dependencies: str, settings: str, message: str
+) -> None:
+    lock(root, dependencies, settings)
+    with pytest.raises(package("ops.project").ProjectError, match=message):
+        package("ops.requirements").locked_requirements()
+
+
+def test_local_packages_of_other_systems_are_left_out(package: Package, root: Path) -> None:
+    write(root / "lib" / "pyproject.toml", project("lib", BUILD))
+    source = '[tool.uv.sources]\nlib = { path = "lib" }\n'
+    lock(root, '["lib; sys_platform == \'win32\'", "six==1.17.0"]', source)
+    assert package("ops.requirements").locked_requirements() == ["six==1.17.0"]
 
 
 def locked_packages(*indexes: str) -> str:

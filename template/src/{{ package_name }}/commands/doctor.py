@@ -85,6 +85,9 @@ def check_packages() -> str:
     environment = os.environ | {"UV_PROJECT_ENVIRONMENT": sys.prefix}
     if subprocess.run(check, env=environment, capture_output=True, check=False).returncode != 0:
         raise ProjectError("The installed packages are not those of uv.lock. Run `uv sync`.")
+    if not (ROOT / "uv.lock").is_file():
+        where = "of the workspace; the Dockerfile cannot build a member of a workspace"
+        return f"{len(pins)} packages match uv.lock {where}"
     return f"{len(pins)} packages match uv.lock"
 
 

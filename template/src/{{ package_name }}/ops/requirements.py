@@ -8,6 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
 from .project import ROOT, ProjectError
@@ -22,6 +23,8 @@ _EXPORT = (
 _PYPI = "https://pypi.org/simple"
 _FIXES = {
     "needs to be updated|Unable to find lockfile": " Run `uv lock` and commit it.",
+    "incompatible with the declared conflicts": " The model installs all extras. Replace those "
+    "that it does not need by groups in `dependency-groups`.",
     "Failed to parse `uv.lock`": " Resolve its merge conflict, or delete it and run `uv lock`.",
 }
 
@@ -50,6 +53,8 @@ def locked_requirements() -> list[str]:
         fix = next((fix for words, fix in _FIXES.items() if re.search(words, reason)), "")
         raise ProjectError(f"uv cannot export uv.lock ({reason}).{fix}")
     pins = list(for_server(export.stdout.splitlines()))
+    if not pins:
+        raise ProjectError("uv.lock has no packages for Linux. Check `environments` of `tool.uv`.")
     return [*index_options(pins), *pins]
 
 
@@ -76,7 +81,10 @@ def for_server(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         try:
             requirement = Requirement(line)
-        except InvalidRequirement as error:
+        except InvalidRequirement as error:  # a path
+            _, _, marker = line.partition(" ; ")
+            if marker and not Marker(marker).evaluate(_SERVER):
+                continue
             raise local_package(line) from error
         if re.match(r"(git\+)?file:", requirement.url or ""):
             raise local_package(line)
@@ -101,6 +109,7 @@ def index_options(pins: list[str]) -> Iterator[str]:
     is a setting of this machine, such as a mirror, and the server uses its own default.
     """
     settings = "".join(contents_of("pyproject.toml", "uv.toml"))
+    flat = flat_indexes()
     indexes = {
         f"{package['name']}=={package.get('version')}": package["source"].get("registry")
         for lock in contents_of("uv.lock")
@@ -108,13 +117,15 @@ def index_options(pins: list[str]) -> Iterator[str]:
     }
     used = {pin: url for pin in pins if (url := indexes.get(pin))}
     counts = Counter(used.values())
-    default = max(counts, key=lambda url: (url == _PYPI, counts[url]), default=_PYPI)
-    # Credentials can precede the host in the settings.
-    positions = {url: settings.find(url.partition("://")[2]) for url in counts}
+    candidates = [url for url in counts if host_and_path(url) not in flat]
+    default = max(candidates, key=lambda url: (url == _PYPI, counts[url]), default=_PYPI)
+    positions = {url: settings.find(host_and_path(url)) for url in counts}
     for url in sorted(counts, key=positions.__getitem__):
         if not url.startswith(("http:", "https:")):
             raise local_package(url)
-        if positions[url] >= 0:
+        if host_and_path(url) in flat:
+            yield f"--find-links {url}"
+        elif positions[url] >= 0:
             yield f"--{'index-url' if url == default else 'extra-index-url'} {url}"
         elif url != default:
             name = next(pin for pin in used if used[pin] == url).partition("==")[0]
@@ -122,6 +133,23 @@ def index_options(pins: list[str]) -> Iterator[str]:
                 f"uv.lock takes {name} from {url}, which pyproject.toml does not declare. "
                 f"Run `uv add --index {url} {name}`."
             )
+
+
+def flat_indexes() -> set[str]:
+    """Return the declared indexes that are one page of links."""
+    urls: list[str] = []
+    for text in contents_of("pyproject.toml", "uv.toml"):
+        settings = tomllib.loads(text)
+        settings = settings.get("tool", {}).get("uv", settings)
+        indexes = settings.get("index", [])
+        urls += [index["url"] for index in indexes if index.get("format") == "flat"]
+        urls += settings.get("find-links", [])
+    return set(map(host_and_path, urls))
+
+
+def host_and_path(url: str) -> str:
+    """Return a URL without its scheme, credentials and last slash."""
+    return re.sub(r"^.*?://([^/@]*@)?", "", url).rstrip("/")
 
 
 def contents_of(*names: str) -> list[str]:
