@@ -76,6 +76,7 @@ def test_question_without_quotation_marks(commands: ForkedCommands) -> None:
         (["--port=70000"], "70000 is not in the range 1<=x<=65535"),
         (["--workers=0"], "0 is not in the range x>=1"),
         (["--reload", "--workers=2"], "Pass --reload or --workers, not both."),
+        (["--host=[::2]"], "Cannot listen at ::2, port 8000: "),
         # No machine has this address.
         (["--host=192.0.2.1"], "192.0.2.1, port 8000: Cannot assign requested address. Pass"),
         (["--host=no.host.invalid"], "Cannot listen at no.host.invalid, port 8000: "),
@@ -252,8 +253,12 @@ def test_lock_file_of_a_workspace(agent: Agent, default_project: Path, tmp_path:
     shutil.copytree(default_project, member)
     (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["agents/*"]\n')
     agent.check("uv", "lock", "--quiet", "--project", str(tmp_path))
-    pins = agent.check("python", "-c", PRINT_PINS, PYTHONPATH=str(member / "src"))
+    source = str(member / "src")
+    pins = agent.check("python", "-c", PRINT_PINS, PYTHONPATH=source)
     assert "tzdata" in pins.split()
+    program = "from weather_agent.commands.doctor import check_packages; print(check_packages())"
+    found = agent.check("python", "-c", program, PYTHONPATH=source)
+    assert "the Dockerfile cannot build a member of a workspace" in found
 
 
 def test_development_groups_are_not_pinned(
@@ -298,6 +303,23 @@ def test_password_of_the_store_is_not_printed(commands: ForkedCommands) -> None:
 def test_local_store_in_a_missing_folder(commands: ForkedCommands) -> None:
     words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="sqlite:////no/folder/mlflow.db")
     assert "Cannot lock /no/folder/mlflow.db.lock (unable to open database file)." in words
+
+
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [
+        ("sqlite:///FOLDER/text.txt", "text.txt is not usable: file is not a database."),
+        ("sqlite:///FOLDER", "is not usable: unable to open database file."),
+        ("sqlite://", "sqlite:// is in memory"),
+        ("sqlite:///:memory:", "sqlite:///:memory: is in memory"),
+    ],
+)
+def test_store_that_is_no_database(
+    commands: ForkedCommands, tmp_path: Path, store: str, words: str
+) -> None:
+    (tmp_path / "text.txt").write_text("This is a text." * 100, encoding="utf-8")
+    store = store.replace("FOLDER", str(tmp_path))
+    assert words in error_of(commands, *ASK, MLFLOW_TRACKING_URI=store)
 
 
 def test_store_without_its_driver(commands: ForkedCommands) -> None:
@@ -358,6 +380,15 @@ def test_env_file_that_is_invalid(
         assert error_of(commands, *ASK) == f"error: {words}"
     finally:
         env.unlink()
+
+
+def test_env_file_that_is_a_folder(agent: Agent, commands: ForkedCommands) -> None:
+    env = agent.folder / ".env"
+    env.mkdir()
+    try:
+        assert error_of(commands, *ASK) == "error: .env cannot be read: Is a directory."
+    finally:
+        env.rmdir()
 
 
 def test_env_file_may_have_a_byte_order_mark(agent: Agent, commands: ForkedCommands) -> None:

@@ -74,7 +74,7 @@ finally:
 
 @pytest.mark.parametrize(
     ("stdin", "words"),
-    [("", "The value is empty."), ("\\351", "Standard input is not UTF-8 text.")],
+    [("", "The value is empty."), ("\\351", "The question is not UTF-8 text.")],
 )
 def test_question_is_checked_before_mlflow_is_imported(
     agent: Agent, stdin: str, words: str
@@ -94,8 +94,9 @@ def test_chat_in_a_pipe_answers_each_line(
         Turn(status=400, error="Too long"),
         text("Bye."),
     )
-    done = pipe(agent, b"Time?\n\nFail\nGood bye\nexit\nMore\n", "chat", **variables)
-    assert done.returncode == 0
+    done = pipe(agent, b"\xef\xbb\xbfTime?\n\nFail\nGood bye\nexit\nMore\n", "chat", **variables)
+    assert done.returncode == 1  # because a turn failed
+    assert server.bodies[0]["messages"][-1]["content"] == "Time?"
     call, output, *answers = done.stdout.decode().splitlines()
     assert call == '→ current_time({"place": "Tokyo"})'
     assert output.startswith("← ")
@@ -106,6 +107,30 @@ def test_chat_in_a_pipe_answers_each_line(
     roles = [message["role"] for message in messages]
     assert roles == ["user", "assistant", "tool", "assistant", "user"]
     assert messages[-1]["content"] == "Good bye"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("printf '\\351' | $0 chat", "error: Standard input is not UTF-8 text."),
+        ("$0 ask $(printf '\\351')", "The question is not UTF-8 text."),
+        ("$0 ask <&-", "The value is empty."),
+        ("$0 chat <&-", ""),
+        # `yes` ends with the first question; `chat` must end with it.
+        ("yes | $0 chat | head -c 1 > /dev/null", ""),
+    ],
+)
+def test_unusual_input_and_output(
+    agent: Agent, variables: dict[str, str], command: str, words: str
+) -> None:
+    program = str(agent.folder / ".venv/bin/weather-agent")
+    environment = clean_environment() | variables | {"AGENT_LLM": "offline:/demo"}
+    done = subprocess.run(
+        ["sh", "-c", command, program], env=environment, stdout=-1, stderr=-1, timeout=300
+    )
+    errors = [line for line in done.stderr.decode().splitlines() if "rror: " in line]
+    assert len(errors) == (1 if words else 0), errors
+    assert words in "".join(errors)
 
 
 def test_chat_in_a_terminal_is_one_session(

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,13 +35,14 @@ def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
 
 def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
     """Join the words of a question, or read it from standard input."""
-    if words != ("-",) and (words or sys.stdin.isatty()):
-        question = " ".join(words)
-    else:
-        try:
+    try:
+        if words != ("-",) and (words or sys.stdin.isatty()):
+            question = " ".join(words)
+            question.encode()  # fails if an argument contains other bytes
+        else:
             question = sys.stdin.buffer.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise click.BadParameter("Standard input is not UTF-8 text.") from error
+    except UnicodeError as error:
+        raise click.BadParameter("The question is not UTF-8 text.") from error
     not_empty(ctx, parameter, question)
     return question
 
@@ -76,6 +78,8 @@ port_option = click.option(
 def main(ctx: click.Context, debug: bool) -> None:
     from ..ops.env_file import load_env_file
 
+    if sys.stdin is None:  # closed, as in some services
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (stays open)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every encoding has ✓ and …
     if ctx.invoked_subcommand != "doctor":  # it reports errors in the file
@@ -109,13 +113,14 @@ def chat() -> None:
     """Hold a conversation with the agent.
 
     Ctrl+C stops an answer. Ctrl+D or `exit` ends the conversation. In a pipe, each line is a turn.
+    Exits with 1 if a turn failed.
     """
     from ..ops.store import connect_store
     from .chat import hold_conversation
 
     exit_on_signals()
     connect_store()
-    hold_conversation()
+    sys.exit(not hold_conversation())
 
 
 @main.command()

@@ -20,6 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ProjectError: The port is in use, or the host is not an address of this machine.
     """
+    host = host.strip("[]")  # as in a URL
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)

@@ -13,12 +13,14 @@ def load_env_file(path: Path) -> None:
     """Set the variables of a file that are not set yet. Without the file, change nothing.
 
     Raises:
-        ProjectError: The file is not UTF-8 text, or a line sets no variable.
+        ProjectError: The file is not readable or not UTF-8 text, or a line sets no variable.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise ProjectError(f"{path.name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ProjectError(f"{path.name} is not UTF-8 text. Save it as UTF-8.") from error
     for binding in parse_stream(StringIO(text)):

@@ -64,12 +64,19 @@ def lock_local_store(uri: str) -> Generator[None]:
     ends with the process.
 
     Raises:
-        ProjectError: Another process holds the lock, or the file is not writable.
+        ProjectError: Another process holds the lock, the file is not writable, or the store is not
+            an SQLite file.
     """
-    scheme, _, store = uri.partition(":///")
+    scheme, _, path = uri.partition("://")
     if scheme != "sqlite":
         yield
         return
+    store = path.removeprefix("/").partition("?")[0]  # options follow
+    if store in ("", ":memory:"):
+        raise ProjectError(
+            f"MLflow's store {uri} is in memory, where threads do not share it. Set "
+            "MLFLOW_TRACKING_URI to a file, such as sqlite:///mlflow.db."
+        )
     try:
         lock = sqlite3.connect(f"{store}.lock", LOCK_TIMEOUT, isolation_level=None)
         lock.execute("BEGIN EXCLUSIVE")
@@ -79,6 +86,14 @@ def lock_local_store(uri: str) -> Generator[None]:
             "check the permissions of its folder."
         ) from error
     with closing(lock):
+        try:
+            with closing(sqlite3.connect(store, LOCK_TIMEOUT)) as database:
+                database.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            raise ProjectError(
+                f"MLflow's store {store} is not usable: {error}. Move it away, or check "
+                "MLFLOW_TRACKING_URI."
+            ) from error
         yield
 
 
