@@ -21,7 +21,8 @@ REASONING: Item = {"type": "reasoning", "id": "rs_1", "summary": []}
 
 def call(item_id: str, call_id: str | None = None) -> Item:
     """Return a tool call; the id of the call is by default that of the item."""
-    fields = {"id": f"fc_{item_id}", "call_id": call_id or item_id, "name": "a"}
+    call_id = item_id if call_id is None else call_id
+    fields = {"id": f"fc_{item_id}", "call_id": call_id, "name": "a"}
     return {"type": "function_call", "arguments": "{}", **fields}
 
 
@@ -48,6 +49,10 @@ CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
     "parallel calls before their outputs": (
         [HELLO, call("1"), call("2"), output("1"), output("2"), ANSWER],
         [HELLO, call("1"), call("2"), output("1"), output("2"), ANSWER],
+    ),
+    "an empty id": (
+        [HELLO, call("1", ""), output(""), ANSWER],
+        [HELLO, call("1", "_0"), output("_0"), ANSWER],
     ),
     "outputs in another order than the calls": (
         [HELLO, call("1"), call("2"), output("2"), output("1")],

@@ -120,6 +120,26 @@ def test_output_is_valid_input_for_the_next_turn(package: Package, server: ChatS
     assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
+def test_names_and_ids_of_other_apis_are_made_valid(package: Package, server: ChatServer) -> None:
+    """The fake LLM refuses what OpenAI's chat completions refuse, such as 41 characters."""
+    names = ["files.read", "a" * 65, "", "größe"]
+    history: list[Item] = []
+    for number, name in enumerate(names):
+        call_id = f"call_{number}_{'x' * 60}"
+        history += [
+            {"type": "function_call", "call_id": call_id, "name": name, "arguments": "{}"},
+            {"type": "function_call_output", "call_id": call_id, "output": "Done."},
+        ]
+    server.reply(text("Fine"))
+    output(package, QUESTION, *history, QUESTION)
+    messages = server.bodies[0]["messages"]
+    check_order(messages)
+    sent = [call for message in messages for call in message.get("tool_calls", [])]
+    assert [call["function"]["name"] for call in sent] == ["files_read", "a" * 64, "_", "gr__e"]
+    assert len({call["id"] for call in sent}) == len(names)
+    assert all(len(call["id"]) <= 40 for call in sent)
+
+
 def test_content_parts_reach_the_llm(package: Package, server: ChatServer) -> None:
     server.reply(text("A cat"))
     parts = [

@@ -1,6 +1,8 @@
 """Converts Responses items to chat-completions messages, and completions to Responses events."""
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from hashlib import sha256
 from typing import Any
 
 from mlflow.types.responses import (
@@ -53,7 +55,7 @@ def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessag
             if item.call:
                 own_message.setdefault("tool_calls", []).append(item.call)
             continue
-        for message in _convert(item):
+        for message in map(_with_valid_calls, _convert(item)):
             if messages and _is_same_turn(message, messages[-1]):
                 messages[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
             elif messages and _are_texts(message, messages[-1]):
@@ -87,6 +89,25 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
     role = "system" if role == "developer" else role
     content = _content(fields["content"])
     return [{"role": role, "content": content}] if content else []
+
+
+def _with_valid_calls(message: ChatMessage) -> ChatMessage:
+    """Shorten the ids and replace the characters of tool names that chat completions refuse.
+
+    Items of a client may come from APIs that allow more.
+    """
+    for call in message.get("tool_calls", []):
+        function = call["function"]
+        function["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", function["name"])[:64] or "_"
+        call["id"] = _short_id(call["id"])
+    if "tool_call_id" in message:
+        message["tool_call_id"] = _short_id(message["tool_call_id"])
+    return message
+
+
+def _short_id(identifier: str) -> str:
+    """Return an id of at most 40 characters."""
+    return identifier if len(identifier) <= 40 else sha256(identifier.encode()).hexdigest()[:40]
 
 
 def _content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:

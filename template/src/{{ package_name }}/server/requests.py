@@ -122,13 +122,13 @@ def _limit_size(fields: dict[str, Any]) -> None:
 
 
 def _is_blank(value: Any) -> bool:
-    """Return whether texts, content parts or items contain nothing for the LLM."""
+    """Return whether texts, content parts or items contain nothing that the LLM can answer."""
     match value:
         case str():
             return not value.strip()
         case list():
             return all(map(_is_blank, value))
-        case {"type": "reasoning"}:
+        case {"type": "reasoning"} | {"role": "system" | "developer"}:
             return True
         case {"content": text} | {"text": text}:
             return _is_blank(text)
