@@ -204,22 +204,6 @@ def test_unsupported_content_part_is_a_request_error(package: Package, part: Ite
         package("runtime.messages").to_messages([message])
 
 
-@pytest.mark.parametrize(
-    "items",
-    [
-        [{"role": "user", "content": " \n"}],
-        [{"role": "user", "content": [{"type": "input_text", "text": ""}]}],
-        [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": ""}],
-    ],
-)
-def test_blank_input_is_a_request_error(
-    package: Package, server: ChatServer, items: list[Item]
-) -> None:
-    with pytest.raises(package("runtime.items").RequestError, match="Send a message with text"):
-        output(package, *items)
-    assert server.bodies == []
-
-
 def test_reasoning_and_searches_are_not_sent_to_the_llm(
     package: Package, server: ChatServer
 ) -> None:

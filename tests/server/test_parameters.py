@@ -162,8 +162,12 @@ def test_reasoning_may_lack_what_only_mlflow_requires(
     ids=["", "blank", "[]", "part"],
 )
 def test_input_without_content_is_refused(content: Any, run_agent: RunApp) -> None:
-    reasoning = {"type": "reasoning", "id": "rs_1", "summary": []}
-    for value in (content, [reasoning, {"role": "user", "content": content}]):
+    others = [
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"role": "system", "content": "Be brief."},
+        {"role": "developer", "content": "Be kind."},
+    ]
+    for value in (content, [*others, {"role": "user", "content": content}]):
         response = run_agent().post({"input": value})
         assert response.status_code == httpx.codes.BAD_REQUEST
         assert "`input` is empty" in response.json()["error"]["message"]

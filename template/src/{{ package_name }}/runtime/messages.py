@@ -43,7 +43,7 @@ def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessag
     own message, which may have fields that Responses items cannot have, such as signatures.
 
     Raises:
-        RequestError: There is nothing to answer, or a content part cannot be converted.
+        RequestError: The content of a message cannot be converted.
     """
     messages: list[ChatMessage] = []
     turn, own_message = ChatMessage(), ChatMessage()
@@ -62,10 +62,6 @@ def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessag
                 messages[-1]["content"] += f"\n\n{message['content']}"
             else:
                 messages.append(message)
-    if all(message["role"] == "system" for message in messages):
-        raise RequestError(
-            "`input` has nothing to answer. Send a message with text, an image or a file.", "input"
-        )
     return messages
 
 
