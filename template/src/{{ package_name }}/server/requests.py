@@ -44,6 +44,9 @@ def parse_request(body: bytes) -> tuple[ResponsesAgentRequest, bool]:
         fields["input"] = [{"role": "user", "content": fields["input"]}]
     if isinstance(fields.get("input"), list):
         fields["input"] = [_complete(item) for item in fields["input"]]
+    limit = fields.get("max_output_tokens")
+    if isinstance(limit, float) and limit.is_integer():  # 10.0 is an integer in JSON
+        fields["max_output_tokens"] = int(limit)
     _add_instructions(fields)
     request = _validate(fields)
     llm_options(request)  # rejects parameters before a stream begins
@@ -128,10 +131,14 @@ def _is_blank(value: Any) -> bool:
             return not value.strip()
         case list():
             return all(map(_is_blank, value))
-        case {"type": "reasoning"} | {"role": "system" | "developer"}:
+        case {"role": "system" | "developer"}:
             return True
-        case {"content": text} | {"text": text}:
+        case {"image_url": str()} | {"file_data": str()} | {"file_id": str()}:
+            return False
+        case {"role": _, "content": text} | {"text": text}:
             return _is_blank(text)
+        case {"type": "reasoning"}:
+            return True
     return False
 
 

@@ -10,7 +10,7 @@ from .errors import ApiError
 _CHAT_COMPLETIONS = "the Responses API does not have it"
 _NO_LOGPROBS = "the response contains no probabilities"
 _NOT_STORED = "the server stores no conversations. Send all turns in `input`"
-_PARAMETERS = {
+PARAMETERS = {
     "audio": _CHAT_COMPLETIONS,
     "context_management": "the server shortens no conversations. Send fewer items",
     "conversation": _NOT_STORED,
@@ -57,8 +57,8 @@ def reject_unsupported(fields: dict[str, Any]) -> None:
     """
     if "messages" in fields and "input" not in fields:
         raise ApiError(400, "The request has `messages`. Send them as `input`.", "messages")
-    for name, reason in _PARAMETERS.items():
-        if fields.get(name) not in (None, "", [], {}, *_DEFAULTS.get(name, ())):
+    for name, reason in PARAMETERS.items():
+        if not any(_is_same(fields.get(name), value) for value in accepted_values(name)):
             raise ApiError(400, f"`{name}` is not supported: {reason}.", name)
     include = fields.get("include")
     if isinstance(include, list) and "message.output_text.logprobs" in include:
@@ -67,6 +67,16 @@ def reject_unsupported(fields: dict[str, Any]) -> None:
     for item in items:
         if isinstance(item, dict):
             _reject_unsupported_item(item)
+
+
+def accepted_values(name: str) -> list[Any]:
+    """Return the values of an unsupported parameter that change nothing."""
+    return [None, "", [], {}, *_DEFAULTS.get(name, ())]
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Return whether two JSON values are the same; in Python, false equals 0."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _reject_unsupported_item(item: dict[str, Any]) -> None:
