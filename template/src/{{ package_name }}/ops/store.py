@@ -77,8 +77,8 @@ def lock_local_store(uri: str) -> Generator[None]:
             "MLFLOW_TRACKING_URI to a file, such as sqlite:///mlflow.db."
         )
     lock = Path(f"{store}.lock")
-    is_new = lock.exists() or not Path(store).exists()
-    with _exclusive(lock) if is_new else nullcontext():
+    needs_lock = lock.exists() or not Path(store).exists()
+    with _exclusive(lock) if needs_lock else nullcontext():
         try:
             with closing(sqlite3.connect(store, LOCK_TIMEOUT)) as database:
                 database.execute("PRAGMA schema_version")
@@ -92,8 +92,9 @@ def lock_local_store(uri: str) -> Generator[None]:
 
 @contextmanager
 def _exclusive(lock: Path) -> Generator[None]:
-    """Hold a transaction in an empty SQLite file, which works on every operating system and ends
-    with the process.
+    """Hold a transaction in an empty SQLite file.
+
+    It works on every operating system, and ends with the process.
 
     Raises:
         ProjectError: Another process holds it, or the file is not writable.

@@ -50,7 +50,7 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
 
 
 def reject_unsupported(fields: dict[str, Any]) -> None:
-    """Reject a request whose parameters or items the server cannot use.
+    """Reject parameters and items that the server does not support.
 
     Raises:
         ApiError: The message names the parameter and what to send instead.
