@@ -531,7 +531,6 @@ def test_other_finish_reasons_are_errors(reason: str, package: Package) -> None:
         ([chunk(content=" \n"), end("stop")], "an empty answer"),
         ([chunk(reasoning="Think"), end("stop")], "an empty answer"),
         ([chunk(**piece(None, "{}", index=0, id="1")), end("stop")], "without its name"),
-        ([*(chunk(content="Hello"[:n]) for n in (1, 3, 5)), end("stop")], "whole text in each"),
     ],
 )
 def test_a_completion_without_an_answer_is_an_error(
@@ -539,3 +538,35 @@ def test_a_completion_without_an_answer_is_an_error(
 ) -> None:
     with pytest.raises(package("runtime.llm").LLMError, match=message):
         converted(package, chunks)
+
+
+# The texts of chunks that contain the text of earlier ones again.
+REPEATED = {
+    "all text so far in every chunk": ["H", "Hel", "Hello"],
+    "two chunks": ["Hello", "Hello, how are you?"],
+    "DashScope: the last chunk twice": ["Hello", "Hello, how are you?", "Hello, how are you?"],
+    "RAGFlow: all text in the last chunk": ["Hel", "lo, how ", "are you?", "Hello, how are you?"],
+}
+
+
+@pytest.mark.parametrize("texts", REPEATED.values(), ids=REPEATED)
+@pytest.mark.parametrize("name", ["content", "reasoning"])
+def test_a_text_that_the_server_repeats_is_an_error(
+    name: str, texts: list[str], package: Package
+) -> None:
+    chunks = [*(chunk(**{name: text}) for text in texts), chunk(**piece("a", "{}", index=0))]
+    with pytest.raises(package("runtime.llm").LLMError, match="more than once"):
+        converted(package, [*chunks, end("stop")])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *(["ha", "haha"], ["ha", "haha", "hahaha"], ["-", "--"], ["1", "10"], ["```", "```\n"]),
+        *(["Hello", "Hello"], ["\n", "\n\n", "Hello"], ["Hel", "lo", " Hello"]),
+    ],
+)
+def test_a_text_that_the_model_repeats_is_kept(texts: list[str], package: Package) -> None:
+    items, text, _ = converted(package, [*(chunk(content=each) for each in texts), end("stop")])
+    assert [summarized(item) for item in items] == [("message", text)]
+    assert text == "".join(texts)

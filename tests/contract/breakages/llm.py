@@ -86,8 +86,8 @@ def predict_stream(self, request):
         "offline:/empty the agent still answered",
         Patch(
             "runtime/llm/completion.py",
-            '        if not self.calls and not self._fields.get("refusal")',
-            "        if self.calls and self._parts",
+            "        if not self.calls and not answer.strip():\n",
+            "        if self.calls and not self._calls:\n",
         ),
     ),
     "half an answer accepted as complete": breaks(

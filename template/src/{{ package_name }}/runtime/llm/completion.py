@@ -4,11 +4,12 @@ Servers with OpenAI's API agree on the outline of a chunk and differ in the deta
 a chunk contains is kept, so the server gets its own turn back unchanged.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from .errors import LLMError
-from .fields import Fields, fields_of, first_choice, is_cumulative, merge, merge_element, string
+from .fields import Fields, fields_of, first_choice, is_repeated, merge, merge_element, string
 from .tool_calls import ToolCall, ToolCalls
 
 # The fields of a delta that are assembled here; all others belong to the server.
@@ -55,6 +56,7 @@ class Completion:
         self.finish_reason = ""
         self.incomplete_reason: str | None = None
         self._calls = ToolCalls()
+        self._received: dict[str, list[str]] = defaultdict(list)  # the texts of pieces, by kind
         self._texts: list[str] = []  # the end of the content; joining each piece takes long
         self._parts: list[Fields] = []
         self._fields: Fields = {}
@@ -68,13 +70,15 @@ class Completion:
         for part in _parts_of(delta.get("content")):
             pieces += _pieces_of_part(part)
             self._add_part(part)
+        for piece in pieces:
+            self._received[piece.kind].append(piece.text)
         self._calls.add(delta)
         merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
         return pieces
 
     def _whole_message(self, choice: Fields) -> Any:
         """Return the message of a completion that is not streamed; some streams repeat it."""
-        return None if self._texts or self._parts else choice.get("message")
+        return None if self._received else choice.get("message")
 
     def _add_part(self, part: Fields) -> None:
         if part.keys() == {"type", "text"} and part["type"] == "text":
@@ -96,15 +100,15 @@ class Completion:
 
         Raises:
             LLMError: The stream ended early, contained neither text nor a tool call, or repeated
-                the whole text in each chunk.
+                its whole text.
         """
-        if len({*self._texts}) > 2 and is_cumulative(self._texts):
-            raise LLMError("The LLM repeats its whole text in each chunk. Use another server.")
+        if any(map(is_repeated, self._received.values())):
+            raise LLMError("The LLM sent its whole text more than once. Use another server.")
         self._join_texts()
         self.incomplete_reason = incomplete_reason(self.finish_reason)
         self.calls = [] if self.incomplete_reason else self._calls.finished()
-        kinds = {piece.kind for part in self._parts for piece in _pieces_of_part(part)}
-        if not self.calls and not self._fields.get("refusal") and kinds <= {"reasoning"}:
+        answer = "".join(self._received["text"] + self._received["refusal"])
+        if not self.calls and not answer.strip():
             raise LLMError(_EMPTY[self.incomplete_reason])
 
     def turn(self) -> Fields:

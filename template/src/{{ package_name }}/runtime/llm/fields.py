@@ -66,3 +66,12 @@ def _is_continued(fields: Fields, more: Fields) -> bool:
 def is_cumulative(texts: Sequence[str]) -> bool:
     """Return whether each text starts with the one before: some servers send all text so far."""
     return len(texts) > 1 and all(more.startswith(text) for text, more in pairwise(texts))
+
+
+def is_repeated(texts: Sequence[str]) -> bool:
+    """Return whether a server sent its whole text again, in each chunk or in the last one.
+
+    A model may repeat a token, or continue `ha` with `haha`; these have few different characters.
+    """
+    before = texts[-2] if is_cumulative(texts) else "".join(texts[:-1])
+    return len({*texts}) > 1 and len({*before}) > 2 and texts[-1].startswith(before)
