@@ -346,6 +346,10 @@ COMPLETIONS: dict[str, tuple[list[Chunk], list[tuple[str, str]]]] = {
         [("message", "Hello!"), ("reasoning", "Think")],
     ),
     "a refusal": ([chunk(refusal="I "), chunk(refusal="cannot.")], [("message", "I cannot.")]),
+    "a refusal and a text in one delta": (
+        [chunk(refusal="I cannot.", content="No: ")],
+        [("message", "No: I cannot.")],
+    ),
     "null everywhere": (
         [
             chunk(role="assistant", content=None, refusal=None, tool_calls=None, audio=None),
@@ -372,6 +376,21 @@ COMPLETIONS: dict[str, tuple[list[Chunk], list[tuple[str, str]]]] = {
             {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}}]},
         ],
         [("message", "Hello")],
+    ),
+    "the whole message after the reasoning and a call": (
+        [
+            chunk(reasoning="Think", **piece("a", "{}", index=0, id="1")),
+            {"choices": [{"message": {"reasoning": "Think", **piece("a", "{}", id="1")}}]},
+        ],
+        [("reasoning", "Think"), ("function_call", "a")],
+    ),
+    "Copilot: text and call in two choices": (
+        [{"choices": [{"delta": {"content": "Hello"}}, {"delta": piece("a", "{}", id="1")}]}],
+        [("message", "Hello"), ("function_call", "a")],
+    ),
+    "Copilot: text and call in two choices of a whole completion": (
+        [{"choices": [{"message": {"content": "Hello"}}, {"message": piece("a", "{}", id="1")}]}],
+        [("message", "Hello"), ("function_call", "a")],
     ),
     "a whole completion with a call": (
         [{"choices": [{"message": {"content": None, **piece("a", "{}", id="1")}}]}],

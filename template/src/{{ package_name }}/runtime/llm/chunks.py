@@ -9,7 +9,7 @@ import httpx
 from anyio import move_on_after
 from openai import APIError, AsyncStream
 
-from .fields import Fields, fields_of, first_choice
+from .fields import Fields, choices_of, fields_of
 
 
 async def read_chunks(stream: AsyncStream[object]) -> AsyncIterator[Fields]:
@@ -84,8 +84,9 @@ async def _lines(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _error_in(chunk: Fields) -> Fields:
-    """Return the error that a chunk or its choice reports, or an empty object."""
-    error = chunk.get("error") or first_choice(chunk).get("error")
+    """Return the error that a chunk or a choice in it reports, or an empty object."""
+    errors = (part.get("error") for part in (chunk, *choices_of(chunk)))
+    error = next(filter(None, errors), None)
     if isinstance(error, str):
         return {"message": error}
     is_error = "error" in (chunk.get("object"), chunk.get("type")) or "error_code" in chunk

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from .errors import LLMError
-from .fields import Fields, fields_of, first_choice, is_repeated, merge, merge_element, string
+from .fields import Fields, choices_of, fields_of, is_repeated, merge, merge_element, string
 from .tool_calls import ToolCall, ToolCalls
 
 # The fields of a delta that are assembled here; all others belong to the server.
@@ -64,21 +64,26 @@ class Completion:
     def add(self, chunk: Fields) -> list[Piece]:
         """Add a chunk, or a whole completion, and return the pieces in it."""
         self.finish_reason = finish_reason(chunk) or self.finish_reason
-        choice = first_choice(chunk)
-        delta = fields_of(choice.get("delta") or self._whole_message(choice))
-        pieces = [*_pieces_of(delta)]
-        for part in _parts_of(delta.get("content")):
-            pieces += _pieces_of_part(part)
-            self._add_part(part)
+        # A completion that is not streamed is a message; some streams repeat it at their end.
+        name = "delta" if self._received else "message"
+        deltas = [choice.get("delta") or choice.get(name) for choice in choices_of(chunk)]
+        pieces = [piece for delta in deltas for piece in self._add_delta(fields_of(delta))]
         for piece in pieces:
             self._received[piece.kind].append(piece.text)
-        self._calls.add(delta)
-        merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
         return pieces
 
-    def _whole_message(self, choice: Fields) -> Any:
-        """Return the message of a completion that is not streamed; some streams repeat it."""
-        return None if self._received else choice.get("message")
+    def _add_delta(self, delta: Fields) -> Iterator[Piece]:
+        """Add a delta and yield the pieces in it."""
+        thoughts = (string(delta.get(name)) for name in _REASONING)
+        if text := next(filter(None, thoughts), ""):
+            yield Piece("reasoning", text)
+        for part in _parts_of(delta.get("content")):
+            yield from _pieces_of_part(part)
+            self._add_part(part)
+        if text := string(delta.get("refusal")):
+            yield Piece("refusal", text)
+        self._calls.add(delta)
+        merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
 
     def _add_part(self, part: Fields) -> None:
         if part.keys() == {"type", "text"} and part["type"] == "text":
@@ -121,7 +126,8 @@ class Completion:
 
 def finish_reason(chunk: Fields) -> str:
     """Return the finish reason in a chunk in lower case, or ""."""
-    return string(first_choice(chunk).get("finish_reason")).lower()
+    reasons = (string(choice.get("finish_reason")) for choice in choices_of(chunk))
+    return next(filter(None, reasons), "").lower()
 
 
 def incomplete_reason(reason: str) -> str | None:
@@ -138,15 +144,6 @@ def incomplete_reason(reason: str) -> str | None:
         return "content_filter"
     cause = f"because of {reason!r}" if reason else "in the middle of its answer"
     raise LLMError(f"The LLM stopped {cause}. Try again.")
-
-
-def _pieces_of(delta: Fields) -> Iterator[Piece]:
-    """Yield the pieces next to the content of a delta."""
-    thoughts = (string(delta.get(name)) for name in _REASONING)
-    if text := next(filter(None, thoughts), ""):
-        yield Piece("reasoning", text)
-    if text := string(delta.get("refusal")):
-        yield Piece("refusal", text)
 
 
 def _parts_of(content: Any) -> Iterator[Fields]:

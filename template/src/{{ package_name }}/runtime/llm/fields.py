@@ -21,10 +21,10 @@ def fields_of(value: Any) -> Fields:
     return value if isinstance(value, dict) else {}
 
 
-def first_choice(chunk: Fields) -> Fields:
-    """Return the first choice of a chunk, or an empty object."""
+def choices_of(chunk: Fields) -> list[Fields]:
+    """Return the choices of a chunk; Copilot sends the text and the calls of an answer in two."""
     choices = chunk.get("choices")
-    return fields_of(choices[0]) if isinstance(choices, list) and choices else {}
+    return [*map(fields_of, choices)] if isinstance(choices, list) else []
 
 
 def merge(fields: Fields, more: Fields) -> None:
