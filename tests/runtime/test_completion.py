@@ -304,6 +304,19 @@ COMPLETIONS: dict[str, tuple[list[Chunk], list[tuple[str, str]]]] = {
         [chunk(reasoning="Think", reasoning_content="Think"), chunk(content="Hello")],
         [("reasoning", "Think"), ("message", "Hello")],
     ),
+    "Copilot: the field of its reasoning": (
+        [chunk(reasoning_text="Th"), chunk(reasoning_text="ink"), chunk(content="Hello")],
+        [("reasoning", "Think"), ("message", "Hello")],
+    ),
+    "Envoy: reasoning as an object": (
+        [
+            chunk(reasoning_content={"text": "Th"}),
+            chunk(reasoning_content={"text": "ink"}),
+            chunk(reasoning_content={"signature": "abc"}),
+            chunk(content="Hello"),
+        ],
+        [("reasoning", "Think"), ("message", "Hello")],
+    ),
     "Databricks: reasoning as parts with a signature": (
         [
             chunk(**reasoning("Th")),

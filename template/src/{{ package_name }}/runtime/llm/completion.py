@@ -14,8 +14,8 @@ from .tool_calls import ToolCall, ToolCalls
 
 # The fields of a delta that are assembled here; all others belong to the server.
 _KNOWN = {"role", "content", "tool_calls", "function_call"}
-# The fields with the text of reasoning; some servers send both, with the same text.
-_REASONING = ("reasoning_content", "reasoning")
+# The fields with the text of reasoning; some servers send two, with the same text.
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text")
 
 # Finish reasons in lower case. Servers that translate other APIs may pass on their reasons.
 _COMPLETE = {
@@ -74,7 +74,7 @@ class Completion:
 
     def _add_delta(self, delta: Fields) -> Iterator[Piece]:
         """Add a delta and yield the pieces in it."""
-        thoughts = (string(delta.get(name)) for name in _REASONING)
+        thoughts = (_joined(delta.get(name)) for name in _REASONING)
         if text := next(filter(None, thoughts), ""):
             yield Piece("reasoning", text)
         for part in _parts_of(delta.get("content")):
@@ -169,7 +169,7 @@ def _pieces_of_part(part: Fields) -> Iterator[Piece]:
 
 
 def _joined(texts: Any) -> str:
-    """Join a string, or a list of parts with texts."""
+    """Join a string, a part with a text, or a list of both."""
     parts: Iterable[Any] = texts if isinstance(texts, list) else [texts]
     return "".join(
         part if isinstance(part, str) else string(fields_of(part).get("text")) for part in parts
