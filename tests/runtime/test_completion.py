@@ -430,6 +430,22 @@ def test_everything_streamed_is_in_the_items(
     assert len({item["id"] for item in items}) == len(items)
 
 
+def test_a_message_contains_its_sources(package: Package) -> None:
+    sources = [
+        {"url": "https://example.org/1", "title": "One", "start_index": 0, "end_index": 5},
+        {"url": "https://example.org/2", "content": "Hello"},
+    ]
+    annotations = [{"type": "url_citation", "url_citation": source} for source in sources]
+    deltas = [chunk(content="Hello"), *(chunk(annotations=[each]) for each in annotations)]
+    (item,), _, (message,) = converted(package, [*deltas, end("stop")])
+    second = {"url": "https://example.org/2", "title": "https://example.org/2"}
+    assert item["content"][0]["annotations"] == [
+        {"type": "url_citation", **sources[0]},
+        {"type": "url_citation", **second, "start_index": 0, "end_index": 0},
+    ]
+    assert message == {"role": "assistant", "content": "Hello"}
+
+
 # Deltas, and the message that the same server gets in the next round.
 TURNS: dict[str, tuple[list[Chunk], dict[str, Any]]] = {
     "text is a string": (

@@ -199,7 +199,10 @@ class _Converter:
         self._turn.update(completion.turn())
         if self._texts:
             status = "incomplete" if completion.incomplete_reason else "completed"
-            content = [_part_of_message(kind, "".join(self._texts[kind])) for kind in self._texts]
+            content = [
+                _part_of_message(kind, "".join(texts), completion.citations)
+                for kind, texts in self._texts.items()
+            ]
             fields = {"id": self._message_id, "role": "assistant", "content": content}
             yield self._done("message", fields | {"status": status})
         yield from self._reasoning()
@@ -221,7 +224,7 @@ class _Converter:
         return done_event(CompletionItem({"type": kind, **fields}, self._turn, call))
 
 
-def _part_of_message(kind: str, text: str) -> Item:
+def _part_of_message(kind: str, text: str, citations: list[Item]) -> Item:
     if kind == "refusal":
         return {"type": "refusal", "refusal": text}
-    return {"type": "output_text", "text": text, "annotations": []}
+    return {"type": "output_text", "text": text, "annotations": citations}

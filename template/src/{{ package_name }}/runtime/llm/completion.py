@@ -13,7 +13,7 @@ from .fields import Fields, choices_of, fields_of, is_repeated, merge, merge_ele
 from .tool_calls import ToolCall, ToolCalls
 
 # The fields of a delta that are assembled here; all others belong to the server.
-_KNOWN = {"role", "content", "tool_calls", "function_call"}
+_KNOWN = {"role", "content", "tool_calls", "function_call", "annotations"}
 # The fields with the text of reasoning; some servers send two, with the same text.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text")
 
@@ -47,12 +47,14 @@ class Completion:
 
     Attributes:
         calls: The tool calls, in order; empty before the end.
+        citations: The sources of the text, as in a Response.
         finish_reason: The server's reason in lower case, or "" before the end.
         incomplete_reason: Why the answer is incomplete, as in a Response, or None.
     """
 
     def __init__(self) -> None:
         self.calls: list[ToolCall] = []
+        self.citations: list[Fields] = []
         self.finish_reason = ""
         self.incomplete_reason: str | None = None
         self._calls = ToolCalls()
@@ -82,6 +84,9 @@ class Completion:
             self._add_part(part)
         if text := string(delta.get("refusal")):
             yield Piece("refusal", text)
+        for annotation in map(fields_of, delta.get("annotations") or []):
+            if source := fields_of(annotation.get("url_citation")):
+                self.citations.append(_citation(source))
         self._calls.add(delta)
         merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
 
@@ -166,6 +171,18 @@ def _pieces_of_part(part: Fields) -> Iterator[Piece]:
             yield Piece("refusal", text)
     elif text := string(part.get("text")):
         yield Piece("text", text)
+
+
+def _citation(source: Fields) -> Fields:
+    """Return a citation with all fields that a Response requires."""
+    url = string(source.get("url"))
+    positions = {name: source.get(name) for name in ("start_index", "end_index")}
+    return {
+        "type": "url_citation",
+        "url": url,
+        "title": string(source.get("title")) or url,
+        **{name: at if isinstance(at, int) else 0 for name, at in positions.items()},
+    }
 
 
 def _joined(texts: Any) -> str:
