@@ -36,6 +36,11 @@ FAILURES: dict[str, tuple[Turn, int, str]] = {
         429,
         "rate_limit_exceeded",
     ),
+    "too long in the stream": (
+        Turn(raw_start=b'data: {"error": {"code": "CONTEXT_LENGTH_EXCEEDED"}}\n\n'),
+        400,
+        "context_length_exceeded",
+    ),
     "error of vLLM in the stream": (
         Turn(raw_start=b'data: {"object": "error", "message": "Out of memory", "code": 500}\n\n'),
         502,

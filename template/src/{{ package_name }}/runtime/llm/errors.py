@@ -85,7 +85,7 @@ def _status(error: openai.APIError) -> int | None:
     if isinstance(error, openai.APIStatusError):
         return error.status_code
     code = str(error.code or error.type)
-    return int(code) if re.fullmatch(r"[45]\d\d", code) else _STATUS_BY_CODE.get(code)
+    return int(code) if re.fullmatch(r"[45]\d\d", code) else _STATUS_BY_CODE.get(code.lower())
 
 
 def _message(error: openai.APIError) -> str:
