@@ -452,6 +452,10 @@ TURNS: dict[str, tuple[list[Chunk], dict[str, Any]]] = {
         [{"content": "Hel"}, {"content": "lo"}],
         {"content": "Hello"},
     ),
+    "a blank text in a part with empty fields is left out": (
+        [{"content": [{"type": "text", "text": "\n", "annotations": []}]}],
+        {"content": None},
+    ),
     "DeepSeek: the reasoning": (
         [{"reasoning_content": "Th"}, {"reasoning_content": "ink"}, {"content": "Hello"}],
         {"content": "Hello", "reasoning_content": "Think"},
@@ -554,6 +558,7 @@ def test_a_server_gets_the_signature_of_a_call_back(package: Package) -> None:
 
 CUT_OFF = ["length", "max_tokens", "model_context_window_exceeded"]
 FILTERED = ["content_filter", "SAFETY", "content_filtered", "guardrail_intervened", "refusal"]
+FILTERED += ["sensitive"]
 
 
 @pytest.mark.parametrize("reason", CUT_OFF + FILTERED)

@@ -25,7 +25,7 @@ _COMPLETE = {
 _OUT_OF_TOKENS = {"length", "max_tokens", "model_length", "model_context_window_exceeded"}
 _FILTERED = {
     *("content_filter", "content_filtered", "guardrail_intervened", "refusal"),
-    *("safety", "recitation", "blocklist", "prohibited_content", "spii"),
+    *("safety", "recitation", "blocklist", "prohibited_content", "spii", "sensitive"),
 }
 _EMPTY = {
     None: "The LLM returned an empty answer. Try again.",
@@ -91,8 +91,8 @@ class Completion:
         merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
 
     def _add_part(self, part: Fields) -> None:
-        if part.keys() == {"type", "text"} and part["type"] == "text":
-            self._texts.append(string(part["text"]))
+        if part.get("type") == "text" and {key for key in part if part[key]} <= {"type", "text"}:
+            self._texts.append(string(part.get("text")))
         else:
             self._join_texts()
             merge_element(self._parts, part)
