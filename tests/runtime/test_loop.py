@@ -365,7 +365,7 @@ def test_endless_tool_calls_raise_llm_error(package: Package, server: ChatServer
     ("turn", "message"),
     [
         (Turn(status=500, error="Down."), "Down"),
-        (Turn(text("Well"), finish_reason=None), "stopped in the middle"),
+        (Turn(text("Well"), cut=True), "closed the connection"),
         (Turn([], finish_reason="length"), "returned an empty answer"),
         (Turn(text(""), finish_reason="content_filter"), "returned an empty answer"),
     ],
@@ -425,7 +425,7 @@ def test_disabled_tracing_logs_no_warnings(
 
 
 def test_interrupted_message_has_no_done_event(package: Package, server: ChatServer) -> None:
-    server.reply(Turn(text("Well"), finish_reason=None))
+    server.reply(Turn(text("Well"), cut=True))
     events = []
     with pytest.raises(package("runtime.llm").LLMError):
         events += agent(package).predict_stream(request())

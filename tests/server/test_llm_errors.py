@@ -23,7 +23,6 @@ FAILURES: dict[str, tuple[Turn, int, str]] = {
     "outage": (Turn(status=500, error="Try again."), 502, "llm_error"),
     "overload": (Turn(status=529, error="Overloaded"), 502, "llm_error"),
     "cut connection": (Turn(text("Hello"), cut=True), 502, "llm_error"),
-    "no finish reason": (Turn(text("Hello"), finish_reason=None), 502, "llm_error"),
     "finish reason error": (Turn(text("Hello"), finish_reason="error"), 502, "llm_error"),
     "empty answer": (Turn([]), 502, "llm_error"),
     "error in the stream": (
@@ -131,6 +130,12 @@ def test_a_server_that_does_not_stream_is_supported(run_agent: RunApp, server: C
     response = run_agent().post(HELLO)
     assert response.status_code == httpx.codes.OK, response.text
     assert response.json()["output"][0]["content"][0]["text"] == "Hello"
+
+
+def test_the_end_of_a_stream_is_a_finish_reason(run_agent: RunApp, server: ChatServer) -> None:
+    """Databricks' gateway and vLLM-MLX send only the end if the model stops by itself."""
+    server.reply(Turn(text("Hello"), finish_reason=None))
+    assert run_agent().post(HELLO).json()["status"] == "completed"
 
 
 def test_a_whole_completion_in_a_stream_is_supported(run_agent: RunApp, server: ChatServer) -> None:

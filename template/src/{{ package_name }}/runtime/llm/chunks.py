@@ -9,24 +9,32 @@ import httpx
 from anyio import move_on_after
 from openai import APIError, AsyncStream
 
+from .completion import finish_reason
 from .fields import Fields, choices_of, fields_of
+
+_END = "[DONE]"
 
 
 async def read_chunks(stream: AsyncStream[object]) -> AsyncIterator[Fields]:
     """Yield the chunks that contain something, without null fields.
 
-    A server that does not stream sends the whole completion, which counts as one chunk.
+    A server that does not stream sends the whole completion, which counts as one chunk. Some
+    servers that stream report no finish reason but only the end if the model stops by itself.
 
     Raises:
         APIError: The server reports an error.
         ValueError: The response is not a chat completion.
     """
+    reason = ""
     async for data in _whole(stream) if _is_json(stream) else _events(stream):
+        if data == _END:
+            data = None if reason else {"choices": [{"finish_reason": "stop"}]}
         if not isinstance(data, dict | None):
             raise ValueError(str(data)[:100])
         chunk = _without_nulls(data or {})
         if error := _error_in(chunk):
             raise APIError("no reason given", stream.response.request, body=error)
+        reason = finish_reason(chunk) or reason
         if chunk.get("choices") or chunk.get("usage"):
             yield chunk
 
@@ -61,7 +69,8 @@ async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
         elif not line:
             event = b"\n".join(data).strip()
             data.clear()
-            if event == b"[DONE]":
+            if event == _END.encode():
+                yield _END
                 break
             if event:
                 yield json.loads(event)
