@@ -549,6 +549,15 @@ def test_a_server_gets_the_fields_of_a_function_back(package: Package) -> None:
     assert message["tool_calls"][0]["function"] == call["function"]
 
 
+def test_a_server_gets_the_id_of_a_call_back(package: Package) -> None:
+    """LiteLLM puts Gemini's signature of the thought in the id."""
+    call_id = f"call_1__thought__{'x' * 60}"
+    items, *_ = converted(package, [chunk(**piece("a", "{}", id=call_id)), end("stop")])
+    result = {"type": "function_call_output", "call_id": call_id, "output": "Done."}
+    turn, output = package("runtime.messages").to_messages([*items, result])
+    assert turn["tool_calls"][0]["id"] == output["tool_call_id"] == call_id
+
+
 def test_a_server_gets_the_signature_of_a_call_back(package: Package) -> None:
     signature = {"google": {"thought_signature": "abc"}}
     delta = piece("a", "{}", id="1", extra_content=signature)

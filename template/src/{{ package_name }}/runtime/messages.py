@@ -47,6 +47,7 @@ def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessag
     """
     messages: list[ChatMessage] = []
     turn, own_message = ChatMessage(), ChatMessage()
+    own_ids: set[str] = set()
     for item in items:
         if isinstance(item, CompletionItem):
             if item.turn is not turn:
@@ -54,8 +55,11 @@ def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessag
                 messages.append(own_message)
             if item.call:
                 own_message.setdefault("tool_calls", []).append(item.call)
+                own_ids.add(item.call["id"])
             continue
-        for message in map(_with_valid_calls, _convert(item)):
+        for message in _convert(item):
+            if message.get("tool_call_id") not in own_ids:
+                _make_calls_valid(message)
             if messages and _is_same_turn(message, messages[-1]):
                 messages[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
             elif messages and _are_texts(message, messages[-1]):
@@ -87,7 +91,7 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
     return [{"role": role, "content": content}] if content else []
 
 
-def _with_valid_calls(message: ChatMessage) -> ChatMessage:
+def _make_calls_valid(message: ChatMessage) -> None:
     """Shorten the ids and replace the characters of tool names that chat completions refuse.
 
     Items of a client may come from APIs that allow more.
@@ -98,7 +102,6 @@ def _with_valid_calls(message: ChatMessage) -> ChatMessage:
         call["id"] = _short_id(call["id"])
     if "tool_call_id" in message:
         message["tool_call_id"] = _short_id(message["tool_call_id"])
-    return message
 
 
 def _short_id(identifier: str) -> str:
