@@ -308,6 +308,14 @@ COMPLETIONS: dict[str, tuple[list[Chunk], list[tuple[str, str]]]] = {
         [chunk(reasoning_text="Th"), chunk(reasoning_text="ink"), chunk(content="Hello")],
         [("reasoning", "Think"), ("message", "Hello")],
     ),
+    "MiniMax: only details of the reasoning": (
+        [
+            chunk(reasoning_details=[{"type": "reasoning.text", "text": "Th", "index": 0}]),
+            chunk(reasoning_details=[{"type": "reasoning.text", "text": "ink", "index": 0}]),
+            chunk(content="Hello"),
+        ],
+        [("reasoning", "Think"), ("message", "Hello")],
+    ),
     "Envoy: reasoning as an object": (
         [
             chunk(reasoning_content={"text": "Th"}),
@@ -444,6 +452,15 @@ def test_a_message_contains_its_sources(package: Package) -> None:
         {"type": "url_citation", **second, "start_index": 0, "end_index": 0},
     ]
     assert message == {"role": "assistant", "content": "Hello"}
+
+
+def test_sources_beside_the_choices_are_those_of_the_message(package: Package) -> None:
+    """Perplexity sends all of them in each chunk."""
+    sources = {"citations": ["https://example.org/1", "https://example.org/2"]}
+    chunks = [chunk(content=text) | sources for text in ("Hel", "lo")]
+    (item,), *_ = converted(package, [*chunks, end("stop") | sources])
+    urls = [source["url"] for source in item["content"][0]["annotations"]]
+    assert urls == sources["citations"]
 
 
 # Deltas, and the message that the same server gets in the next round.
@@ -593,6 +610,7 @@ def test_other_finish_reasons_are_errors(reason: str, package: Package) -> None:
         ([chunk(content=" \n"), end("stop")], "an empty answer"),
         ([chunk(reasoning="Think"), end("stop")], "an empty answer"),
         ([chunk(**piece(None, "{}", index=0, id="1")), end("stop")], "without its name"),
+        ([chunk(content="A cat:"), chunk(images=[{"type": "image_url"}]), end("stop")], "an image"),
     ],
 )
 def test_a_completion_without_an_answer_is_an_error(

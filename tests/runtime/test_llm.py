@@ -99,6 +99,7 @@ def test_invalid_uri_or_missing_credentials(package: Package, uri: str, hint: st
         (Turn(raw_start=b"data: [1]\n\n"), r"did not return a chat completion: \[1\]. Check"),
         (Turn(raw_start=b"data: <html>\n\n"), "did not return a chat completion"),
         (Turn(raw_start=b'{"error": {"message": "No slot."}}\n'), "an error: No slot. Try again"),
+        (Turn(raw_start=b"event: error\ndata: No slot.\n\n"), "an error: No slot. Try again"),
         (Turn(raw_start=b'error: {"message": "No slot."}\n\n'), "an error: No slot. Try again"),
         (Turn(text("Well"), delay=1), "a-model timed out: it sent nothing for longer than llm_"),
         (Turn(text("Well then"), seconds_between=1), "sent nothing for longer"),

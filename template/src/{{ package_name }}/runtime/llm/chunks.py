@@ -57,11 +57,14 @@ async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
     The client's own reader fails on an event without data, and skips an error that is not an event.
     """
     data: list[bytes] = []
+    kind = b""
     lines = _lines(stream.response.aiter_bytes())
     async for line in lines:
         name, _, value = line.partition(b":")
         if name == b"data":
             data.append(value)
+        elif name == b"event":
+            kind = value.strip()
         elif name == b"error":  # llama.cpp until September 2025
             yield {"error": json.loads(value)}
         elif line.startswith(b"{"):  # gateways pass on the JSON of servers that do not stream
@@ -73,7 +76,8 @@ async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
                 yield _END
                 break
             if event:
-                yield json.loads(event)
+                is_text = kind == b"error" and not event.startswith(b"{")
+                yield {"error": event.decode()} if is_text else json.loads(event)
     # A connection is used again if its response was read to the end.
     with suppress(httpx.HTTPError), move_on_after(0.1):
         async for _ in lines:

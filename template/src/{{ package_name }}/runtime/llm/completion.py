@@ -15,7 +15,7 @@ from .tool_calls import ToolCall, ToolCalls
 # The fields of a delta that are assembled here; all others belong to the server.
 _KNOWN = {"role", "content", "tool_calls", "function_call", "annotations"}
 # The fields with the text of reasoning; some servers send two, with the same text.
-_REASONING = ("reasoning_content", "reasoning", "reasoning_text")
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 
 # Finish reasons in lower case. Servers that translate other APIs may pass on their reasons.
 _COMPLETE = {
@@ -64,7 +64,11 @@ class Completion:
         self._fields: Fields = {}
 
     def add(self, chunk: Fields) -> list[Piece]:
-        """Add a chunk, or a whole completion, and return the pieces in it."""
+        """Add a chunk, or a whole completion, and return the pieces in it.
+
+        Raises:
+            LLMError: It contains an image.
+        """
         self.finish_reason = finish_reason(chunk) or self.finish_reason
         # A completion that is not streamed is a message; some streams repeat it at their end.
         name = "delta" if self._received else "message"
@@ -72,10 +76,15 @@ class Completion:
         pieces = [piece for delta in deltas for piece in self._add_delta(fields_of(delta))]
         for piece in pieces:
             self._received[piece.kind].append(piece.text)
+        for url in chunk.get("citations") or []:  # Perplexity repeats them in each chunk
+            if isinstance(url, str) and _citation({"url": url}) not in self.citations:
+                self.citations.append(_citation({"url": url}))
         return pieces
 
     def _add_delta(self, delta: Fields) -> Iterator[Piece]:
         """Add a delta and yield the pieces in it."""
+        if delta.get("images"):
+            raise LLMError("The LLM returned an image. Use a model that returns only text.")
         thoughts = (_joined(delta.get(name)) for name in _REASONING)
         if text := next(filter(None, thoughts), ""):
             yield Piece("reasoning", text)
