@@ -195,9 +195,14 @@ def test_errors_of_a_proxy_show_the_status(served: Served, open_page: Open) -> N
             "The conversation is too long for the LLM. Send fewer or shorter items.",
             "Start a new chat, or send less.",
         ),
+        (
+            Turn(status=429, error="Slow down.", headers={"retry-after": "7"}),
+            "The LLM has too many requests. Try again later.",
+            "Wait 7 s, then retry.",
+        ),
         (Turn(text("Well"), cut=True), "The agent could not answer.", "Wait, then retry."),
     ],
-    ids=["tokens", "filter", "too long", "cut"],
+    ids=["tokens", "filter", "too long", "too many", "cut"],
 )
 def test_failed_and_incomplete_answers_say_what_to_do(
     turn: Turn, error: str, advice: str, app: Served, llm: ChatServer, open_page: Open

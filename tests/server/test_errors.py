@@ -120,7 +120,8 @@ def test_every_error_has_the_same_shape(
     assert response.json() == {"error": error}
     text = error.pop("message")
     retry = {"retry_after": 1} if status == httpx.codes.TOO_MANY_REQUESTS else {}
-    assert error == {"type": kind, "code": code, "param": None} | retry
+    logged = {"id": match[1]} if (match := re.search(r"See error (\w+) in", text)) else {}
+    assert error == {"type": kind, "code": code, "param": None} | retry | logged
     assert text.endswith(".")
     assert hides_internals(text)
     assert "secret-7" not in text
@@ -168,6 +169,7 @@ def test_failure_during_a_stream(run_app: RunApp, caplog: pytest.LogCaptureFixtu
     assert error["code"] == failed["response"]["error"]["code"] == "server_error"
     assert done == "[DONE]"
     (error_id,) = set(re.findall(r"See error (\w+) in", response.text))
+    assert error["error"]["id"] == error_id
     (record,) = [record for record in caplog.records if error_id in record.getMessage()]
     assert record.exc_info
     assert "secret-7" in str(record.exc_info[1])

@@ -36,7 +36,7 @@ BODY = "                body = writer.finished_response()\n"
 END = "                yield encode(writer.end())\n"
 FAILED_STREAM = "                yield encode(*failure_events(writer, error_of_agent(error)))\n"
 SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
-ERROR_MESSAGE = 'f"The agent could not answer. {details}"'
+ERROR_RESPONSE = 'return ApiError(status, f"The agent could not answer. {details}")'
 AUTHENTICATED = 'is_correct and scheme.lower() == "bearer"'
 EMPTY_INPUT = """    if _is_blank(fields.get("input")):
         raise ApiError(400, "`input` is empty. Send at least one message.", "input")
@@ -211,15 +211,16 @@ class Verbose(Agent):
     "the message of an exception in the response": breaks(
         "server-errors",
         "contains the error message of the LLM",
-        Patch("server/errors.py", ERROR_MESSAGE, "str(error)"),
+        Patch("server/errors.py", ERROR_RESPONSE, "return ApiError(status, str(error))"),
     ),
     "a traceback in the response": breaks(
         "server-errors",
         "server.*Traceback",
         Patch(
             "server/errors.py",
-            ERROR_MESSAGE,
-            '"".join(traceback.format_exception(error)).replace("offline", "")',
+            ERROR_RESPONSE,
+            'text = "".join(traceback.format_exception(error)).replace("offline", "")\n'
+            "    return ApiError(status, text)",
         ),
         Patch("server/errors.py", "import logging\n", "import logging\nimport traceback\n"),
     ),

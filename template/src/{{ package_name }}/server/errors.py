@@ -40,7 +40,12 @@ class ApiError(Exception):
         param: The path of the invalid field, such as `input.0.role`.
         code: The code for programs; by default, that of the status.
         headers: Additional headers.
+
+    Attributes:
+        id: The id of the error in the server's log, if it is there.
     """
+
+    id: str | None = None
 
     def __init__(
         self,
@@ -66,9 +71,12 @@ class ApiError(Exception):
             "message": self.message,
             "param": self.param,
         }
+        if self.id:
+            fields["id"] = self.id
         # An error in a stream comes too late for a header.
-        seconds = self.headers.get("Retry-After", "")
-        return fields | ({"retry_after": int(seconds)} if seconds.isdecimal() else {})
+        if (seconds := self.headers.get("Retry-After", "")).isdecimal():
+            fields["retry_after"] = int(seconds)
+        return fields
 
     def response(self) -> Response:
         """Return the HTTP response."""
@@ -81,15 +89,18 @@ def error_of_agent(error: Exception) -> ApiError:
         return ApiError(400, str(error), error.param)
     error_id = uuid4().hex[:12]
     logger.error("Error %s", error_id, exc_info=error)
-    if isinstance(error, LLMError):
-        return _error_of_llm(error, error_id)
-    status = 504 if isinstance(error, TimeoutError) else 500
-    return ApiError(status, f"The agent could not answer. See error {error_id} in the server log.")
-
-
-def _error_of_llm(error: LLMError, error_id: str) -> ApiError:
-    """Return a status that makes clients repeat the request only if this may help."""
     details = f"See error {error_id} in the server log."
+    if isinstance(error, LLMError):
+        reported = _error_of_llm(error, details)
+    else:
+        status = 504 if isinstance(error, TimeoutError) else 500
+        reported = ApiError(status, f"The agent could not answer. {details}")
+    reported.id = error_id
+    return reported
+
+
+def _error_of_llm(error: LLMError, details: str) -> ApiError:
+    """Return a status that makes clients repeat the request only if this may help."""
     if error.is_too_long:
         message = "The conversation is too long for the LLM. Send fewer or shorter items."
         return ApiError(400, message, "input", "context_length_exceeded")

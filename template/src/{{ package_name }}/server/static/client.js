@@ -32,7 +32,8 @@ async function failureFrom(response) {
   const { error } = (await response.json().catch(() => null)) ?? {};
   const status = `${response.status} ${response.statusText}`.trim();
   const message = error?.message ?? `The server responded with ${status}.`;
-  return new Failure(message, error?.code ?? response.status, response.headers.get("retry-after"));
+  const retryAfter = response.headers.get("retry-after");
+  return new Failure(message, error?.code ?? response.status, { retry_after: retryAfter, ...error });
 }
 
 /** Yield the events of a stream until its end marker. */

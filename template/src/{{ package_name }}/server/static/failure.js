@@ -23,17 +23,16 @@ const INCOMPLETE = {
   content_filter: ": the LLM's content filter stopped it",
 };
 
-const ERROR_ID = / See error (\w+) in the server log\./; // of errors.py
+const REFERENCE = / See error \w+ in the server log\./; // of errors.py; the id has its own field
 
 /** A failure that can be shown to the user. */
 export class Failure extends Error {
-  constructor(message, code, retryAfter) {
-    const [reference, errorId] = ERROR_ID.exec(message) ?? ["", ""];
-    super(message.replace(reference, ""));
+  constructor(message, code, { id, retry_after: seconds } = {}) {
+    super(message.replace(REFERENCE, ""));
     this.code = code;
-    this.errorId = errorId;
+    this.errorId = id;
     const [advice] = ADVICE.find(([, ...codes]) => codes.includes(code)) ?? [`Retry. ${OPERATOR}`];
-    this.advice = /^\d+$/.test(retryAfter) ? `Wait ${retryAfter} s, then retry.` : advice;
+    this.advice = /^\d+$/.test(seconds) ? `Wait ${seconds} s, then retry.` : advice;
   }
 }
 
@@ -47,5 +46,5 @@ export function failureOf({ type, code, message, error, response }) {
 }
 
 function failureFrom(error) {
-  return new Failure(error?.message ?? "The agent could not answer.", error?.code);
+  return new Failure(error?.message ?? "The agent could not answer.", error?.code, error);
 }
