@@ -54,9 +54,10 @@ def test_method_not_allowed_names_the_methods(run_app: RunApp) -> None:
     assert response.json()["error"]["message"] == "/responses accepts POST."
 
 
-def test_unknown_path_names_the_paths_of_the_api(run_app: RunApp) -> None:
-    response = run_app(answer_with("Hi")).post(HELLO, "v1/responses")
-    text = "There is no /v1/responses. The API is at /responses and /invocations."
+@pytest.mark.parametrize("path", ["v1/responses", "responses/"])
+def test_unknown_path_names_the_paths_of_the_api(path: str, run_app: RunApp) -> None:
+    response = run_app(answer_with("Hi")).post(HELLO, path)
+    text = f"There is no /{path}. The API is at /responses and /invocations."
     assert response.json()["error"]["message"] == text
 
 

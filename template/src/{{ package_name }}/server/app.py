@@ -56,7 +56,7 @@ def create_app(
     settings = settings or load_settings()
     endpoint = with_limits(AgentEndpoint(agent, settings), settings)
     open_paths = {*HEALTH_PATHS, *OPEN_PATHS}
-    return Starlette(
+    app = Starlette(
         routes=[
             *(Route(path, endpoint, methods=["POST"]) for path in API_PATHS),
             Route("/agent/info", agent_info),
@@ -77,6 +77,8 @@ def create_app(
         },
         lifespan=partial(run_on_shutdown, on_shutdown),
     )
+    app.router.redirect_slashes = False  # behind a proxy, the URL of the redirect would be wrong
+    return app
 
 
 def with_limits(endpoint: ASGIApp, settings: ServerSettings) -> ASGIApp:
