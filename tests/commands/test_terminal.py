@@ -116,6 +116,7 @@ def test_chat_in_a_pipe_answers_each_line(
         ("$0 ask $(printf '\\351')", "The question is not UTF-8 text."),
         ("$0 ask <&-", "The value is empty."),
         ("$0 chat <&-", ""),
+        ("cd $(mktemp -d); rmdir $PWD; $0 ask Hi", "The current folder no longer exists."),
         # `yes` ends with the first question; `chat` must end with it.
         ("yes | $0 chat | head -c 1 > /dev/null", ""),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT
+from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT, ProjectError
 from .errors import print_error
 
 
@@ -78,6 +78,10 @@ port_option = click.option(
 def main(ctx: click.Context, debug: bool) -> None:
     from ..ops.env_file import load_env_file
 
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ProjectError("The current folder no longer exists. Go to another one.") from error
     if sys.stdin is None:  # closed, as in some services
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (stays open)
     if isinstance(sys.stdout, TextIOWrapper):
