@@ -141,19 +141,23 @@ def test_response_repeats_the_options_of_tools(run_agent: RunApp, server: ChatSe
 
 
 @pytest.mark.parametrize(
-    "item",
+    ("item", "sent"),
     [
-        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
-        {"type": "reasoning", "id": "rs_1", "summary": None},
+        ({"type": "reasoning", "summary": [], "encrypted_content": "x"}, []),
+        ({"type": "reasoning", "id": "rs_1", "summary": None}, []),
+        ({"role": "assistant", "content": [{"type": "refusal", "refusal": "No"}]}, ["No"]),
+        ({"type": None, "role": "user", "content": "Hi"}, ["Hi"]),
     ],
+    ids=["no id", "no summary", "refusal", "no type"],
 )
-def test_reasoning_may_lack_what_only_mlflow_requires(
-    item: dict[str, Any], run_agent: RunApp, server: ChatServer
+def test_items_may_lack_what_only_mlflow_requires(
+    item: dict[str, Any], sent: list[str], run_agent: RunApp, server: ChatServer
 ) -> None:
     server.reply(text("Hello"))
     response = run_agent().post({"input": [item, *HELLO["input"]]})
     assert response.status_code == httpx.codes.OK, response.text
-    assert server.bodies[0]["messages"][-1]["content"] == "Hello"
+    _system, *messages = server.bodies[0]["messages"]
+    assert [message["content"] for message in messages] == [*sent, "Hello"]
 
 
 @pytest.mark.parametrize(
@@ -201,9 +205,11 @@ def test_metadata_is_returned(run_agent: RunApp, server: ChatServer) -> None:
     } == {"7"}
 
 
-def test_item_references_are_refused_with_the_remedy(run_agent: RunApp) -> None:
-    items = [*HELLO["input"], {"type": "item_reference", "id": "msg_1"}]
-    response = run_agent().post({"input": items})
+@pytest.mark.parametrize("fields", [{"type": "item_reference"}, {"type": None}, {}])
+def test_item_references_are_refused_with_the_remedy(
+    fields: dict[str, Any], run_agent: RunApp
+) -> None:
+    response = run_agent().post({"input": [*HELLO["input"], {"id": "msg_1", **fields}]})
     assert response.status_code == httpx.codes.BAD_REQUEST
     assert "`store: false`" in response.json()["error"]["message"]
 

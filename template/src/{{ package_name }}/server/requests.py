@@ -143,11 +143,15 @@ def _is_blank(value: Any) -> bool:
 
 
 def _complete(item: Any) -> Any:
-    """Return an item; reasoning gets the fields that MLflow requires and clients leave out."""
-    if not isinstance(item, dict) or item.get("type") != "reasoning":
+    """Return an item with the fields that MLflow requires and clients leave out or set to null."""
+    if not isinstance(item, dict):
         return item
-    present = {name: value for name, value in item.items() if value is not None}
-    return {"id": unique_id("rs"), "summary": []} | present
+    fields: dict[str, Any] = {}
+    if item.get("type") == "reasoning":
+        fields = {"id": unique_id("rs"), "summary": []}
+    elif item.get("role") == "assistant":
+        fields = {"id": unique_id("msg"), "type": "message"}
+    return fields | {name: value for name, value in item.items() if value is not None}
 
 
 def _validate(fields: dict[str, Any]) -> ResponsesAgentRequest:

@@ -86,7 +86,8 @@ def _reject_unsupported_item(item: dict[str, Any]) -> None:
             "`tool_calls` is not supported: send each call as an item of the type `function_call`.",
             "input",
         )
-    if item.get("type") == "item_reference":
+    is_reference = [name for name in item if item[name]] == ["id"]  # the type is optional
+    if is_reference or item.get("type") == "item_reference":
         raise ApiError(
             400,
             "`item_reference` is not supported: the server stores no items. Set `store: false` in "
