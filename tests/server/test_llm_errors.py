@@ -21,6 +21,7 @@ FAILURES: dict[str, tuple[Turn, int, str]] = {
     "too long": (Turn(status=400, error=TOO_LONG), 400, "context_length_exceeded"),
     "too large": (Turn(status=413, error="Prompt is too long"), 400, "context_length_exceeded"),
     "outage": (Turn(status=500, error="Try again."), 502, "llm_error"),
+    "timeout": (Turn(status=408, error="Timed out."), 502, "llm_error"),
     "overload": (Turn(status=529, error="Overloaded"), 502, "llm_error"),
     "cut connection": (Turn(text("Hello"), cut=True), 502, "llm_error"),
     "finish reason error": (Turn(text("Hello"), finish_reason="error"), 502, "llm_error"),

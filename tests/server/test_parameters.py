@@ -32,6 +32,15 @@ PASSED_ON: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             }
         },
     ),
+    "schema without a name": (
+        {"text": {"format": FORMAT | {"name": ""}}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True},
+            }
+        },
+    ),
     "schema as in chat completions": (
         {"text": {"format": CHAT_FORMAT}},
         {"response_format": CHAT_FORMAT},
@@ -48,7 +57,8 @@ WITHOUT_EFFECT = {
     "service_tier": "auto",
     "truncation": "disabled",
     "tool_choice": "auto",
-    "text": {"format": {"type": "text"}},
+    "text": {"format": {"type": "text"}, "verbosity": ""},
+    "reasoning": {"effort": ""},
     "tools": [],
     "user": "ada",
     "stream_options": {"include_obfuscation": False},

@@ -7,6 +7,7 @@ from mlflow.types.responses import ResponsesAgentRequest
 from .items import RequestError
 
 _SCHEMA = {"name": str, "description": str, "schema": dict, "strict": bool}
+_NOT_SET = (None, "")  # some clients send empty texts
 _SAME_NAME = ("temperature", "top_p", "parallel_tool_calls")
 
 
@@ -23,7 +24,7 @@ def llm_options(request: ResponsesAgentRequest) -> dict[str, Any]:
     options["reasoning_effort"] = request.reasoning.effort if request.reasoning else None
     options["verbosity"] = request.text.get("verbosity") if isinstance(request.text, dict) else None
     options["response_format"] = _response_format(request.text)
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value not in _NOT_SET}
 
 
 def _refuse_unsupported(request: ResponsesAgentRequest) -> None:
@@ -57,7 +58,7 @@ def _response_format(text: Any) -> dict[str, Any] | None:
         case {"type": "json_object"}:
             return {"type": "json_object"}
         case {"type": "json_schema", "schema": dict()}:
-            fields = {name: wanted[name] for name in _SCHEMA if wanted.get(name) is not None}
+            fields = {name: wanted[name] for name in _SCHEMA if wanted.get(name) not in _NOT_SET}
             if all(isinstance(fields[name], _SCHEMA[name]) for name in fields):
                 return {"type": "json_schema", "json_schema": {"name": "answer", **fields}}
     raise RequestError(

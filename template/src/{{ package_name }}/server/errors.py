@@ -108,7 +108,8 @@ def _error_of_llm(error: LLMError, details: str) -> ApiError:
         headers = {"Retry-After": error.retry_after} if error.retry_after else {}
         message = f"The LLM has too many requests. Try again later. {details}"
         return ApiError(429, message, code="rate_limit_exceeded", **headers)
-    status = 424 if 400 <= (error.status or 0) < 500 else 502
+    is_refusal = 400 <= (error.status or 0) < 500 and error.status != 408  # a timeout
+    status = 424 if is_refusal else 502
     return ApiError(status, f"The agent could not answer. {details}")
 
 
