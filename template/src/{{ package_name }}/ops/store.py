@@ -104,8 +104,8 @@ def _exclusive(lock: Path) -> Generator[None]:
         database.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
         raise ProjectError(
-            f"Cannot lock {lock} ({error}). Stop other commands that use this store, or check the "
-            "permissions of its folder."
+            f"Cannot lock {lock} ({error}). Stop other commands that use this store, or check that "
+            "its folder exists and is writable."
         ) from error
     with closing(database):
         yield
