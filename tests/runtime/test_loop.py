@@ -204,6 +204,13 @@ def test_unsupported_content_part_is_a_request_error(package: Package, part: Ite
         package("runtime.messages").to_messages([message])
 
 
+def test_the_agent_answers_blank_input(package: Package, server: ChatServer) -> None:
+    """Only the server refuses it, so that `verify` can check every example."""
+    server.reply(text("Hello"))
+    assert output(package, {"role": "user", "content": " "})
+    assert [message["role"] for message in server.bodies[0]["messages"]] == ["system"]
+
+
 def test_reasoning_and_searches_are_not_sent_to_the_llm(
     package: Package, server: ChatServer
 ) -> None:
