@@ -37,6 +37,18 @@ def test_fraction_of_a_second(
     assert getattr(package("server.settings").load_settings(), attribute(variable)) == 0.5
 
 
+@pytest.mark.parametrize(
+    "hosts",
+    ["https://a.example", "a.example:80", "*.a.example", "a.example b.example", "ü.example"],
+)
+def test_host_that_never_matches(
+    hosts: str, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_ALLOWED_HOSTS", hosts)
+    with pytest.raises(package("ops.project").ProjectError, match="AGENT_ALLOWED_HOSTS is invalid"):
+        package("server.settings").load_settings()
+
+
 @pytest.mark.parametrize("name", ["AGENT_TOKENS", "AGENT_MAX_REQUEST", "AGENT_TOKN"])
 def test_misspelled_variable(name: str, package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")

@@ -1,6 +1,7 @@
 """The settings of the server: limits, token and tracing."""
 
 import os
+import re
 from difflib import get_close_matches
 
 from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, field_validator
@@ -42,6 +43,15 @@ class ServerSettings(BaseSettings):
         # Databricks Apps authenticates users, and forwards only requests for the app's name.
         is_app = "DATABRICKS_APP_PORT" in os.environ
         return None if self.token or is_app or "*" in names else names
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def check_hosts(cls, hosts: str) -> str:
+        """Reject what no request names as its host, such as a URL, a port or a pattern."""
+        for name in hosts.split(","):
+            if not re.fullmatch(r"\*|(([\w-]+\.)*[\w-]+)?", name.strip(), re.ASCII):
+                raise ValueError("Write names such as agent.example.com, separated by commas")
+        return hosts
 
     @field_validator("token")
     @classmethod
