@@ -49,7 +49,7 @@ class ServerSettings(BaseSettings):
     def check_hosts(cls, hosts: str) -> str:
         """Reject what no request names as its host, such as a URL, a port or a pattern."""
         for name in hosts.split(","):
-            if not re.fullmatch(r"\*|(([\w-]+\.)*[\w-]+)?", name.strip(), re.ASCII):
+            if not re.fullmatch(r"\*|(([\w-]+\.)*[\w-]+)?|\[[\da-f:.]+\]", name.strip(), re.ASCII):
                 raise ValueError("Write names such as agent.example.com, separated by commas")
         return hosts
 
