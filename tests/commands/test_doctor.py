@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.forked_commands import forked_commands
-from tests.helpers.model_server import ChatServer, Turn
+from tests.helpers.model_server import ChatServer, Turn, text
 from tests.release.repositories import git
 from tests.server.serving import empty_store, free_port
 
@@ -43,6 +43,21 @@ def test_a_working_repository_passes(agent: Agent, default_project: Path, tmp_pa
     assert "offline:/demo responds at" in done.stdout
     assert f"{folder / 'mlflow.db'} is usable" in done.stdout
     assert "sesame" not in done.stdout
+
+
+def test_the_connection_to_the_llm_is_closed(
+    agent: Agent, server: ChatServer, tmp_path: Path
+) -> None:
+    """Otherwise its client complains when the process ends."""
+    server.reply(Turn(text("OK")))
+    done = agent.run(
+        *(agent.command, "doctor"),
+        AGENT_LLM="openai:/m",
+        OPENAI_BASE_URL=f"{server.url}/v1",
+        MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path / 'mlflow.db'}",
+    )
+    assert f"openai:/m responds at {server.url}" in done.stdout
+    assert done.stderr == ""
 
 
 def test_every_problem_has_a_fix_and_shows_no_secret(

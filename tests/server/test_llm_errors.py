@@ -1,6 +1,8 @@
 """Errors of the LLM: clients raise an exception, and repeat only what is worth repeating."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import openai
@@ -81,12 +83,27 @@ def test_failed_streams_raise_in_the_client(
     assert raised.value.message
 
 
-def test_the_client_learns_when_to_try_again(run_agent: RunApp, server: ChatServer) -> None:
-    server.reply(Turn(status=429, error="Slow down.", headers={"retry-after": "7"}))
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        *(("7", 7), ("6.2", 7), ("0", 0), ("-5", 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)),
+        *(("soon", None), ("nan", None), ("inf", None), ("", None)),
+    ],
+)
+def test_the_client_learns_when_to_try_again(
+    sent: str, seconds: int | None, run_agent: RunApp, server: ChatServer
+) -> None:
+    server.reply(Turn(status=429, error="Slow down.", headers={"retry-after": sent}))
     app = run_agent()
-    assert app.post(HELLO).headers["retry-after"] == "7"
+    assert app.post(HELLO).headers.get("retry-after") == (None if seconds is None else str(seconds))
     (error,) = (event for event in app.events(HELLO) if event["type"] == "error")
-    assert error["error"]["retry_after"] == 7
+    assert error["error"].get("retry_after") == seconds
+
+
+def test_a_date_is_seconds_from_now(run_agent: RunApp, server: ChatServer) -> None:
+    tomorrow = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
+    server.reply(Turn(status=429, error="Slow down.", headers={"retry-after": tomorrow}))
+    assert 86_000 < int(run_agent().post(HELLO).headers["retry-after"]) <= 86_400
 
 
 @pytest.mark.parametrize(

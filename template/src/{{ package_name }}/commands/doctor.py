@@ -6,19 +6,17 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from importlib.metadata import metadata
 
 import click
 from packaging.specifiers import SpecifierSet
 
 from ..ops.env_file import load_env_file
+from ..ops.llm_check import require_response
 from ..ops.project import PROJECT_NAME, ROOT, ProjectError
 from ..ops.requirements import find_uv, locked_requirements
 from ..ops.store import connect_store, without_password
-from ..runtime.base import iterate
 from ..runtime.config import load_config
-from ..runtime.llm import connect
 from ..server.settings import load_settings
 from .errors import message_of
 from .serve import listen
@@ -100,10 +98,7 @@ def check_settings() -> str:
 def check_llm() -> str:
     """Send a short request with the configured credentials."""
     config = load_config()
-    llm = connect(config.llm_uri(), timeout=config.llm_timeout_seconds, max_retries=0)
-    question = {"role": "user", "content": "Reply with the word OK."}
-    with closing(iterate(llm.stream([question]))) as chunks:
-        next(chunks, None)
+    llm = require_response(config.llm_uri(), config.llm_timeout_seconds)
     return f"{llm.uri} responds at {llm.access.base_url}"
 
 

@@ -74,8 +74,8 @@ class ApiError(Exception):
         if self.id:
             fields["id"] = self.id
         # An error in a stream comes too late for a header.
-        if (seconds := self.headers.get("Retry-After", "")).isdecimal():
-            fields["retry_after"] = int(seconds)
+        if "Retry-After" in self.headers:
+            fields["retry_after"] = int(self.headers["Retry-After"])
         return fields
 
     def response(self) -> Response:
@@ -105,7 +105,7 @@ def _error_of_llm(error: LLMError, details: str) -> ApiError:
         message = "The conversation is too long for the LLM. Send fewer or shorter items."
         return ApiError(400, message, "input", "context_length_exceeded")
     if error.status == 429:
-        headers = {"Retry-After": error.retry_after} if error.retry_after else {}
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         message = f"The LLM has too many requests. Try again later. {details}"
         return ApiError(429, message, code="rate_limit_exceeded", **headers)
     is_refusal = 400 <= (error.status or 0) < 500 and error.status != 408  # a timeout

@@ -1,7 +1,7 @@
 """Sends requests to the LLM; all providers share one client."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -37,7 +37,7 @@ class LLM:
     max_retries: int
     options: dict[str, Any] = field(default_factory=dict)
 
-    async def stream(self, messages: list[Any], **options: Any) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, messages: list[Any], **options: Any) -> AsyncGenerator[dict[str, Any]]:
         """Request one completion and yield its chunks as they arrive.
 
         Args:

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Any
 
 import httpx
@@ -32,7 +35,7 @@ class LLMError(RuntimeError):
     Attributes:
         status: The HTTP status with which the LLM refused the request, or None.
         is_too_long: Whether the conversation is too long for the LLM.
-        retry_after: The LLM's header `Retry-After`, or None.
+        retry_after: When to repeat the request, in seconds from now, or None.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class LLMError(RuntimeError):
         status: int | None = None,
         *,
         is_too_long: bool = False,
-        retry_after: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -76,8 +79,18 @@ def _refused(uri: str, error: openai.APIError) -> LLMError:
         f"{uri} {returned}: {message} {hint}",
         status,
         is_too_long=status in (400, 413, 422) and bool(_TOO_LONG.search(f"{error.code} {message}")),
-        retry_after=response.headers.get("retry-after") if response is not None else None,
+        retry_after=_seconds(response.headers) if response is not None else None,
     )
+
+
+def _seconds(headers: httpx.Headers) -> int | None:
+    """Return the seconds in the header `Retry-After`, which is a number or a date."""
+    value = headers.get("retry-after", "")
+    with suppress(ValueError, OverflowError):
+        return max(0, ceil(float(value)))
+    with suppress(ValueError, TypeError):
+        return max(0, ceil((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()))
+    return None
 
 
 def _status(error: openai.APIError) -> int | None:
