@@ -23,7 +23,7 @@ const INCOMPLETE = {
   content_filter: ": the LLM's content filter stopped it",
 };
 
-const REFERENCE = / See error \w+ in the server log\./; // of errors.py; the id has its own field
+const REFERENCE = / See error \w+ in the server log\./; // of errors.py
 
 /** A failure that can be shown to the user. */
 export class Failure extends Error {
