@@ -1,7 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so `--help` is fast."""
 
 import os
-import signal
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 import click
 
 from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT, ProjectError
+from . import production
 from .errors import print_error
+from .options import exit_on_signals, not_empty, port_option, read_question
 
 
 class ReadableErrors(click.Group):
@@ -24,44 +25,6 @@ class ReadableErrors(click.Group):
         except Exception as error:
             print_error(error)
             sys.exit(1)
-
-
-def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """Reject an empty value, such as that of an unset variable in a script."""
-    if value is not None and not value.strip():
-        raise click.BadParameter("The value is empty.")
-    return value
-
-
-def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
-    """Join the words of a question, or read it from standard input."""
-    try:
-        if words != ("-",) and (words or sys.stdin.isatty()):
-            question = " ".join(words)
-            question.encode()  # fails if an argument contains other bytes
-        else:
-            question = sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeError as error:
-        raise click.BadParameter("The question is not UTF-8 text.") from error
-    not_empty(ctx, parameter, question)
-    return question
-
-
-def exit_on_signals() -> None:
-    """Exit with cleanup when the process is terminated, or its terminal is closed."""
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-
-
-port_option = click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=8000,
-    envvar="DATABRICKS_APP_PORT",
-    show_envvar=True,
-    help="Port of the server.",
-)
 
 
 @click.group(
@@ -201,3 +164,6 @@ def verify(
         raise click.UsageError("Pass --model-uri or --url, not both.")
     exit_on_signals()
     sys.exit(verify(only, model_uri=model_uri, url=url, verbose=verbose, as_json=as_json))
+
+
+main.add_command(production.evaluate)

@@ -3,7 +3,7 @@
 import json
 import os
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from mlflow.models import ModelConfig
@@ -19,6 +19,28 @@ class ConfigError(ValueError):
     """A file of the package is invalid; the message names the setting or the position."""
 
 
+class Maximums(BaseModel):
+    """The maximums of a quantity over the cases of an evaluation.
+
+    Attributes:
+        p50, p90, p95, p99, max: The maximum of this quantile.
+        growth: The maximum growth since the champion's evaluation; 0.25 is 25 %. It is the median
+            over the cases, and counts only if a paired test finds it significant.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    p50: FiniteFloat | None = None
+    p90: FiniteFloat | None = None
+    p95: FiniteFloat | None = None
+    p99: FiniteFloat | None = None
+    max: FiniteFloat | None = None
+    growth: FiniteFloat | None = Field(default=None, ge=0)
+
+
+Share = Annotated[FiniteFloat, Field(ge=0, le=1, strict=True)]
+
+
 class Config(BaseModel):
     """The validated contents of `config.yml`."""
 
@@ -30,6 +52,10 @@ class Config(BaseModel):
     llm_timeout_seconds: FiniteFloat = Field(gt=0, strict=True)
     llm_max_retries: StrictInt = Field(ge=0)
     tool_max_characters: StrictInt = Field(ge=1)
+    model_name: str = ""
+    thresholds: dict[str, Share | Maximums] = {}
+    max_regressions: StrictInt = Field(default=1, ge=0)
+    judge: str | None = None
     resources: dict[ResourceType, list[str]] = {}
     user_api_scopes: list[str] = []  # of ModelServingUserCredentials
 

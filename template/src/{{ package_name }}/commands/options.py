@@ -1,0 +1,44 @@
+"""Options and arguments that several commands share, and signals."""
+
+import signal
+import sys
+
+import click
+
+
+def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Reject an empty value, such as that of an unset variable in a script."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("The value is empty.")
+    return value
+
+
+def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
+    """Join the words of a question, or read it from standard input."""
+    try:
+        if words != ("-",) and (words or sys.stdin.isatty()):
+            question = " ".join(words)
+            question.encode()  # fails if an argument contains other bytes
+        else:
+            question = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeError as error:
+        raise click.BadParameter("The question is not UTF-8 text.") from error
+    not_empty(ctx, parameter, question)
+    return question
+
+
+def exit_on_signals() -> None:
+    """Exit with cleanup when the process is terminated, or its terminal is closed."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+port_option = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8000,
+    envvar="DATABRICKS_APP_PORT",
+    show_envvar=True,
+    help="Port of the server.",
+)
