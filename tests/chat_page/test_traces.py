@@ -72,11 +72,11 @@ def test_the_link_opens_the_trace_in_mlflow(
 def test_each_store_has_a_trace_url_or_a_command(
     store: str, expected: str, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = package("server.page")
-    monkeypatch.setattr(page.mlflow, "get_tracking_uri", lambda: store)
+    traces = package("ops.traces")
+    monkeypatch.setattr(traces.mlflow, "get_tracking_uri", lambda: store)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
     monkeypatch.setenv("DATABRICKS_HOST", "https://dbc.example/")
-    location = page.trace_location()
+    location = traces.trace_location()
     assert location.get("trace_command", location["trace_url"]).startswith(expected)
     assert location["trace_url"].endswith("/7/traces?selectedEvaluationId={trace_id}")
     assert "secret" not in str(location)

@@ -5,22 +5,62 @@ from pathlib import Path
 
 import click
 
+from ..ops.project import ROOT
 from .options import exit_on_signals, not_empty
 
 
-@click.command()
+class InvalidUsage(click.UsageError):
+    """The options of `evaluate` are invalid."""
+
+    exit_code = 3  # click's 2 means here that something could not be measured
+
+
+class EvaluateCommand(click.Command):
+    """Reports invalid options as `InvalidUsage`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise InvalidUsage(error.format_message(), error.ctx) from error
+
+
+@click.command(cls=EvaluateCommand)
 @click.option(
     "--cases",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of cases.  [default: evaluation/cases.jsonl]",
+    type=click.Path(path_type=Path),
+    default=ROOT / "evaluation" / "cases.jsonl",
+    show_default=False,
+    help="File of cases; by default evaluation/cases.jsonl.",
 )
-def evaluate(cases: Path | None) -> None:
-    """Answer the cases in evaluation/, measure the answers, and compare them with the thresholds.
+@click.option("--url", callback=not_empty, help="Evaluate the agent at this URL, with AGENT_TOKEN.")
+@click.option("--without-champion", is_flag=True, help="Do not compare with the champion.")
+@click.option(
+    "--from-traces",
+    metavar="FILTER",
+    help='Print a case per trace that matches, instead of evaluating; "" matches all.',
+)
+@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def evaluate(
+    cases: Path,
+    url: str | None,
+    without_champion: bool,
+    from_traces: str | None,
+    junit: Path | None,
+    as_json: bool,
+) -> None:
+    """Answer the cases in evaluation/ and compare the answers with the thresholds.
 
     Exits with 0 if the agent passes, 1 if it is below a threshold or worse than the champion, 2 if
     something could not be measured, and 3 if the settings are invalid.
     """
-    from .evaluate import run_evaluation
+    from .evaluate import print_cases_from_traces, run_evaluation
 
     exit_on_signals()
-    sys.exit(run_evaluation(cases))
+    if from_traces is not None:
+        sys.exit(print_cases_from_traces(cases, from_traces))
+    code = run_evaluation(
+        cases, url=url, with_champion=not without_champion, junit=junit, as_json=as_json
+    )
+    sys.exit(code)

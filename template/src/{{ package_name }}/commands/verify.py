@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from ..ops.project import ROOT, ProjectError, require_checkout
-from ..runtime.validation import is_token
+from ..ops.remote import require_agent_at
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
@@ -111,37 +111,6 @@ def download_model(model_uri: str, folder: Path) -> Path:
             f"Could not load {model_uri} from {store}: {cause_of(error)}. Pass a URI such as "
             "models:/NAME/1 or the folder of a model, and check MLFLOW_TRACKING_URI."
         ) from error
-
-
-def require_agent_at(url: str) -> None:
-    """Check that an agent answers at a URL and accepts the token in AGENT_TOKEN.
-
-    Raises:
-        ProjectError: It does not; the message says what to do.
-    """
-    import httpx
-
-    is_route = url.rstrip("/").endswith(("/invocations", "/responses"))
-    route = url if is_route else f"{url.rstrip('/')}/invocations"
-    token = os.environ.get("AGENT_TOKEN", "")
-    if not is_token(token):
-        raise ProjectError("AGENT_TOKEN contains a space, a line break or a non-ASCII character.")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        status = httpx.post(route, json={}, headers=headers, timeout=60).status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ProjectError(
-            f"Could not reach {url}: {cause_of(error)}. Start the server, or check the URL."
-        ) from error
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise ProjectError(
-            f"{url} answered {status}. Set AGENT_TOKEN to a token that may query the agent."
-        )
-    if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
-        raise ProjectError(
-            f"No agent answers at {route} (status {status}). Pass the address of a server, or the "
-            "whole URL of an endpoint, which ends in /invocations."
-        )
 
 
 def cause_of(error: Exception) -> str:

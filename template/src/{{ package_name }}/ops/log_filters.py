@@ -10,6 +10,8 @@ import time
 NOISE = {
     "mlflow.store.db.utils": ("Creating initial MLflow database", "Updating database tables"),
     "mlflow.tracking.fluent": ("Experiment with name",),
+    "mlflow.models.evaluation.utils.trace": ("Auto tracing is temporarily enabled",),
+    "mlflow.genai.evaluation.harness": ("Some scorer invocations failed",),  # `evaluate` reports it
     "mlflow.pyfunc": ("Predicting on input example",),
     "mlflow.tracing.export.async_export_queue": ("Flushing the async trace logging queue",),
     # uv's environments have no pip, and the agent does not need it.

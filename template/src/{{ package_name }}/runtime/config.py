@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import yaml
 from mlflow.models import ModelConfig
 from mlflow.models.resources import ResourceType
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    StrictInt,
+    Tag,
+    ValidationError,
+)
 
 from .validation import describe_validation_error
 
@@ -37,8 +46,18 @@ class Maximums(BaseModel):
     max: FiniteFloat | None = None
     growth: FiniteFloat | None = Field(default=None, ge=0)
 
+    def quantiles(self) -> dict[int, float]:
+        """Return the maximums by quantile in percent."""
+        maximums = {50: self.p50, 90: self.p90, 95: self.p95, 99: self.p99, 100: self.max}
+        return {percent: value for percent, value in maximums.items() if value is not None}
+
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1, strict=True)]
+# Without tags, an error would list the problems of both types.
+Threshold = Annotated[
+    Annotated[Share, Tag("share")] | Annotated[Maximums, Tag("maximums")],
+    Discriminator(lambda value: "maximums" if isinstance(value, dict | Maximums) else "share"),
+]
 
 
 class Config(BaseModel):
@@ -53,7 +72,7 @@ class Config(BaseModel):
     llm_max_retries: StrictInt = Field(ge=0)
     tool_max_characters: StrictInt = Field(ge=1)
     model_name: str = ""
-    thresholds: dict[str, Share | Maximums] = {}
+    thresholds: dict[str, Threshold] = {}
     max_regressions: StrictInt = Field(default=1, ge=0)
     judge: str | None = None
     resources: dict[ResourceType, list[str]] = {}
@@ -62,6 +81,10 @@ class Config(BaseModel):
     def llm_uri(self) -> str:
         """Return the URI of the LLM: the variable AGENT_LLM if it is set, otherwise `llm`."""
         return os.environ.get("AGENT_LLM") or self.llm
+
+    def registered_model(self) -> str:
+        """Return the name of the registered model: AGENT_MODEL_NAME if set, or `model_name`."""
+        return os.environ.get("AGENT_MODEL_NAME") or self.model_name
 
 
 def load_config() -> Config:

@@ -3,19 +3,16 @@
 The files contain no secrets, so they need no token. The settings do.
 """
 
-import os
 from html import escape
 from string import Template
-from urllib.parse import urlsplit
 
-import mlflow
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ..ops.project import DESCRIPTION, PACKAGE, PROJECT_NAME
-from ..ops.store import STORE
+from ..ops.traces import trace_location
 from ..runtime.config import load_input_example
 
 # Set here because the system's table of types may be wrong, as on some Windows machines.
@@ -31,7 +28,6 @@ HEADERS = {
 }
 STATIC = PACKAGE / "server" / "static"
 FILES = {file.name: file for file in STATIC.iterdir() if file.suffix in MEDIA_TYPES}
-LOCAL_SITE = "http://127.0.0.1:5000"  # of `mlflow ui`
 OPEN_PATHS = {"/", *(f"/static/{name}" for name in FILES)}
 
 
@@ -62,33 +58,3 @@ async def static_file(request: Request) -> Response:
 async def chat_settings(_request: Request) -> Response:
     """Respond with an example request and the location of traces."""
     return JSONResponse({"example": load_input_example()} | trace_location())
-
-
-def trace_location() -> dict[str, str]:
-    """Return the URL of a trace, with a placeholder {trace_id}.
-
-    A database has no site: there, also return the command that starts one. The page shows both,
-    because its Content-Security-Policy forbids it to find out whether that site runs.
-    """
-    uri = mlflow.get_tracking_uri()
-    is_site = uri.startswith(("http", "databricks"))
-    location = {}
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")  # `set_experiment` sets it
-    if experiment and (site := _experiments_page(uri if is_site else LOCAL_SITE)):
-        location["trace_url"] = f"{site}/{experiment}/traces?selectedEvaluationId={{trace_id}}"
-    if not is_site:
-        is_default = uri == f"sqlite:///{STORE}"
-        store = "" if is_default else ' --backend-store-uri "$MLFLOW_TRACKING_URI"'
-        location["trace_command"] = f"uv run mlflow ui{store}"
-    return location
-
-
-def _experiments_page(uri: str) -> str | None:
-    """Return the URL of the store's list of experiments, without a password in it."""
-    parts = urlsplit(uri.rstrip("/"))
-    if parts.scheme in ("http", "https"):
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}/#/experiments"
-    host = os.environ.get("DATABRICKS_HOST", "").removeprefix("https://").rstrip("/")
-    if uri.startswith("databricks") and host:
-        return f"https://{host}/ml/experiments"
-    return None

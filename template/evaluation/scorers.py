@@ -1,0 +1,77 @@
+"""How `evaluate` measures an answer. A scorer is a function; `thresholds` in config.yml judges it.
+
+A scorer returns whether an answer passes, or a quantity. Add a scorer to `SCORERS`, and a threshold
+with its name. `outputs` is the response to the last turn, `expectations` comes from the case, and
+`trace` covers all turns.
+"""
+
+import re
+from typing import Any
+
+from mlflow.entities import Feedback, SpanType, Trace
+from mlflow.genai import Scorer, scorer
+from mlflow.genai.scorers import Guidelines
+
+PERSONAL_DATA = {
+    "an email address": r"[\w.+-]+@[\w-]+\.\w{2,}",
+    "a card number": r"\b(?:\d[ -]?){13,16}\b",
+    "a phone number": r"\+\d[\d ()/-]{7,}\d",
+}
+
+
+@scorer
+def expected_facts(outputs: dict[str, Any], expectations: dict[str, Any]) -> Feedback:
+    """Check that the answer contains each text in `facts`, in upper or lower case."""
+    answer = text_of(outputs).casefold()
+    missing = [fact for fact in expectations.get("facts", []) if fact.casefold() not in answer]
+    return Feedback(value=not missing, rationale=f"Missing: {missing}" if missing else None)
+
+
+@scorer
+def expected_calls(trace: Trace, expectations: dict[str, Any]) -> Feedback:
+    """Check that the agent made exactly the tool calls in `calls`, in any order."""
+    spans = [span for span in trace.data.spans if span.span_type == SpanType.TOOL]
+    calls = [{"name": span.name, "arguments": span.inputs} for span in spans]
+    expected = expectations.get("calls", calls)
+    passes = sorted(map(str, calls)) == sorted(map(str, expected))
+    return Feedback(value=passes, rationale=None if passes else f"Called: {calls}")
+
+
+@scorer
+def no_personal_data(outputs: dict[str, Any]) -> Feedback:
+    """Check that the answer contains no email address, card number or phone number."""
+    answer = text_of(outputs)
+    found = [kind for kind, pattern in PERSONAL_DATA.items() if re.search(pattern, answer)]
+    return Feedback(value=not found, rationale=f"Found {', '.join(found)}" if found else None)
+
+
+@scorer
+def latency_seconds(trace: Trace) -> float | None:
+    """Return how long all turns took."""
+    milliseconds = trace.info.execution_duration
+    return None if milliseconds is None else milliseconds / 1000
+
+
+@scorer
+def total_tokens(trace: Trace) -> int:
+    """Return the tokens of all LLM calls; the offline LLM uses none."""
+    return (trace.info.token_usage or {}).get("total_tokens", 0)
+
+
+def text_of(outputs: dict[str, Any]) -> str:
+    """Return the text of the messages in a response."""
+    messages = [item for item in outputs["output"] if item["type"] == "message"]
+    return "\n".join(part.get("text", "") for item in messages for part in item["content"])
+
+
+def judges(model: str) -> list[Scorer]:
+    """Return the scorers that ask an LLM; they run if config.yml sets `judge`."""
+    helpful = Guidelines(
+        name="helpful",
+        guidelines="The response answers the question, or says what is missing to answer it.",
+        model=model,
+    )
+    return [helpful]
+
+
+SCORERS = [expected_facts, expected_calls, no_personal_data, latency_seconds, total_tokens]

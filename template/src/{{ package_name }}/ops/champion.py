@@ -1,0 +1,60 @@
+"""The champion: the version of the registered model that answers in production."""
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter, ValidationError
+
+from .cases import Row
+from .project import ProjectError
+
+ROWS = TypeAdapter(list[Row])
+ROWS_ARTIFACT = "evaluation/rows.json"
+RUN_TAG = "evaluation_run"
+
+
+def champion_run(model_name: str) -> str | None:
+    """Return the run of the champion's evaluation; None if there is no champion.
+
+    Raises:
+        ProjectError: The champion was registered without an evaluation.
+    """
+    try:
+        version = MlflowClient().get_model_version_by_alias(model_name, "champion")
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+            return None
+        raise
+    run = version.tags.get(RUN_TAG)
+    if not run:
+        raise ProjectError(
+            f"The champion, version {version.version} of {model_name}, has no evaluation to "
+            "compare with. Pass --without-champion."
+        )
+    return run
+
+
+def load_rows(run_id: str) -> list[Row]:
+    """Return the rows of an evaluation.
+
+    Raises:
+        ProjectError: The run has no rows.
+    """
+    try:
+        return ROWS.validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{ROWS_ARTIFACT}"))
+    except (MlflowException, OSError, ValidationError) as error:
+        raise ProjectError(
+            f"Cannot read the champion's evaluation in run {run_id}: {error}. Pass "
+            "--without-champion."
+        ) from error
+
+
+def compare_runs(run_id: str, champion_run_id: str) -> dict[str, float]:
+    """Return the p-values of MLflow's paired tests by scorer, and log them to the run.
+
+    MLflow has these tests since 3.18; before, the result is empty.
+    """
+    if not hasattr(mlflow.genai, "compare_evaluations"):
+        return {}
+    result = mlflow.genai.compare_evaluations(run_id, champion_run_id, log_results=True)
+    return {name: one.p_value for name, one in result.scorers.items() if one.p_value is not None}

@@ -1,0 +1,74 @@
+"""An agent at a URL: a server, or an endpoint of Model Serving."""
+
+import json
+import os
+from typing import Any
+
+import httpx
+import mlflow
+from mlflow.entities import SpanType
+
+from ..runtime.validation import is_token
+from .project import ProjectError
+
+
+def require_agent_at(url: str) -> None:
+    """Check that an agent answers at a URL and accepts the token in AGENT_TOKEN.
+
+    Raises:
+        ProjectError: It does not; the message says what to do.
+    """
+    status = _post(url, {}, timeout=60).status_code
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise ProjectError(
+            f"{url} answered {status}. Set AGENT_TOKEN to a token that may query the agent."
+        )
+    if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+        raise ProjectError(
+            f"No agent answers at {route_of(url)} (status {status}). Pass the address of a server, "
+            "or the whole URL of an endpoint, which ends in /invocations."
+        )
+
+
+def respond_at(url: str, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+    """Send a request to the agent at a URL and return its response.
+
+    The trace of the agent is stored elsewhere, so each tool call becomes a span of the current one.
+
+    Args:
+        url: The address of a server, or the URL of an endpoint.
+        request: A request of the Responses API.
+        timeout: How long to wait for the response, in seconds.
+
+    Raises:
+        ProjectError: The agent is unreachable or answers with an error.
+    """
+    answer = _post(url, request, timeout=timeout)
+    if answer.is_error:
+        raise ProjectError(f"{url} answered {answer.status_code}: {answer.text[:500]}")
+    response = answer.json()
+    for item in response["output"]:
+        if item["type"] == "function_call":
+            with mlflow.start_span(item["name"], span_type=SpanType.TOOL) as span:
+                span.set_inputs(json.loads(item["arguments"]))
+    return response
+
+
+def route_of(url: str) -> str:
+    """Return the URL of the requests to an agent."""
+    is_route = url.rstrip("/").endswith(("/invocations", "/responses"))
+    return url if is_route else f"{url.rstrip('/')}/invocations"
+
+
+def _post(url: str, body: dict[str, Any], *, timeout: float) -> httpx.Response:
+    token = os.environ.get("AGENT_TOKEN", "")
+    if not is_token(token):
+        raise ProjectError("AGENT_TOKEN contains a space, a line break or a non-ASCII character.")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        return httpx.post(route_of(url), json=body, headers=headers, timeout=timeout)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        cause = str(error).strip().rstrip(".")
+        raise ProjectError(
+            f"Could not reach {url}: {cause}. Start the server, or check the URL."
+        ) from error

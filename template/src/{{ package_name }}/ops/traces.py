@@ -1,0 +1,40 @@
+"""Where to see traces."""
+
+import os
+from urllib.parse import urlsplit
+
+import mlflow
+
+from .store import STORE
+
+LOCAL_SITE = "http://127.0.0.1:5000"  # of `mlflow ui`
+
+
+def trace_location() -> dict[str, str]:
+    """Return the URL of a trace, with a placeholder {trace_id}.
+
+    A database has no site: there, also return the command that starts one. The page shows both,
+    because its Content-Security-Policy forbids it to find out whether that site runs.
+    """
+    uri = mlflow.get_tracking_uri()
+    is_site = uri.startswith(("http", "databricks"))
+    location = {}
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")  # `set_experiment` sets it
+    if experiment and (site := _experiments_page(uri if is_site else LOCAL_SITE)):
+        location["trace_url"] = f"{site}/{experiment}/traces?selectedEvaluationId={{trace_id}}"
+    if not is_site:
+        is_default = uri == f"sqlite:///{STORE}"
+        store = "" if is_default else ' --backend-store-uri "$MLFLOW_TRACKING_URI"'
+        location["trace_command"] = f"uv run mlflow ui{store}"
+    return location
+
+
+def _experiments_page(uri: str) -> str | None:
+    """Return the URL of the store's list of experiments, without a password in it."""
+    parts = urlsplit(uri.rstrip("/"))
+    if parts.scheme in ("http", "https"):
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}/#/experiments"
+    host = os.environ.get("DATABRICKS_HOST", "").removeprefix("https://").rstrip("/")
+    if uri.startswith("databricks") and host:
+        return f"https://{host}/ml/experiments"
+    return None

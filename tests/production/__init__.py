@@ -1,0 +1,1 @@
+"""From a verified agent to production: evaluation, registration, deployment."""

@@ -1,0 +1,289 @@
+"""`evaluate`: its exit codes, output and reports, with the real MLflow and a real server."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from mlflow import MlflowClient
+from playwright.sync_api import expect
+
+from tests.chat_page.browser import browser
+from tests.helpers.agents import Agent
+from tests.helpers.forked_commands import ForkedCommands, forked_commands
+from tests.helpers.model_server import ChatServer, Turn, text
+from tests.server.serving import Served
+
+CASES = "evaluation/cases.jsonl"
+SCORERS = "evaluation/scorers.py"
+ROWS = "evaluation/rows.json"
+LLM = {"AGENT_LLM": "openai:/m", "OPENAI_API_KEY": "none"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The store of the evaluations in this module."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def commands(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedCommands]:
+    """Runs commands of the agent."""
+    with forked_commands(agent, tmp_path_factory.mktemp("commands")) as running:
+        yield running
+
+
+@pytest.fixture
+def evaluate(commands: ForkedCommands, store: str) -> Any:
+    """A function that runs `evaluate` and returns the finished process."""
+    return lambda *options, **variables: commands.run(
+        "evaluate", *options, **({"MLFLOW_TRACKING_URI": store} | variables)
+    )
+
+
+def case(*turns: str, **expectations: Any) -> str:
+    """Return a line of `cases.jsonl`."""
+    return json.dumps({"inputs": {"turns": turns}, "expectations": expectations}) + "\n"
+
+
+def test_a_new_agent_passes_and_its_report_is_a_page(
+    agent: Agent, evaluate: Any, store: str, tmp_path: Path
+) -> None:
+    done = evaluate(f"--junit={tmp_path / 'junit.xml'}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed with 6 cases; see evaluation/report.html" in done.stdout
+    assert "✓ expected_calls    6 of 6 cases  at least 0.9" in done.stdout
+
+    report = agent.folder / "evaluation" / "report.html"
+    with browser() as running:
+        page = running.new_page()
+        page.goto(report.as_uri())
+        expect(page.locator("h1")).to_have_text("weather-agent: evaluation passed")
+        expect(page.get_by_role("row", name="What time is it in Tokyo? →")).to_contain_text("Lima")
+        expect(page.get_by_role("link", name="trace").first).to_be_visible()
+
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("12", "0", "0")
+
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("weather-agent")
+    assert experiment
+    run = client.search_runs([experiment.experiment_id])[0]
+    assert run.data.tags["evaluation"] == "passed"
+    assert "git_commit" not in run.data.tags  # nothing is committed
+    assert {file.path for file in client.list_artifacts(run.info.run_id, "evaluation")} == {
+        *(ROWS, "evaluation/report.html"),
+    }
+
+
+def test_an_answer_below_a_threshold_exits_with_1(agent: Agent, evaluate: Any) -> None:
+    wrong = case("What time is it in Tokyo?", facts=["Europe/Berlin"])
+    with agent.patched(CASES, None, wrong + case("Hello!")):
+        done = evaluate("--json")
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert result["status"] == "failed"
+    (failed,) = [check for check in result["checks"] if not check["passed"]]
+    assert failed["scorer"] == "expected_facts"
+    assert failed["failed_cases"] == ["What time is it in Tokyo?"]
+    (score,) = [
+        row["scores"]["expected_facts"] for row in result["rows"] if row["answer"][0] == "c"
+    ]
+    assert score["rationale"] == "Missing: ['Europe/Berlin']"
+
+
+def test_calls_with_other_arguments_or_of_other_tools_fail(agent: Agent, evaluate: Any) -> None:
+    cases = (
+        case("What time is it in Tokyo?", calls=[])
+        + case("What time is it in Rome?", calls=[call("current_time", place="Paris")])
+        + case("Hello!", calls=[call("current_time", place="Tokyo")])
+        + case("What time is it in Oslo?", calls=[call("current_time", place="Oslo")])
+    )
+    with agent.patched(CASES, None, cases):
+        done = evaluate("--json")
+    (check,) = [
+        one for one in json.loads(done.stdout)["checks"] if one["scorer"] == "expected_calls"
+    ]
+    assert check["measured"] == "1 of 4 cases"
+
+
+def call(name: str, **arguments: str) -> dict[str, Any]:
+    """Return an expected call."""
+    return {"name": name, "arguments": arguments}
+
+
+def test_an_agent_that_fails_is_not_measured(
+    agent: Agent, evaluate: Any, server: ChatServer, tmp_path: Path
+) -> None:
+    server.reply(*(Turn(text("Hello")),) * 5, Turn(status=500, error="broken"))
+    junit = tmp_path / "junit.xml"
+    with agent.patched(CASES, None, "".join(case(f"Question {number}") for number in range(6))):
+        done = evaluate(f"--junit={junit}", OPENAI_BASE_URL=f"{server.url}/v1", **LLM)
+    assert done.returncode == 2
+    assert "? The agent failed in 1 of 6 cases: LLMError:" in done.stdout
+    assert ElementTree.parse(junit).getroot().get("errors") == "2"
+
+
+def test_a_scorer_that_fails_is_not_measured(agent: Agent, evaluate: Any) -> None:
+    with agent.patched(
+        SCORERS,
+        "    return None if milli",
+        "    assert milliseconds is None\n    return None if milli",
+    ):
+        done = evaluate()
+    assert done.returncode == 2
+    assert "? latency_seconds failed in 6 of 6 cases" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "error"),
+    [
+        (CASES, None, "", "cases.jsonl contains no cases. Write one JSON object per line."),
+        (CASES, None, "{\n", "cases.jsonl, line 1: value: Invalid JSON"),
+        (CASES, None, '\n{"inputs": {"turns": []}}\n', "line 2: inputs.turns: List should have at"),
+        (CASES, None, '{"inputs": {"turns": ["a"]}, "facts": []}\n', "facts: This name is unknown"),
+        (CASES, None, case("a") + case("b") + case("a", facts=["x"]), "line 3: This case occurs"),
+        (SCORERS, "SCORERS = [", "SCORERS = [print, ", "which is not a scorer. Write `@scorer`"),
+        (SCORERS, "SCORERS = [", "SCORER = [", "scorers.py failed with KeyError: 'SCORERS'"),
+        (SCORERS, "SCORERS = [", "SCORERS = [(", "scorers.py failed with SyntaxError"),
+        ("config.yml", "contract: 1.0", "contract: 1.5", "less than or equal to 1"),
+        ("config.yml", "{p90: 30}", "{p91: 30}", "latency_seconds.maximums.p91: This name is"),
+        ("config.yml", "max_regressions: 1", "max_regressions: -1", "max_regressions: Input"),
+    ],
+)
+def test_invalid_settings_exit_with_3(
+    file: str, old: str | None, new: str, error: str, agent: Agent, evaluate: Any
+) -> None:
+    with agent.patched(file, old, new):
+        done = evaluate()
+    assert done.returncode == 3, done.stdout
+    assert error in done.stderr
+    assert done.stdout == ""
+
+
+def test_invalid_options_exit_with_3(evaluate: Any) -> None:
+    assert evaluate("--bogus").returncode == 3
+    missing = evaluate("--cases=/nowhere/cases.jsonl")
+    assert missing.returncode == 3
+    assert "Cannot read cases" in missing.stderr
+
+
+def test_what_cannot_be_reached_exits_with_2(agent: Agent, evaluate: Any) -> None:
+    closed = "http://127.0.0.1:9"
+    assert "Could not reach" in (done := evaluate(f"--url={closed}")).stderr
+    assert done.returncode == 2
+    with agent.patched("config.yml", "judge:\n", "judge: openai:/judge\n"):
+        done = evaluate(OPENAI_BASE_URL=closed, OPENAI_API_KEY="none")
+    assert done.returncode == 2
+    assert "openai:/judge is unreachable" in done.stderr
+
+
+def test_judges_run_if_there_is_a_judge(agent: Agent, evaluate: Any, server: ChatServer) -> None:
+    """The fake LLM is the judge, and the offline LLM is the agent's."""
+    verdict = json.dumps({"result": "no", "rationale": "It only repeats the question."})
+    server.reply(Turn(text("OK")), *(Turn([{"role": "assistant", "content": verdict}]),) * 6)
+    with (
+        agent.patched("config.yml", "judge:\n", "judge: openai:/judge\n"),
+        agent.patched("config.yml", "  contract: 1.0\n", "  contract: 1.0\n  helpful: 0.5\n"),
+    ):
+        done = evaluate(
+            OPENAI_BASE_URL=f"{server.url}/v1",
+            OPENAI_API_BASE=f"{server.url}/v1",
+            OPENAI_API_KEY="none",
+        )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✗ helpful           0 of 6 cases  at least 0.5" in done.stdout
+
+
+def test_a_deployed_agent_is_evaluated(evaluate: Any, served: Served) -> None:
+    """Its tool calls are measured, although its traces are elsewhere."""
+    done = evaluate(f"--url={served.url}", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 cases" in done.stdout
+
+
+def test_the_champion_is_compared_case_by_case(
+    agent: Agent, evaluate: Any, store: str, tmp_path: Path
+) -> None:
+    """The champion's rows are those in the run that its version names."""
+    cases = [case(f"Hello {number}!", facts=[str(number)]) for number in range(4)]
+    with agent.patched(CASES, None, "".join(cases)):
+        first = json.loads(evaluate("--json").stdout)
+    assert first["compared_with_champion"] is False
+    mlflow_client = MlflowClient(store, store)
+    name = "main.default.champion_test"
+    mlflow_client.create_registered_model(name)
+    version = mlflow_client.create_model_version(
+        name, str(tmp_path), tags={"evaluation_run": first["run_id"]}
+    )
+    mlflow_client.set_registered_model_alias(name, "champion", version.version)
+
+    worse = [case(f"Hello {number}!", facts=[str(number % 2 * 2)]) for number in range(4)]
+    with (
+        agent.patched(CASES, None, "".join(worse)),
+        agent.patched("config.yml", "expected_facts: 0.9", "expected_facts: 0.2"),
+    ):
+        compared = evaluate(AGENT_MODEL_NAME=name)
+        alone = evaluate("--without-champion", AGENT_MODEL_NAME=name)
+    assert compared.returncode == 1, compared.stdout + compared.stderr
+    assert "worse, 0 better than the champion" in compared.stdout
+    assert alone.returncode == 0, alone.stdout
+    page = (agent.folder / "evaluation" / "report.html").read_text(encoding="utf-8")
+    assert "There is no champion to compare with" in page
+
+    mlflow_client.delete_model_version_tag(name, version.version, "evaluation_run")
+    done = evaluate(AGENT_MODEL_NAME=name)
+    assert done.returncode == 2
+    assert "has no evaluation to compare with. Pass --without-champion." in done.stderr
+    mlflow_client.set_model_version_tag(name, version.version, "evaluation_run", "0" * 32)
+    done = evaluate(AGENT_MODEL_NAME=name)
+    assert done.returncode == 2
+    assert "Cannot read the champion's evaluation" in done.stderr
+
+
+def test_an_evaluation_of_a_commit_has_its_name(agent: Agent, evaluate: Any, store: str) -> None:
+    git = ["git", "-C", str(agent.folder)]
+    subprocess.run([*git, "add", "--all"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "Start"], check=True)
+    try:
+        clean = json.loads(evaluate("--json").stdout)
+        with agent.patched("instructions.md", None, "Be brief.\n"):
+            changed = json.loads(evaluate("--json").stdout)
+        head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    finally:
+        subprocess.run([*git, "update-ref", "-d", "HEAD"], check=True)
+        subprocess.run([*git, "rm", "-r", "--cached", "--quiet", "."], check=True)
+    assert clean["commit"] == head
+    assert changed["commit"] is None
+    tags = MlflowClient(store).get_run(clean["run_id"]).data.tags
+    assert tags["git_commit"] == head
+
+
+def test_traces_become_cases_without_personal_data(
+    agent: Agent, commands: ForkedCommands, tmp_path: Path
+) -> None:
+    """Repeated questions, known cases and the start of longer conversations are left out."""
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    for question in (
+        *("What time is it in Oslo?", "What time is it in Oslo?", "What time is it in Tokyo?"),
+        "Mail joe@example.com",
+    ):
+        assert commands.run("ask", question, **variables).returncode == 0
+    done = commands.run("evaluate", "--from-traces", "", **variables)
+    assert done.returncode == 0, done.stderr
+    cases = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(case["inputs"]["turns"] for case in cases) == [
+        ["Mail <EMAIL>"],
+        ["What time is it in Oslo?"],
+    ]
+    assert {"calls": [call("current_time", place="Oslo")]} in [
+        case["expectations"] for case in cases
+    ]
+    assert "2 new cases from 4 traces." in done.stderr
+
+    done = commands.run("evaluate", "--from-traces", "trace.bogus = 1", **variables)
+    assert done.returncode == 3
+    assert "MLflow rejects the filter" in done.stderr

@@ -1,0 +1,75 @@
+"""Masking of credentials and personal data in cases that come from traces."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Package
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-abcdefghijklmnopqrst1234",
+        "dapi0123456789abcdef0123456789abcdef",
+        "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "AKIAIOSFODNN7EXAMPLE",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJlMTIz",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc\n-----END RSA PRIVATE KEY-----",
+        "joe.doe+test@mail.example.co.uk",
+        "4111 1111 1111 1111",
+        "5500-0000-0000-0004",
+        "DE89 3704 0044 0532 0130 00",
+        "GB82WEST12345698765432",
+        "123-45-6789",
+        "+1 (555) 123-4567",
+        "+49 30 1234567",
+        "(555) 123-4567",
+        "030 1234567",
+        "192.168.10.20",
+        "2001:db8:85a3:0:0:8a2e:370:7334",
+    ],
+)
+@pytest.mark.parametrize("text", ["{}", "My data is {}, thanks.", '"{}"', "x={}"])
+def test_credentials_and_personal_data_are_masked(text: str, secret: str, package: Package) -> None:
+    masked = package("ops.masking").mask(text.format(secret))
+    assert secret not in masked
+    assert "<" in masked
+    assert not any(part in masked for part in secret.split() if len(part) > 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://joe:hunter2@db.example/x", "postgresql://<SECRET>@db.example/x"),
+        ("password: hunter2", "<SECRET>"),
+        ("My password is hunter2.", "My <SECRET>"),
+        ("Authorization: Bearer abc", "Authorization: Bearer <SECRET>"),
+    ],
+)
+def test_what_follows_a_name_of_a_credential_is_masked(
+    text: str, masked: str, package: Package
+) -> None:
+    assert package("ops.masking").mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What time is it in Tokyo?",
+        "How many days are there between 2026-01-31 and 2026-12-24?",
+        "Flight LH 400 at 10:45 costs 1,299.00 EUR, 12345 miles.",
+        "Version 3.17.2 of mlflow, Python 3.12",
+        "internationalization-and-localization",
+    ],
+)
+def test_ordinary_texts_stay(text: str, package: Package) -> None:
+    assert package("ops.masking").mask(text) == text
+
+
+def test_all_texts_of_a_value_are_masked(package: Package) -> None:
+    value: dict[str, Any] = {"to": ["a@b.example", 7, None], "deep": {"c@d.example": True}}
+    assert package("ops.masking").mask(value) == {
+        "to": ["<EMAIL>", 7, None],
+        "deep": {"<EMAIL>": True},
+    }
