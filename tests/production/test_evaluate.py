@@ -1,6 +1,7 @@
 """`evaluate`: its exit codes, output and reports, with the real MLflow and a real server."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,7 @@ def test_a_scorer_that_fails_is_not_measured(agent: Agent, evaluate: Any) -> Non
         (SCORERS, "SCORERS = [", "SCORERS = [(", "scorers.py failed with SyntaxError"),
         ("config.yml", "contract: 1.0", "contract: 1.5", "less than or equal to 1"),
         ("config.yml", "{p90: 30}", "{p91: 30}", "latency_seconds.maximums.p91: This name is"),
+        ("config.yml", "{p90: 30}", "{}", "latency_seconds.maximums: Set at least one maximum"),
         ("config.yml", "max_regressions: 1", "max_regressions: -1", "max_regressions: Input"),
     ],
 )
@@ -162,6 +164,15 @@ def test_invalid_settings_exit_with_3(
     assert done.returncode == 3, done.stdout
     assert error in done.stderr
     assert done.stdout == ""
+
+
+def test_thresholds_are_required(agent: Agent, evaluate: Any) -> None:
+    settings = (agent.package / "config.yml").read_text(encoding="utf-8")
+    without = re.sub(r"thresholds:\n(  .+\n)+", "", settings)
+    with agent.patched("config.yml", None, without):
+        done = evaluate()
+    assert done.returncode == 3
+    assert "config.yml sets no `thresholds`" in done.stderr
 
 
 def test_invalid_options_exit_with_3(evaluate: Any) -> None:
@@ -184,16 +195,13 @@ def test_what_cannot_be_reached_exits_with_2(agent: Agent, evaluate: Any) -> Non
 def test_judges_run_if_there_is_a_judge(agent: Agent, evaluate: Any, server: ChatServer) -> None:
     """The fake LLM is the judge, and the offline LLM is the agent's."""
     verdict = json.dumps({"result": "no", "rationale": "It only repeats the question."})
-    server.reply(Turn(text("OK")), *(Turn([{"role": "assistant", "content": verdict}]),) * 6)
-    with (
-        agent.patched("config.yml", "judge:\n", "judge: openai:/judge\n"),
-        agent.patched("config.yml", "  contract: 1.0\n", "  contract: 1.0\n  helpful: 0.5\n"),
-    ):
-        done = evaluate(
-            OPENAI_BASE_URL=f"{server.url}/v1",
-            OPENAI_API_BASE=f"{server.url}/v1",
-            OPENAI_API_KEY="none",
-        )
+    judge = Turn([{"role": "assistant", "content": verdict}])
+    server.reply(*(Turn(text("OK")), *(judge,) * 6) * 2)
+    variables = {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "none"}
+    with agent.patched("config.yml", "judge:\n", "judge: openai:/judge\n"):
+        assert "- helpful           no threshold" in evaluate(**variables).stdout
+        with agent.patched("config.yml", "  contract: 1.0\n", "  contract: 1.0\n  helpful: 0.5\n"):
+            done = evaluate(**variables)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✗ helpful           0 of 6 cases  at least 0.5" in done.stdout
 

@@ -128,6 +128,7 @@ def test_reserved_names_include_those_of_the_dependencies(default_project: Path)
     newer = {
         "anyio",
         "httpx_aiohttp",
+        "jinja2",
         "packaging",
         "pydantic_settings",
         "starlette",

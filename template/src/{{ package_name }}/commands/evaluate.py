@@ -109,6 +109,8 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     """Answer the cases, judge the answers, and log the results to a run of MLflow."""
     require_checkout()
     config = load_config()
+    if not config.thresholds:
+        raise ConfigError("config.yml sets no `thresholds`, so every agent would pass. Set some.")
     cases, scorers = load_cases(path), load_scorers(config.judge)
     os.environ |= ENVIRONMENT
     store = connect_store()
@@ -173,6 +175,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
                 click.echo(f"    {title}")
             if (hidden := len(check.failed_cases) - SHOWN_CASES) > 0:
                 click.echo(f"    and {hidden} more")
+    for name in evaluation.scorers:
+        if not any(check.scorer == name for check in checks):
+            click.echo(f"- {name:<{widths[0]}}  no threshold")
     for problem in evaluation.verdict.problems:
         click.echo(f"{click.style('?', fg='yellow')} {problem}")
     status = evaluation.verdict.status

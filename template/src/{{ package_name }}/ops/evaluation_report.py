@@ -10,7 +10,7 @@ from .cases import Row, Score
 from .gate import Verdict, fails, passes
 from .project import PROJECT_NAME
 
-TEMPLATE = Path(__file__).with_suffix(".html")
+TEMPLATE = Path(__file__).with_suffix(".html.j2")
 
 # Characters that XML 1.0 does not allow.
 _CONTROL = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r"}

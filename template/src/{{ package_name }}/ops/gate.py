@@ -111,12 +111,12 @@ def check_quantity(
         measured = f"{label} {value:.4g}"
         yield Check(name, measured, f"at most {maximum:.4g}", value <= maximum, above)
     if maximums.growth is not None and pairs:
-        grown = [row.case.title for row, old in pairs if number(row, name) > number(old, name)]
-        shrunk = sum(number(row, name) < number(old, name) for row, old in pairs)
+        larger = [row.case.title for row, old in pairs if number(row, name) > number(old, name)]
+        smaller = sum(number(row, name) < number(old, name) for row, old in pairs)
         growth = median(growth_of(number(old, name), number(row, name)) for row, old in pairs)
-        is_worse = growth > maximums.growth and is_significant(len(grown), shrunk, p_value)
+        is_worse = growth > maximums.growth and is_significant(len(larger), smaller, p_value)
         measured = f"{growth:+.0%} against the champion"
-        yield Check(name, measured, f"at most {maximums.growth:+.0%}", not is_worse, grown)
+        yield Check(name, measured, f"at most {maximums.growth:+.0%}", not is_worse, larger)
 
 
 def find_problems(rows: Sequence[Row], config: Config) -> Iterator[str]:

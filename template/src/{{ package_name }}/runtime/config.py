@@ -3,7 +3,7 @@
 import json
 import os
 from importlib.resources import as_file, files
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
 from mlflow.models import ModelConfig
@@ -17,6 +17,7 @@ from pydantic import (
     StrictInt,
     Tag,
     ValidationError,
+    model_validator,
 )
 
 from .validation import describe_validation_error
@@ -45,6 +46,12 @@ class Maximums(BaseModel):
     p99: FiniteFloat | None = None
     max: FiniteFloat | None = None
     growth: FiniteFloat | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _require_one(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("Set at least one maximum")
+        return self
 
     def quantiles(self) -> dict[int, float]:
         """Return the maximums by quantile in percent."""
