@@ -228,12 +228,12 @@ def stored_traces(store: str) -> list[Trace]:
 
 
 @contextmanager
-def mlflow_server(agent: Agent, folder: Path, port: int) -> Generator[Served]:
+def mlflow_server(agent: Agent, folder: Path, port: int, *options: str) -> Generator[Served]:
     """Run MLflow's tracking server until the block ends; its database stays in the folder."""
     database = f"sqlite:///{folder / 'store.db'}"
     command = [agent.folder / ".venv/bin/mlflow", "server", f"--backend-store-uri={database}"]
     process = subprocess.Popen(
-        [*command, f"--port={port}", "--workers=1"],
+        [*command, f"--port={port}", "--workers=1", *options],
         cwd=folder,
         env=clean_environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         start_new_session=True,

@@ -1,0 +1,20 @@
+"""Who is logged in, and to which workspace."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tests.helpers.fake_workspace.routes import Api, reply
+from tests.helpers.fake_workspace.state import State
+
+
+def add_routes(api: Api, state: State) -> None:
+    """Add the routes that name the user and the workspace."""
+
+    async def me(request: Request) -> Response:
+        return reply({"id": "1", "userName": "owner@example.com", "active": True})
+
+    async def host_metadata(request: Request) -> Response:
+        return reply({"oidc_endpoint": f"{request.base_url}oidc", "workspace_id": "1"})
+
+    api.add("GET", "/.well-known/databricks-config", host_metadata, is_public=True)
+    api.add("GET", "/api/2.0/preview/scim/v2/Me", me)
