@@ -19,7 +19,9 @@ ANYIO = '    "anyio>=4.5",\n'
 
 def deptry(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Compare the imports of a project with the dependencies that it declares."""
-    command = ["deptry", "--no-ansi", *arguments]
+    # It shares its namespace with databricks-sdk, and is not installed here.
+    modules = "--package-module-name-map=databricks-agents=databricks"
+    command = ["deptry", "--no-ansi", modules, *arguments]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
 

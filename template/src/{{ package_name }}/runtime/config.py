@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 from importlib.resources import as_file, files
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from mlflow.models import ModelConfig
@@ -14,9 +15,11 @@ from pydantic import (
     Discriminator,
     Field,
     FiniteFloat,
+    StrictBool,
     StrictInt,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -66,6 +69,37 @@ Threshold = Annotated[
     Discriminator(lambda value: "maximums" if isinstance(value, dict | Maximums) else "share"),
 ]
 
+_SECRET = re.compile(r"\{\{secrets/[^{}/]+/[^{}/]+\}\}")
+_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+
+
+class Serving(BaseModel):
+    """How Model Serving runs the agent.
+
+    Attributes:
+        name: The name of the endpoint; the name of the project if it is empty.
+        workload_size: How many requests it answers at once: Small 4, Medium 16, Large 64.
+        scale_to_zero: Whether it stops when idle. The next request then waits for its start.
+        environment: The environment variables of the agent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", pattern=r"^([A-Za-z0-9]([\w-]{0,61}[A-Za-z0-9])?)?$")
+    workload_size: Literal["Small", "Medium", "Large"] = "Small"
+    scale_to_zero: StrictBool = True
+    environment: dict[Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")], str] = {}
+
+    @field_validator("environment")
+    @classmethod
+    def require_references(cls, variables: dict[str, str]) -> dict[str, str]:
+        """Reject secrets in clear text, because git and the logged model store the settings."""
+        for name, value in variables.items():
+            is_secret = name.endswith(_SECRET_NAMES) or "{{" in value
+            if is_secret and not _SECRET.fullmatch(value):
+                raise ValueError(f"{name} must be a reference such as {{{{secrets/SCOPE/KEY}}}}")
+        return variables
+
 
 class Config(BaseModel):
     """The validated contents of `config.yml`."""
@@ -82,6 +116,7 @@ class Config(BaseModel):
     thresholds: dict[str, Threshold] = {}
     max_regressions: StrictInt = Field(default=1, ge=0)
     judge: str | None = None
+    serving: Serving = Serving()
     resources: dict[ResourceType, list[str]] = {}
     user_api_scopes: list[str] = []  # of ModelServingUserCredentials
 
