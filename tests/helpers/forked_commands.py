@@ -35,10 +35,19 @@ class ForkedCommands:
 
 
 @contextmanager
-def forked_commands(agent: Agent, folder: Path) -> Generator[ForkedCommands]:
-    """Start the process that runs the commands of an agent; `folder` is for its output."""
+def forked_commands(
+    agent: Agent, folder: Path, prelude: Path | None = None
+) -> Generator[ForkedCommands]:
+    """Start the process that runs the commands of an agent.
+
+    Args:
+        agent: The agent.
+        folder: Where the output of the commands is stored.
+        prelude: A Python file to run before each command.
+    """
+    preludes = [prelude] if prelude else []
     with subprocess.Popen(
-        ["uv", "run", "--no-sync", "python", PROGRAM, agent.package.name],
+        ["uv", "run", "--no-sync", "python", PROGRAM, agent.package.name, *preludes],
         cwd=agent.folder,
         env=clean_environment(),
         stdin=subprocess.PIPE,

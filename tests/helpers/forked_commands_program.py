@@ -5,7 +5,8 @@ as its argument. Each line of its input is a command as JSON:
 
     {"arguments": [STRING, …], "environment": {NAME: VALUE}, "stdout": FILE, "stderr": FILE}
 
-It answers with a line that contains the exit code.
+It answers with a line that contains the exit code. A second argument is a Python file to run before
+each command.
 """
 
 import os
@@ -17,6 +18,7 @@ import atexit
 import gc
 import importlib
 import json
+import runpy
 import signal
 import sys
 import threading
@@ -70,6 +72,8 @@ def exit_code_of_command() -> int:
     """Run the command in `sys.argv`, and the exit handlers after it."""
     code = 1
     try:
+        if PRELUDE:
+            runpy.run_path(PRELUDE, {"PACKAGE": PACKAGE})
         cli = importlib.import_module(f"{PACKAGE}.commands.cli")
         cli.main(prog_name=PACKAGE.replace("_", "-"))
     except SystemExit as ended:
@@ -83,5 +87,5 @@ def exit_code_of_command() -> int:
 
 
 if __name__ == "__main__":
-    PACKAGE = sys.argv[1]
+    PACKAGE, PRELUDE = sys.argv[1], "".join(sys.argv[2:])
     main()

@@ -163,7 +163,15 @@ def verify(
     if model_uri and url:
         raise click.UsageError("Pass --model-uri or --url, not both.")
     exit_on_signals()
-    sys.exit(verify(only, model_uri=model_uri, url=url, verbose=verbose, as_json=as_json))
+    report = verify(only, model_uri=model_uri, url=url, verbose=verbose, as_json=as_json)
+    sys.exit(not report.passed)
 
 
-main.add_command(production.evaluate)
+for command in (
+    production.evaluate,
+    production.register,
+    production.promote,
+    production.rollback,
+    production.deploy,
+):
+    main.add_command(command)

@@ -64,3 +64,48 @@ def evaluate(
         cases, url=url, with_champion=not without_champion, junit=junit, as_json=as_json
     )
     sys.exit(code)
+
+
+@click.command()
+def register() -> None:
+    """Log, verify and register the agent of the current commit as the challenger."""
+    from .release import register_version
+
+    exit_on_signals()
+    register_version()
+
+
+@click.command()
+@click.argument("version", required=False, callback=not_empty)
+def promote(version: str | None) -> None:
+    """Make VERSION the champion; by default, the challenger. Its evaluation must have passed."""
+    from .release import promote_version
+
+    exit_on_signals()
+    promote_version(version)
+
+
+@click.command()
+def rollback() -> None:
+    """Make the version before the champion the champion again.
+
+    If versions are deployed, also routes the traffic of the endpoint to it.
+    """
+    from .release import roll_back
+
+    exit_on_signals()
+    roll_back()
+
+
+@click.command()
+@click.argument("version", required=False, callback=not_empty)
+@click.option("--dry-run", is_flag=True, help="Print the calls that would change something.")
+def deploy(version: str | None, dry_run: bool) -> None:
+    """Serve VERSION with Model Serving; by default, the challenger.
+
+    Checks the deployed agent, and restores the version before if a check fails.
+    """
+    from .release import deploy_version
+
+    exit_on_signals()
+    deploy_version(version, dry_run=dry_run)

@@ -1,5 +1,6 @@
 """The report of `verify`: rules by subject, failures in full, and a summary."""
 
+import json
 import shutil
 import sys
 import textwrap
@@ -96,6 +97,10 @@ class Report:
                 raise ProjectError(f"pytest cannot run the contract. {text}")
             case {"ended": reason}:
                 self._add_interrupted(reason)
+
+    def as_json(self) -> str:
+        """Return an object with `rules`: for each, a `Finding` and whether it passed."""
+        return json.dumps({"rules": [finding.as_json() for finding in self.findings]}, indent=2)
 
     def finish(self) -> None:
         """Print the failed rules, the causes of rules that were not checked, and the summary."""

@@ -37,19 +37,15 @@ def verify(
     url: str | None = None,
     verbose: bool = False,
     as_json: bool = False,
-) -> int:
-    """Check the agent in the source, which is logged to a temporary store.
+) -> Report:
+    """Check the agent in the source, which is logged to a temporary store, and print a report.
 
     Args:
         only: The names of the rules to check; by default, all.
         model_uri: Check this logged or registered model instead, or the model in this folder.
         url: Check the agent at this URL instead.
         verbose: Print the full sentence of each rule.
-        as_json: Print `{"rules": [{"name", "requirement", "why", "fix", "subject", "result",
-            "found", "passed"}, …]}` instead of a report.
-
-    Returns:
-        The exit code: 0, or 1 if a rule failed or could not be checked.
+        as_json: Print the report as JSON.
 
     Raises:
         ProjectError: A rule does not exist, the model or the URL is not available, or pytest
@@ -74,9 +70,8 @@ def verify(
         )
     report.finish()
     if as_json:
-        rules = [finding.as_json() for finding in report.findings]
-        click.echo(json.dumps({"rules": rules}, indent=2))
-    return int(not report.passed)
+        click.echo(report.as_json())
+    return report
 
 
 def folder_of(model_uri: str, folder: Path) -> Path:

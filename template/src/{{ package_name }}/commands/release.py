@@ -1,0 +1,162 @@
+"""Registers, promotes, deploys and rolls back versions of the agent, and prints what answers."""
+
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+import httpx
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.types.responses import ResponsesAgentResponse
+
+from ..ops.project import PROJECT_NAME, ProjectError
+from ..ops.registry import CHAMPION, Registry
+from ..ops.release import PREVIOUS, promote, register, version_before
+from ..ops.store import connect_store
+from ..runtime.config import load_config, load_input_example
+from .verify import verify
+
+if TYPE_CHECKING:
+    from ..ops.endpoint import Endpoint
+
+COLD_START = 600  # seconds until an idle endpoint answers
+
+
+def register_version() -> None:
+    """Register the agent of the current commit as the challenger."""
+    with naming_what_answers(find_endpoint()):
+        store = connect_store()
+        registry = Registry()
+        click.echo(f"Registering {registry.name} in {store} …", err=True)
+        version = register(registry, verify_model)
+    evaluation = version.tags.get("evaluation", "missing")
+    click.echo(f"{label(version)} is the challenger; its evaluation is {evaluation}")
+
+
+def verify_model(model_uri: str) -> str:
+    """Verify a logged model and return the report as JSON.
+
+    Raises:
+        ProjectError: A rule failed.
+    """
+    report = verify(model_uri=model_uri)
+    if not report.passed:
+        raise ProjectError(f"The model is not registered: {report.summary()}.")
+    return report.as_json()
+
+
+def promote_version(number: str | None) -> None:
+    """Make a version the champion; by default, the challenger."""
+    endpoint = find_endpoint()
+    with naming_what_answers(endpoint):
+        connect_store()
+        registry = Registry()
+        version = registry.version_or_challenger(number)
+        promote(registry, version)
+    click.echo(f"{label(version)} is the champion")
+    print_answering(registry, endpoint)
+
+
+def deploy_version(number: str | None, *, dry_run: bool) -> None:
+    """Serve a version with Model Serving; by default, the challenger."""
+    endpoint = find_endpoint(dry_run=dry_run)
+    if endpoint is None:
+        raise ProjectError(
+            "Model Serving needs a Databricks workspace. Run `databricks auth login`, and set "
+            "MLFLOW_TRACKING_URI=databricks in .env."
+        )
+    from ..ops.deploy import deploy
+
+    with naming_what_answers(endpoint):
+        connect_store()  # the deployed agent sends its traces to this experiment
+        registry = Registry()
+        version = registry.version_or_challenger(number).version
+        champion = registry.with_alias(CHAMPION)
+        kept = [champion.version, champion.tags.get(PREVIOUS, "")] if champion else []
+        settings = load_config().serving
+        deploy(endpoint, version, settings, kept, lambda: check_endpoint(endpoint))
+    click.echo("Nothing was changed" if dry_run else endpoint.status())
+
+
+def roll_back() -> None:
+    """Make the version before the champion the champion, and let the endpoint serve it."""
+    endpoint = find_endpoint()
+    with naming_what_answers(endpoint):
+        connect_store()
+        registry = Registry()
+        answering = endpoint.wait().answering if endpoint else None
+        version = version_before(registry, answering)
+        if endpoint and answering:
+            from ..ops.deploy import deploy
+
+            # Without checks: the version has passed them, and nothing better could be restored.
+            deploy(endpoint, version.version, load_config().serving, [answering], lambda: None)
+        registry.point(CHAMPION, version)
+    click.echo(f"{label(version)} is the champion")
+    print_answering(registry, endpoint)
+
+
+@contextmanager
+def naming_what_answers(endpoint: "Endpoint | None") -> Generator[None]:
+    """Add which version answers to the message of an error.
+
+    Without an endpoint, a refusal has changed nothing and stays as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ProjectError) and not endpoint:
+            raise
+        problem = " ".join(str(error).split()).removesuffix(".")
+        status = endpoint.status() if endpoint else Registry().status()
+        raise ProjectError(f"{problem}. {status} To continue, run the command again.") from error
+
+
+def check_endpoint(endpoint: "Endpoint") -> None:
+    """Send the input example to an endpoint, and verify its answers.
+
+    Raises:
+        ProjectError: The endpoint fails, or breaks the contract.
+    """
+    authorization = endpoint.workspace.config.authenticate()["Authorization"]
+    os.environ["AGENT_TOKEN"] = authorization.removeprefix("Bearer ")
+    start = time.monotonic()
+    response = httpx.post(
+        endpoint.url,
+        json=load_input_example(),
+        headers={"Authorization": authorization},
+        timeout=COLD_START,
+    )
+    if response.status_code != httpx.codes.OK:
+        raise ProjectError(f"The input example got status {response.status_code}: {response.text}")
+    ResponsesAgentResponse.model_validate(response.json())
+    click.echo(f"The endpoint answered the input example in {time.monotonic() - start:.1f} s")
+    report = verify(url=endpoint.url)
+    if not report.passed:
+        raise ProjectError(f"The deployed agent failed: {report.summary()}.")
+
+
+def find_endpoint(*, dry_run: bool = False) -> "Endpoint | None":
+    """Return the endpoint that serves the agent; None without a Databricks workspace."""
+    if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("databricks"):
+        return None
+    from ..ops.endpoint import Endpoint
+
+    config = load_config()
+    name = config.serving.name or PROJECT_NAME[:63]
+    return Endpoint(name, config.registered_model(), click.echo, dry_run=dry_run)
+
+
+def label(version: ModelVersion) -> str:
+    """Return how a message names a version."""
+    return f"{version.name}, version {version.version} (commit {version.tags['git_commit'][:7]}),"
+
+
+def print_answering(registry: Registry, endpoint: "Endpoint | None") -> None:
+    """Print which version answers."""
+    if endpoint and endpoint.read().answering:
+        click.echo(f"{endpoint.name}: {endpoint.status()}")
+    else:
+        click.echo(f"It answers where models:/{registry.name}@{CHAMPION} is loaded")

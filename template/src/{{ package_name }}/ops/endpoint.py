@@ -1,0 +1,138 @@
+"""An endpoint of Model Serving: what it serves, and which version gets the traffic."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from .project import ProjectError
+
+try:
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.errors import NotFound
+    from databricks.sdk.service import serving
+except ImportError as error:
+    raise ProjectError(
+        "Model Serving needs databricks-agents. Run `uv sync --extra databricks`."
+    ) from error
+
+POLL_SECONDS = 2
+UPDATE_TIMEOUT = 45 * 60  # seconds
+
+
+@dataclass(frozen=True)
+class Served:
+    """What an endpoint serves.
+
+    Attributes:
+        entities: The served entities by version.
+        answering: The version with the traffic; None if none is ready.
+        is_updating: Whether the endpoint prepares another configuration. It serves this one until
+            the other one is ready.
+    """
+
+    entities: dict[str, serving.ServedEntityOutput]
+    answering: str | None = None
+    is_updating: bool = False
+
+
+class Endpoint:
+    """The serving endpoint of the agent.
+
+    Args:
+        name: Its name.
+        model: The registered model whose versions it serves.
+        report: Receives each call that changes something, and the progress.
+        dry_run: Whether to leave out these calls.
+    """
+
+    def __init__(
+        self, name: str, model: str, report: Callable[[str], None], *, dry_run: bool = False
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.report = report
+        self.dry_run = dry_run
+        self.workspace = WorkspaceClient()
+        self.url = f"{self.workspace.config.host}/serving-endpoints/{name}/invocations"
+
+    def read(self) -> Served:
+        """Return what the endpoint serves now; nothing if it does not exist.
+
+        Raises:
+            ProjectError: It serves another model.
+        """
+        try:
+            found = self.workspace.serving_endpoints.get(self.name)
+        except NotFound:
+            return Served({})
+        updating = serving.EndpointStateConfigUpdate.IN_PROGRESS
+        is_updating = found.state is not None and found.state.config_update == updating
+        if found.config is None:  # no update has succeeded yet
+            return Served({}, is_updating=is_updating)
+        entities = {str(one.entity_version): one for one in found.config.served_entities or []}
+        for other in {one.entity_name for one in entities.values()} - {self.model}:
+            raise ProjectError(
+                f"The endpoint {self.name} serves {other}. Set another name under `serving` in "
+                "config.yml."
+            )
+        traffic = found.config.traffic_config or serving.TrafficConfig()
+        busy = {one.served_model_name for one in traffic.routes or [] if one.traffic_percentage}
+        answering = next((one for one in entities if entities[one].name in busy), None)
+        return Served(entities, answering, is_updating)
+
+    def wait(self) -> Served:
+        """Wait until the endpoint is not updating, and return what it serves."""
+        start = time.monotonic()
+        while (now := self.read()).is_updating:
+            seconds = time.monotonic() - start
+            if seconds > UPDATE_TIMEOUT:
+                raise ProjectError(f"{self.name} is still updating after {seconds:.0f} s.")
+            self.report(f"{self.name} is updating, {seconds:.0f} s …")
+            time.sleep(POLL_SECONDS)
+        return now
+
+    def route(self, now: Served, version: str, kept: Collection[str] | None = None) -> Served:
+        """Give a served version all the traffic, and wait.
+
+        Args:
+            now: What the endpoint serves.
+            version: The version.
+            kept: The versions to go on serving; by default, all.
+        """
+        entities = {
+            one: serving.ServedEntityInput.from_dict(entity.as_dict())
+            for one, entity in now.entities.items()
+            if kept is None or one in kept
+        }
+        routes = [
+            serving.Route(100 * (one == version), served_model_name=entity.name)
+            for one, entity in entities.items()
+        ]
+        self.report(
+            f"PUT /api/2.0/serving-endpoints/{self.name}/config: serve {', '.join(entities)} with "
+            f"all traffic to {version}"
+        )
+        if self.dry_run:
+            return Served({one: now.entities[one] for one in entities}, version)
+        traffic = serving.TrafficConfig(routes)
+        try:
+            self.workspace.serving_endpoints.update_config(
+                self.name, served_entities=list(entities.values()), traffic_config=traffic
+            )
+        except Exception:
+            # If only the response was lost, the endpoint is updated nevertheless.
+            if self.wait().answering != version:
+                raise
+        now = self.wait()
+        if now.answering != version:
+            raise ProjectError(f"{self.name} was not updated. See its events in the workspace.")
+        return now
+
+    def status(self) -> str:
+        """Return a sentence that says which version answers."""
+        try:
+            now = self.read()
+        except Exception as error:
+            return f"Which version answers is unknown ({error})."
+        until = " until the endpoint is updated" if now.is_updating else ""
+        return f"Version {now.answering} answers{until}." if now.answering else "None answers yet."

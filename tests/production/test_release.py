@@ -1,0 +1,67 @@
+"""`register` and `promote` with a local registry: what they refuse, and what they record."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.helpers.agents import Agent
+from tests.helpers.forked_commands import ForkedCommands
+from tests.production.deployer import MODEL
+from tests.release.repositories import git
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, str]:
+    """The variables of an empty store of runs and versions."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+
+
+def test_only_a_complete_commit_is_registered(
+    released: Agent, commands: ForkedCommands, store: dict[str, str]
+) -> None:
+    git(released.folder, "rm", "--quiet", "--cached", "uv.lock")
+    try:
+        unlocked = commands.run("register", **store)
+    finally:
+        git(released.folder, "reset", "--quiet")
+    assert "error: uv.lock is not committed, and the model's packages" in unlocked.stderr
+    assert "Run `git add uv.lock` and `git commit" in unlocked.stderr
+    with released.patched("instructions.md", None, "Be brief.\n"):
+        dirty = commands.run("register", **store)
+    assert "src/weather_agent/instructions.md: not committed. Commit, stash" in dirty.stderr
+    assert (unlocked.returncode, dirty.returncode) == (1, 1)
+
+
+def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
+    released: Agent, commands: ForkedCommands, store: dict[str, str]
+) -> None:
+    client = MlflowClient(store["MLFLOW_TRACKING_URI"])
+    failed = commands.run("register", VERIFY_FAILS="1", **store)
+    assert "error: The model is not registered: 1 failed: answer-text." in failed.stderr
+    assert not client.search_registered_models()
+    for _ in range(2):
+        done = commands.run("register", **store)
+        assert done.returncode == 0, done.stderr
+    (version,) = client.search_model_versions(f"name='{MODEL}'")
+    commit = git(released.folder, "rev-parse", "HEAD").strip()
+    assert version.tags["git_commit"] == commit
+    assert {"template", "mlflow"} <= version.tags.keys()
+    assert str(client.get_model_version_by_alias(MODEL, "challenger").version) == "1"
+    artifacts = client.list_artifacts(version.run_id or "")
+    assert [file.path for file in artifacts] == ["verification.json"]
+    refused = commands.run("promote", **store)
+    assert "its evaluation is missing. At its commit, run" in refused.stderr
+    client.set_model_version_tag(MODEL, "1", "evaluation", "passed")
+    promoted = commands.run("promote", **store)
+    assert promoted.returncode == 0, promoted.stderr
+    assert "version 1" in promoted.stdout
+    assert f"models:/{MODEL}@champion" in promoted.stdout
+    tags = {"git_commit": "2" * 40, "evaluation": "passed"}
+    source = client.get_model_version_download_uri(MODEL, "1")
+    client.create_model_version(MODEL, source, tags=tags)
+    assert commands.run("promote", "2", **store).returncode == 0
+    assert "version 1" in commands.run("rollback", **store).stdout
+    assert str(client.get_model_version_by_alias(MODEL, "champion").version) == "1"
+    rollback = commands.run("rollback", **store)
+    assert "has no version before the champion, which is 1." in rollback.stderr
