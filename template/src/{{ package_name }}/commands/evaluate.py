@@ -19,6 +19,7 @@ from ..ops.evaluation_report import Evaluation, html_report, junit_report
 from ..ops.gate import judge_rows
 from ..ops.git import clean_commit
 from ..ops.project import ROOT, require_checkout
+from ..ops.registry import Registry
 from ..ops.remote import require_agent_at, respond_at
 from ..ops.store import connect_store
 from ..ops.trace_cases import cases_from, find_traces
@@ -114,7 +115,8 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     cases, scorers = load_cases(path), load_scorers(config.judge)
     os.environ |= ENVIRONMENT
     store = connect_store()
-    champion = champion_run(config.registered_model()) if with_champion else None
+    has_registry = with_champion and config.registered_model()
+    champion = champion_run(Registry()) if has_registry else None
     before = load_rows(champion) if champion else []
     respond = responder(config, url)
     check_judge(config)

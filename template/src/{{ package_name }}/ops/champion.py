@@ -1,34 +1,31 @@
-"""The champion: the version of the registered model that answers in production."""
+"""The evaluation of the champion, the version that answers in production."""
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
 from .cases import Row
 from .project import ProjectError
+from .registry import CHAMPION, Registry
 
 ROWS = TypeAdapter(list[Row])
 ROWS_ARTIFACT = "evaluation/rows.json"
 RUN_TAG = "evaluation_run"
 
 
-def champion_run(model_name: str) -> str | None:
+def champion_run(registry: Registry) -> str | None:
     """Return the run of the champion's evaluation; None if there is no champion.
 
     Raises:
         ProjectError: The champion was registered without an evaluation.
     """
-    try:
-        version = MlflowClient().get_model_version_by_alias(model_name, "champion")
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
-            return None
-        raise
+    version = registry.with_alias(CHAMPION)
+    if version is None:
+        return None
     run = version.tags.get(RUN_TAG)
     if not run:
         raise ProjectError(
-            f"The champion, version {version.version} of {model_name}, has no evaluation to "
+            f"The champion, version {version.version} of {registry.name}, has no evaluation to "
             "compare with. Pass --without-champion."
         )
     return run
