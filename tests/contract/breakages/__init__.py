@@ -4,6 +4,7 @@ There is one module per part of the contract.
 """
 
 from tests.contract.breakages.answers import ANSWERS
+from tests.contract.breakages.bundle import BUNDLE
 from tests.contract.breakages.changes import Breakage, Patch
 from tests.contract.breakages.llm import LLM
 from tests.contract.breakages.loading import LOADING
@@ -22,6 +23,7 @@ GROUPS: dict[str, dict[str, Breakage]] = {
     "Traces": TRACES,
     "The server": SERVER,
     "The source": SOURCE,
+    "The bundle": BUNDLE,
 }
 BREAKAGES = {name: breakage for group in GROUPS.values() for name, breakage in group.items()}
 
