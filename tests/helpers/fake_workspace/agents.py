@@ -44,6 +44,9 @@ def add_routes(api: Api, state: State) -> None:
         ]
         return reply({"chain_deployments": found} if found else {})
 
+    async def count_usage(request: Request) -> Response:
+        return reply()
+
     async def no_monitor(request: Request) -> Response:
         raise not_found(f"The monitor of {request.path_params['name']}")
 
@@ -54,5 +57,6 @@ def add_routes(api: Api, state: State) -> None:
     api.add("POST", deployments, register)
     api.add("GET", f"{deployments}/{{name}}", list_deployments)
     api.add("GET", f"{deployments}/{{name}}/versions/{{version}}", list_deployments)
+    api.add("POST", "/api/2.0/agents/evaluation-client-usage-events", count_usage)
     api.add("GET", "/api/2.0/managed-evals/monitors/{name}", no_monitor)
     api.add("GET", "/api/2.1/unity-catalog/tables/{name}/exists", no_table)

@@ -5,7 +5,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from tests.helpers.fake_workspace.routes import Api
+from tests.helpers.fake_workspace.routes import Api, ApiError
 
 ROUTES = (
     "GET /api/2.0/mlflow/experiments/get-by-name",
@@ -28,6 +28,10 @@ ROUTES = (
     "POST /api/2.0/mlflow/logged-models/{id}/params",
     "POST /api/3.0/mlflow/traces",
     "GET /api/3.0/mlflow/traces/{id}",
+    "POST /api/3.0/mlflow/traces/{id}/assessments",
+    "POST /api/2.0/mlflow/traces/link-to-run",
+    "POST /api/3.0/mlflow/traces/search",
+    "GET /api/2.0/mlflow/traces",
 )
 # These belong to a connection.
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "authorization"}
@@ -39,9 +43,14 @@ def add_routes(api: Api, mlflow_server: str) -> None:
     async def forward(request: Request) -> Response:
         return await forwarded(request, f"{mlflow_server}{request.url.path}")
 
+    async def refuse(request: Request) -> Response:
+        raise ApiError(404, "ENDPOINT_NOT_FOUND", f"{request.url.path} needs another workspace.")
+
     for route in ROUTES:
         method, path = route.split()
         api.add(method, path, forward)
+    # Of a workspace with traces in Unity Catalog; MLflow falls back to the search above.
+    api.add("POST", "/api/4.0/mlflow/traces/search-long-running", refuse)
 
 
 async def forwarded(request: Request, url: str) -> Response:

@@ -173,5 +173,6 @@ for command in (
     production.promote,
     production.rollback,
     production.deploy,
+    production.release,
 ):
     main.add_command(command)

@@ -8,6 +8,8 @@ import click
 from ..ops.project import ROOT
 from .options import exit_on_signals, not_empty
 
+CASES = ROOT / "evaluation" / "cases.jsonl"
+
 
 class InvalidUsage(click.UsageError):
     """The options of `evaluate` are invalid."""
@@ -25,11 +27,16 @@ class EvaluateCommand(click.Command):
             raise InvalidUsage(error.format_message(), error.ctx) from error
 
 
+junit_option = click.option(
+    "--junit", type=click.Path(path_type=Path), help="Write the evaluation to this JUnit XML file."
+)
+
+
 @click.command(cls=EvaluateCommand)
 @click.option(
     "--cases",
     type=click.Path(path_type=Path),
-    default=ROOT / "evaluation" / "cases.jsonl",
+    default=CASES,
     show_default=False,
     help="File of cases; by default evaluation/cases.jsonl.",
 )
@@ -40,7 +47,7 @@ class EvaluateCommand(click.Command):
     metavar="FILTER",
     help='Print a case per trace that matches, instead of evaluating; "" matches all.',
 )
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file.")
+@junit_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def evaluate(
     cases: Path,
@@ -109,3 +116,18 @@ def deploy(version: str | None, dry_run: bool) -> None:
 
     exit_on_signals()
     deploy_version(version, dry_run=dry_run)
+
+
+@click.command()
+@click.option("--registered", is_flag=True, help="Start at `deploy`, with the challenger.")
+@junit_option
+def release(registered: bool, junit: Path | None) -> None:
+    """Verify, evaluate, register, deploy, check and promote the agent of the current commit.
+
+    If a step fails, run the command again: it continues there. Exits with 1 if a step fails, and
+    otherwise as `evaluate` does.
+    """
+    from .release import release_version
+
+    exit_on_signals()
+    sys.exit(release_version(CASES, registered=registered, junit=junit))

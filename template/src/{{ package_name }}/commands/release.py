@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +12,10 @@ import httpx
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.types.responses import ResponsesAgentResponse
 
+from ..ops.git import require_commit
 from ..ops.project import PROJECT_NAME, ProjectError
 from ..ops.registry import CHAMPION, Registry
-from ..ops.release import PREVIOUS, promote, register, version_before
+from ..ops.release import PREVIOUS, newest_evaluation, promote, register, version_before
 from ..ops.store import connect_store
 from ..runtime.config import load_config, load_input_example
 from .verify import verify
@@ -22,6 +24,50 @@ if TYPE_CHECKING:
     from ..ops.endpoint import Endpoint
 
 COLD_START = 600  # seconds until an idle endpoint answers
+
+
+def release_version(cases: Path, *, registered: bool, junit: Path | None) -> int:
+    """Verify, evaluate, register, deploy, check and promote the agent of the current commit.
+
+    A second run continues where the first one stopped: it repeats no evaluation that the commit has
+    passed, and the other steps do only what is missing.
+
+    Args:
+        cases: The file of cases.
+        registered: Release the challenger, without the first three steps.
+        junit: Write the evaluation to this file as JUnit XML.
+
+    Returns:
+        The exit code: 0, or that of `verify` or `evaluate` if the agent did not pass.
+    """
+    require_endpoint()
+    if not registered:
+        if code := verify_and_evaluate(cases, junit):
+            return code
+        print_step("register")
+        register_version()
+    print_step("deploy, and verify the deployed agent")
+    deploy_version(None, dry_run=False)
+    print_step("promote")
+    promote_version(None)
+    return 0
+
+
+def verify_and_evaluate(cases: Path, junit: Path | None) -> int:
+    """Verify and evaluate the agent, unless its commit has passed an evaluation."""
+    commit = require_commit()
+    connect_store()
+    run = newest_evaluation(commit)
+    if run and run.data.tags["evaluation"] == "passed":
+        click.echo(f"Commit {commit[:7]} has passed its evaluation, run {run.info.run_id}")
+        return 0
+    print_step("verify")
+    if not verify().passed:
+        return 1
+    from .evaluate import run_evaluation  # imports MLflow's evaluation
+
+    print_step("evaluate")
+    return run_evaluation(cases, url=None, with_champion=True, junit=junit, as_json=False)
 
 
 def register_version() -> None:
@@ -61,12 +107,7 @@ def promote_version(number: str | None) -> None:
 
 def deploy_version(number: str | None, *, dry_run: bool) -> None:
     """Serve a version with Model Serving; by default, the challenger."""
-    endpoint = find_endpoint(dry_run=dry_run)
-    if endpoint is None:
-        raise ProjectError(
-            "Model Serving needs a Databricks workspace. Run `databricks auth login`, and set "
-            "MLFLOW_TRACKING_URI=databricks in .env."
-        )
+    endpoint = require_endpoint(dry_run=dry_run)
     from ..ops.deploy import deploy
 
     with naming_what_answers(endpoint):
@@ -147,6 +188,25 @@ def find_endpoint(*, dry_run: bool = False) -> "Endpoint | None":
     config = load_config()
     name = config.serving.name or PROJECT_NAME[:63]
     return Endpoint(name, config.registered_model(), click.echo, dry_run=dry_run)
+
+
+def require_endpoint(*, dry_run: bool = False) -> "Endpoint":
+    """Return the endpoint that serves the agent.
+
+    Raises:
+        ProjectError: The store is not a Databricks workspace.
+    """
+    if endpoint := find_endpoint(dry_run=dry_run):
+        return endpoint
+    raise ProjectError(
+        "Model Serving needs a Databricks workspace. Run `databricks auth login`, and set "
+        "MLFLOW_TRACKING_URI=databricks in .env."
+    )
+
+
+def print_step(name: str) -> None:
+    """Print the name of a step of `release`."""
+    click.secho(f"\n{name}", bold=True)
 
 
 def label(version: ModelVersion) -> str:

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 import yaml
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from .git import require_commit
@@ -41,21 +42,26 @@ def register(registry: Registry, check: Callable[[str], str]) -> ModelVersion:
 
 def add_evaluation(registry: Registry, version: ModelVersion, commit: str) -> None:
     """Tag a version with the newest evaluation of its commit, and copy the report to its run."""
+    run = newest_evaluation(commit)
+    if run and run.info.run_id != version.tags.get("evaluation_run"):
+        with TemporaryDirectory() as folder:
+            report = mlflow.artifacts.download_artifacts(
+                run_id=run.info.run_id, artifact_path="evaluation", dst_path=folder
+            )
+            registry.client.log_artifacts(version.run_id or "", report, "evaluation")
+        result = run.data.tags["evaluation"]
+        registry.tag(version, evaluation=result, evaluation_run=run.info.run_id)
+
+
+def newest_evaluation(commit: str) -> Run | None:
+    """Return the run of the newest evaluation of a commit."""
     runs = mlflow.search_runs(
         filter_string=f"tags.git_commit = '{commit}' and tags.evaluation != ''",
         order_by=["start_time DESC"],
         max_results=1,
         output_format="list",
     )
-    for run in runs:
-        if run.info.run_id != version.tags.get("evaluation_run"):
-            with TemporaryDirectory() as folder:
-                report = mlflow.artifacts.download_artifacts(
-                    run_id=run.info.run_id, artifact_path="evaluation", dst_path=folder
-                )
-                registry.client.log_artifacts(version.run_id or "", report, "evaluation")
-            result = run.data.tags["evaluation"]
-            registry.tag(version, evaluation=result, evaluation_run=run.info.run_id)
+    return next(iter(runs), None)
 
 
 def template_version() -> str:
