@@ -88,6 +88,8 @@ def test_answers_appear_in_the_project(combination: dict[str, Any], project: Pat
         ("github", ".github/workflows/ci.yml"),
         ("gitlab", ".gitlab-ci.yml"),
         ("azure", "azure-pipelines.yml"),
+        ("github", ".github/workflows/release.yml"),
+        ("azure", "azure-release.yml"),
     ],
 )
 def test_only_the_chosen_ci_is_rendered(ci: str, file: str, render: Render) -> None:

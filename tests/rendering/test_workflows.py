@@ -10,10 +10,12 @@ import pytest
 from tests.conftest import Render
 from tests.helpers.template import ROOT
 from tests.rendering.workflows import (
+    RELEASES,
     WORKFLOWS,
     caches_packages,
     commands,
     first_check,
+    release_steps,
     versions,
 )
 from tests.updates.projects import ANSWERS, Repository
@@ -41,8 +43,11 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_workflow_matches_the_schema_of_its_service(ci: str, render: Render) -> None:
-    name, schema = WORKFLOWS[ci]
+@pytest.mark.parametrize("files", [{ci: WORKFLOWS[ci][0] for ci in WORKFLOWS}, RELEASES])
+def test_workflow_matches_the_schema_of_its_service(
+    files: dict[str, str], ci: str, render: Render
+) -> None:
+    name, schema = files[ci], WORKFLOWS[ci][1]
     options = ["--builtin-schema", schema]
     if ci == "azure":
         # Its schema uses Python's regular expressions, and allows only strings as values.
@@ -70,6 +75,9 @@ def test_image_and_ci_use_one_uv_and_one_python(ci: str, render: Render) -> None
     (python,) = re.findall(r"^FROM python:([\d.]+)-slim ", dockerfile, re.MULTILINE)
     (uv,) = re.findall(r"^RUN pip install .*uv==([\d.]+)$", dockerfile, re.MULTILINE)
     assert versions(ci, render(ci=ci)) == (uv, python)
+    release = (render(ci=ci) / RELEASES[ci]).read_text(encoding="utf-8")
+    assert uv in release
+    assert set(re.findall(r"\b3\.\d+\b", release)) == {python}
 
 
 def test_this_repository_uses_the_uv_and_the_python_of_its_agents(render: Render) -> None:
@@ -98,6 +106,26 @@ def test_every_service_runs_the_same_checks(ci: str, render: Render) -> None:
         "uv run ty check",
         "uv run pytest",
     ]
+
+
+def test_every_service_releases_with_the_same_commands(ci: str, render: Render) -> None:
+    for llm, extra in (("offline:/demo", " --extra databricks"), ("databricks:/an-endpoint", "")):
+        project = render(ci=ci, llm=llm)
+        commands = [step["command"] for step in release_steps(ci, project)]
+        junit = " --junit evaluation/junit.xml" * (ci != "github")
+        assert [command for command in commands if not command.startswith("pip install uv==")] == [
+            f"uv sync --locked{extra}",
+            f"uv run weather-agent release{junit}",
+        ]
+
+
+def test_releases_log_in_without_a_secret(ci: str, render: Render) -> None:
+    types = {"github": "github-oidc", "gitlab": "env-oidc", "azure": "azure-devops-oidc"}
+    project = render(ci=ci)
+    step = release_steps(ci, project)[-1]
+    assert step["env"]["DATABRICKS_AUTH_TYPE"] == types[ci]
+    text = (project / RELEASES[ci]).read_text(encoding="utf-8")
+    assert not re.search(r"secrets\.|DATABRICKS_TOKEN|CLIENT_SECRET", text)
 
 
 def test_first_check_ignores_a_line_of_equal_signs(ci: str, repository: Repository) -> None:

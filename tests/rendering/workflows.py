@@ -13,12 +13,33 @@ WORKFLOWS = {
     "gitlab": (".gitlab-ci.yml", "vendor.gitlab-ci"),
     "azure": ("azure-pipelines.yml", "vendor.azure-pipelines"),
 }
+# The file that releases a tag.
+RELEASES = {
+    "github": ".github/workflows/release.yml",
+    "gitlab": ".gitlab-ci.yml",
+    "azure": "azure-release.yml",
+}
 _SHELLS = {
     "github": ("bash", "-e"),
     "gitlab": ("bash", "-e", "-o", "pipefail"),
     "azure": ("bash",),
 }
 _INSTALL_UV = re.compile(r"pip install uv==(\S+)")
+
+
+def release_steps(ci: str, project: Path) -> list[dict[str, Any]]:
+    """Return the steps of the release to dev, each with its `command` and its variables `env`."""
+    found = yaml.safe_load((project / RELEASES[ci]).read_text(encoding="utf-8"))
+    if ci == "gitlab":
+        job = found[".release"]
+        return [{"command": command, "env": job["variables"]} for command in job["script"]]
+    if ci == "github":
+        steps = found["jobs"]["dev"]["steps"]
+    else:
+        ((stages,),) = (stage.values() for stage in found["stages"])
+        steps = stages[0]["jobs"][0]["strategy"]["runOnce"]["deploy"]["steps"]
+    commands = [(step.get("run", step.get("script")), step.get("env", {})) for step in steps]
+    return [{"command": command, "env": env} for command, env in commands if command]
 
 
 def workflow(ci: str, project: Path) -> dict[str, Any]:
@@ -43,7 +64,7 @@ def versions(ci: str, project: Path) -> tuple[str, str]:
     if ci == "github":
         (setup,) = (step for step in found["jobs"]["check"]["steps"] if "setup-uv" in str(step))
         return setup["with"]["version"], setup["with"]["python-version"]
-    (uv,) = _INSTALL_UV.findall(str(found).replace("'", " "))
+    (uv,) = set(_INSTALL_UV.findall(str(found).replace("'", " ")))
     if ci == "gitlab":
         return uv, found["check"]["image"].removeprefix("python:")
     (python,) = (step for step in found["jobs"][0]["steps"] if "UsePythonVersion" in str(step))
@@ -65,10 +86,12 @@ def caches_packages(ci: str, project: Path) -> bool:
     return inputs["path"] == "$(UV_CACHE_DIR)" and inputs["key"].endswith("uv.lock")
 
 
-def run_as(ci: str, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_as(
+    ci: str, command: str, folder: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command in the shell of a service."""
     shell = (*_SHELLS[ci], "-c", command)
-    return subprocess.run(shell, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(shell, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def first_check(ci: str, project: Path) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,77 @@
+"""`release`, as the files of the CI services run it, in a fake workspace."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Render
+from tests.helpers.agents import Agent
+from tests.helpers.fake_workspace import Fault
+from tests.production.deployer import Deployer
+from tests.rendering.workflows import RELEASES, release_steps, run_as
+
+EVALUATED = "has passed its evaluation"
+
+
+@pytest.fixture
+def arguments(render: Render, tmp_path: Path) -> dict[str, list[str]]:
+    """The arguments of the agent's command for each service, after its steps ran in its shell."""
+    log = tmp_path / "uv.log"
+    for name in ("uv", "pip"):
+        stub = tmp_path / name
+        stub.write_text(f'#!/bin/sh\necho {name} "$@" >> {log}\n', encoding="utf-8")
+        stub.chmod(0o755)
+    found = {}
+    for ci in RELEASES:
+        log.unlink(missing_ok=True)
+        for step in release_steps(ci, render(ci=ci)):
+            path = f"{tmp_path}:{os.environ['PATH']}"
+            done = run_as(ci, step["command"], tmp_path, {"PATH": path})
+            assert done.returncode == 0, done.stderr
+        *_, sync, release = log.read_text(encoding="utf-8").splitlines()
+        assert sync == "uv sync --locked --extra databricks"
+        assert release.startswith("uv run weather-agent ")
+        found[ci] = shlex.split(release)[3:]
+    return found
+
+
+def test_a_release_continues_where_it_stopped(
+    deployer: Deployer, released: Agent, arguments: dict[str, list[str]]
+) -> None:
+    api = deployer.workspace.api
+    api.fault = Fault("POST /api/2.0/serving-endpoints")
+    stopped = deployer.run(*arguments["gitlab"])
+    api.fault = None
+    steps = ["", "verify", "", "evaluate", "✓ contract"]
+    assert [line[:10] for line in stopped.stdout.splitlines()[:5]] == steps
+    assert "passed with 6 cases" in stopped.stdout
+    assert "POST /api/2.0/serving-endpoints failed. None answers yet. To continue" in stopped.stderr
+    assert (stopped.returncode, deployer.answering, deployer.champion) == (1, None, None)
+    assert "<testsuite" in (released.folder / "evaluation/junit.xml").read_text(encoding="utf-8")
+    for ci in ("github", "azure", "gitlab"):
+        printed = deployer.check(*arguments[ci])
+        assert EVALUATED in printed
+        assert "\nevaluate\n" not in printed
+        assert printed.endswith("weather-agent: Version 1 answers.\n")
+        assert (deployer.answering, deployer.champion) == ("1", "1")
+    assert deployer.registered == ["1"]
+
+
+def test_a_registered_version_is_released_without_the_first_steps(deployer: Deployer) -> None:
+    printed = deployer.check("release", "--registered")
+    assert printed.startswith("\ndeploy, and verify the deployed agent\n")
+    assert (deployer.answering, deployer.champion) == ("1", "1")
+
+
+def test_an_agent_that_fails_is_not_released(deployer: Deployer) -> None:
+    done = deployer.run("release", "--registered", VERIFY_FAILS="1")
+    assert "The deployed agent failed: 1 failed: answer-text" in done.stderr
+    assert (done.returncode, deployer.champion) == (1, None)
+
+
+def test_releases_need_a_workspace(deployer: Deployer) -> None:
+    done = deployer.commands.run("release")
+    assert "error: Model Serving needs a Databricks workspace. Run `databricks auth" in done.stderr
+    assert done.returncode == 1
