@@ -127,7 +127,8 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     run_id = run.info.run_id
     p_values = compare_runs(run_id, champion) if champion else {}
     verdict = judge_rows(rows, config, before, p_values)
-    evaluation = Evaluation(run_id, clean_commit(), target, rows, verdict, before)
+    commit = None if url else clean_commit()  # the agent at a URL may be of another commit
+    evaluation = Evaluation(run_id, commit, target, rows, verdict, before)
     log_evaluation(evaluation)
     return evaluation
 

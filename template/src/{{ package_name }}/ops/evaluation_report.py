@@ -22,7 +22,7 @@ class Evaluation:
 
     Attributes:
         run_id: Its MLflow run.
-        commit: The commit that it measured; None if there were uncommitted changes.
+        commit: The commit that it measured; None if it is unknown or had uncommitted changes.
         target: What it measured, such as a URL.
         rows: The results of each case.
         verdict: The comparison with the thresholds and the champion.
