@@ -12,6 +12,7 @@ NOISE = {
     "mlflow.tracking.fluent": ("Experiment with name",),
     "mlflow.models.evaluation.utils.trace": ("Auto tracing is temporarily enabled",),
     "mlflow.genai.evaluation.harness": ("Some scorer invocations failed",),  # `evaluate` reports it
+    "mlflow.genai.evaluation.comparison.paired_comparison": ("Scorer ",),  # few cases
     "mlflow.pyfunc": ("Predicting on input example",),
     "mlflow.tracing.export.async_export_queue": ("Flushing the async trace logging queue",),
     # uv's environments have no pip, and the agent does not need it.
