@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class ForkedCommands:
 
 @contextmanager
 def forked_commands(
-    agent: Agent, folder: Path, prelude: Path | None = None
+    agent: Agent, folder: Path, prelude: Path | str = "", modules: Sequence[str] = ()
 ) -> Generator[ForkedCommands]:
     """Start the process that runs the commands of an agent.
 
@@ -44,10 +44,10 @@ def forked_commands(
         agent: The agent.
         folder: Where the output of the commands is stored.
         prelude: A Python file to run before each command.
+        modules: Other slow modules to import once.
     """
-    preludes = [prelude] if prelude else []
     with subprocess.Popen(
-        ["uv", "run", "--no-sync", "python", PROGRAM, agent.package.name, *preludes],
+        ["uv", "run", "--no-sync", "python", PROGRAM, agent.package.name, prelude, *modules],
         cwd=agent.folder,
         env=clean_environment(),
         stdin=subprocess.PIPE,

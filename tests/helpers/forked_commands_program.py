@@ -5,8 +5,8 @@ as its argument. Each line of its input is a command as JSON:
 
     {"arguments": [STRING, …], "environment": {NAME: VALUE}, "stdout": FILE, "stderr": FILE}
 
-It answers with a line that contains the exit code. A second argument is a Python file to run before
-each command.
+It answers with a line that contains the exit code. The second argument is a Python file to run
+before each command, or empty. Other arguments are the names of more slow modules.
 """
 
 import os
@@ -41,7 +41,7 @@ IMPORTED_ONCE = (
 
 def main() -> None:
     """Run one command after the other until the input ends."""
-    for name in IMPORTED_ONCE:
+    for name in (*IMPORTED_ONCE, *MODULES):
         importlib.import_module(name)
     assert threading.active_count() == 1
     # A collection in a fork would copy the memory of all these modules.
@@ -87,5 +87,5 @@ def exit_code_of_command() -> int:
 
 
 if __name__ == "__main__":
-    PACKAGE, PRELUDE = sys.argv[1], "".join(sys.argv[2:])
+    PACKAGE, PRELUDE, *MODULES = sys.argv[1:]
     main()

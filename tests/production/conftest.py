@@ -45,7 +45,7 @@ def tracking(released: Agent, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def commands(released: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedCommands]:
     """Runs commands of the agent, with a replacement for the contract."""
     folder = tmp_path_factory.mktemp("commands")
-    with forked_commands(released, folder, QUICK_VERIFY) as running:
+    with forked_commands(released, folder, QUICK_VERIFY, ["databricks.sdk"]) as running:
         yield running
 
 
