@@ -1,8 +1,8 @@
 """A fake Databricks workspace over HTTP, as strict as what its SDKs expect of a real one.
 
-It has Unity Catalog's registry of models, the Files API, serving endpoints, registered agents, and
-experiments and runs, which a real MLflow server stores. A route that it does not have answers 404
-and fails the test. Each route can fail, before or after its effect.
+It has Unity Catalog's registry of models and its grants, the Files API, serving endpoints, apps,
+registered agents, and experiments and runs, which a real MLflow server stores. A route that it does
+not have answers 404 and fails the test. Each route can fail, before or after its effect.
 
 Limits and error messages are those that databricks-agents and databricks-sdk handle; no real
 workspace was available.
@@ -18,6 +18,7 @@ from tests.helpers.fake_workspace import (
     files,
     identity,
     invocations,
+    permissions,
     registry,
     serving,
     tracking,
@@ -62,7 +63,7 @@ def fake_workspace(mlflow_server: str) -> Generator[Workspace]:
         mlflow_server: The URL of the MLflow server that stores experiments and runs.
     """
     state, api = State(), Api()
-    for part in (registry, files, serving, agents, identity, invocations):
+    for part in (registry, files, serving, agents, identity, invocations, permissions):
         part.add_routes(api, state)
     tracking.add_routes(api, mlflow_server)
     with serving_app(Starlette(routes=api.routes)) as running:

@@ -1,15 +1,32 @@
 """The invocations of endpoints, which real servers answer."""
 
+import json
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.helpers.fake_workspace.routes import Api, ApiError, not_found
+from tests.helpers.fake_workspace.routes import Api, ApiError, Body, not_found, read
 from tests.helpers.fake_workspace.state import State
 from tests.helpers.fake_workspace.tracking import forwarded
 
 
+class Completion(Body):
+    model: str
+    messages: list[dict[str, str]]
+    stream: bool
+
+
 def add_routes(api: Api, state: State) -> None:
-    """Add the route that passes a request on to the server of the version that has the traffic."""
+    """Add the route to the server of the version that has the traffic, and that of LLMs."""
+
+    async def complete(request: Request) -> Response:
+        body = await read(request, Completion)
+        if body.model not in state.endpoints:
+            raise not_found(f"Endpoint {body.model}")
+        choice = {"index": 0, "delta": {"content": "OK"}, "finish_reason": "stop"}
+        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": body.model}
+        events = f"data: {json.dumps(chunk | {'choices': [choice]})}\n\ndata: [DONE]\n\n"
+        return Response(events, media_type="text/event-stream")
 
     async def invoke(request: Request) -> Response:
         endpoint = state.endpoints.get(request.path_params["name"])
@@ -24,3 +41,4 @@ def add_routes(api: Api, state: State) -> None:
         return response
 
     api.add("POST", "/serving-endpoints/{name}/invocations", invoke)
+    api.add("POST", "/serving-endpoints/chat/completions", complete)

@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tests.helpers.fake_workspace.identity import USER
 from tests.helpers.fake_workspace.routes import (
     Api,
     ApiError,
@@ -84,7 +85,10 @@ class Serving:
         name = request.path_params["name"]
         if name not in self.state.endpoints:
             raise not_found(f"Endpoint {name}")
-        return self.state.endpoints[name]
+        endpoint = self.state.endpoints[name]
+        if not endpoint.permission:
+            raise ApiError(403, "PERMISSION_DENIED", f"{USER} does not have View on {name}.")
+        return endpoint
 
     async def create(self, request: Request) -> Response:
         body = await read(request, NewEndpoint)
@@ -187,6 +191,7 @@ def shown(endpoint: Endpoint) -> dict[str, Any]:
         "creator": "owner@example.com",
         "description": endpoint.description,
         "tags": shown_tags(endpoint),
+        "permission_level": endpoint.permission,
         "state": {
             "ready": "READY" if endpoint.config else "NOT_READY",
             "config_update": "IN_PROGRESS" if endpoint.pending else update,

@@ -39,6 +39,7 @@ class Endpoint:
         polls_left: How many more requests show that the endpoint is updating.
         failed: Whether the last update failed; the endpoint serves what it served before.
         history: The versions that have answered, in order.
+        permission: What the user may do with it; empty if it is invisible.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Endpoint:
     polls_left: int = 0
     failed: bool = False
     history: list[str] = field(default_factory=list)
+    permission: str = "CAN_MANAGE"
 
     @property
     def answering(self) -> dict[str, int]:
@@ -76,6 +78,9 @@ class State:
         upstreams: The URLs of the servers behind versions; "" is that of all others.
         broken: The versions that do not start.
         polls: How many requests show that an endpoint is updating after each update.
+        owners: The owners of catalogs and schemas, by name.
+        grants: The privileges that were granted to the user, by name of the catalog or schema.
+        apps: What the user may do with each app.
     """
 
     models: dict[str, Model] = field(default_factory=dict)
@@ -85,3 +90,13 @@ class State:
     upstreams: dict[str, str] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     polls: int = 1
+    owners: dict[str, str] = field(
+        default_factory=lambda: {"main": "admin", "main.default": "admin"}
+    )
+    grants: dict[str, set[str]] = field(
+        default_factory=lambda: {
+            "main": {"USE_CATALOG", "USE_SCHEMA"},
+            "main.default": {"CREATE_MODEL"},
+        }
+    )
+    apps: dict[str, str] = field(default_factory=dict)

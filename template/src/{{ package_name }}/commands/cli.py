@@ -132,7 +132,7 @@ def serve(host: str, port: int, workers: int, reload: bool) -> None:
 @port_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def doctor(port: int, as_json: bool) -> None:
-    """Check what the agent needs on this machine.
+    """Check what the agent needs on this machine and in its Databricks workspace.
 
     Sends a short request to the LLM. Exits with 1 if something is missing.
     """

@@ -1,12 +1,13 @@
-"""Checks what the agent needs on this machine: `doctor`."""
+"""Checks what the agent needs on this machine and in its workspace: `doctor`."""
 
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import metadata
+from typing import Any
 
 import click
 from packaging.specifiers import SpecifierSet
@@ -16,7 +17,7 @@ from ..ops.llm_check import require_response
 from ..ops.project import PROJECT_NAME, ROOT, ProjectError
 from ..ops.requirements import find_uv, locked_requirements
 from ..ops.store import connect_store, without_password
-from ..runtime.config import load_config
+from ..runtime.config import ConfigError, load_config
 from ..server.settings import load_settings
 from .errors import message_of
 from .serve import listen
@@ -27,19 +28,12 @@ SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 def run_checks(port: int, *, as_json: bool) -> bool:
     """Print one line per check, or all as JSON, and return whether all passed."""
-    checks: dict[str, Callable[[], str]] = {
-        ".env": check_env_file,  # first, because the others read its variables
-        "Python": check_python,
-        "settings": check_settings,
-        "LLM": check_llm,
-        "store": check_store,
-        "port": lambda: check_port(port),
-    }
-    if (ROOT / "pyproject.toml").is_file():  # not in an image
-        checks |= {"packages": check_packages, "updates": check_updates}
-    results = []
-    for name, check in checks.items():
+    results: list[dict[str, Any]] = []
+    for name, check, needed in all_checks(port):
+        failed = [result["name"] for result in results if not result["passed"]]
         try:
+            if needed in failed:
+                raise ProjectError(f"Not checked, because `{needed}` failed.")
             message, passed = check(), True
         except Exception as error:
             message, passed = message_of(error), False
@@ -51,6 +45,34 @@ def run_checks(port: int, *, as_json: bool) -> bool:
     if as_json:
         click.echo(json.dumps({"checks": results}, indent=2, ensure_ascii=False))
     return all(result["passed"] for result in results)
+
+
+def all_checks(port: int) -> Iterator[tuple[str, Callable[[], str], str]]:
+    """Yield the name of each check, the check, and the name of the one that must pass first."""
+    yield ".env", check_env_file, ""  # first, because the others read its variables
+    yield "Python", check_python, ""
+    yield "settings", check_settings, ""
+    for_llm, for_store = uses_workspace()
+    if for_llm or for_store:
+        from .workspace_checks import workspace_checks  # imports Databricks' SDK
+
+        yield from workspace_checks(for_llm=for_llm, for_store=for_store)
+    yield "LLM", check_llm, "login" if for_llm else ""
+    yield "store", check_store, "login" if for_store else ""
+    yield "port", lambda: check_port(port), ""
+    if (ROOT / "pyproject.toml").is_file():  # not in an image
+        yield "packages", check_packages, ""
+        yield "updates", check_updates, ""
+
+
+def uses_workspace() -> tuple[bool, bool]:
+    """Return whether the LLM, and whether MLflow's store, are in a Databricks workspace."""
+    try:
+        llm = load_config().llm_uri()
+    except ConfigError:  # the check of the LLM reports it
+        llm = ""
+    store = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return llm.startswith("databricks:"), store.startswith("databricks")
 
 
 def without_secrets(text: str) -> str:

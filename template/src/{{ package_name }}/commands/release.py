@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.types.responses import ResponsesAgentResponse
 
 from ..ops.git import require_commit
-from ..ops.project import PROJECT_NAME, ProjectError
+from ..ops.project import ProjectError
 from ..ops.registry import CHAMPION, Registry
 from ..ops.release import PREVIOUS, newest_evaluation, promote, register, version_before
 from ..ops.store import connect_store
@@ -183,11 +183,10 @@ def find_endpoint(*, dry_run: bool = False) -> "Endpoint | None":
     """Return the endpoint that serves the agent; None without a Databricks workspace."""
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("databricks"):
         return None
-    from ..ops.endpoint import Endpoint
+    from ..ops.endpoint import Endpoint, endpoint_name
 
-    config = load_config()
-    name = config.serving.name or PROJECT_NAME[:63]
-    return Endpoint(name, config.registered_model(), click.echo, dry_run=dry_run)
+    model = load_config().registered_model()
+    return Endpoint(endpoint_name(), model, click.echo, dry_run=dry_run)
 
 
 def require_endpoint(*, dry_run: bool = False) -> "Endpoint":

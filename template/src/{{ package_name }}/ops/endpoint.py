@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from .project import ProjectError
+from ..runtime.config import load_config
+from .project import PROJECT_NAME, ProjectError
 
 try:
     from databricks.sdk import WorkspaceClient
@@ -17,6 +18,11 @@ except ImportError as error:
 
 POLL_SECONDS = 2
 UPDATE_TIMEOUT = 45 * 60  # seconds
+
+
+def endpoint_name() -> str:
+    """Return the name of the endpoint that serves the agent."""
+    return load_config().serving.name or PROJECT_NAME[:63]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import logging
 import time
 
 NOISE = {
+    # Not every workspace has these; a host that does not respond fails at the next request.
+    "databricks.sdk": ("Failed to automatically resolve config from host metadata",),
     "mlflow.store.db.utils": ("Creating initial MLflow database", "Updating database tables"),
     "mlflow.tracking.fluent": ("Experiment with name",),
     "mlflow.models.evaluation.utils.trace": ("Auto tracing is temporarily enabled",),

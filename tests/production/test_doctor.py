@@ -1,0 +1,152 @@
+"""What `doctor` checks in a Databricks workspace."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Package
+from tests.helpers.agents import Agent
+from tests.helpers.fake_workspace import Fault, Workspace
+from tests.helpers.fake_workspace.identity import GROUP, USER
+from tests.helpers.fake_workspace.state import Endpoint
+from tests.production.deployer import ENDPOINT, MODEL, Deployer
+from tests.server.serving import free_port
+
+NAMES = ["host", "login", "endpoint", "catalog", "serving", "versions", "app", "LLM", "store"]
+LLM = {"AGENT_LLM": "databricks:/llm"}
+BUNDLE = """
+variables: {app: {}, suffix: {default: x}}
+resources: {apps: {agent: {name: "${var.app}-${var.suffix}"}}}
+targets: {dev: {variables: {app: dev}}, prod: {variables: {app: prod}}}
+"""
+EMPTY = {"served_entities": [], "traffic_config": {"routes": []}}
+
+
+@pytest.fixture
+def doctor(deployer: Deployer, released: Agent) -> Iterator["Doctor"]:
+    """`doctor` of an agent with an LLM, an endpoint and an app in the workspace."""
+    state = deployer.workspace.state
+    state.endpoints |= {
+        "llm": Endpoint("llm", config=EMPTY, permission="CAN_QUERY"),
+        ENDPOINT: Endpoint(ENDPOINT, config=EMPTY),
+    }
+    state.apps["prod-x"] = "CAN_MANAGE"
+    with released.patched("databricks.yml", None, BUNDLE):
+        yield Doctor(deployer)
+
+
+class Doctor:
+    """Runs `doctor` and returns its messages."""
+
+    def __init__(self, deployer: Deployer) -> None:
+        self.deployer = deployer
+        self.workspace: Workspace = deployer.workspace
+
+    def run(self, **variables: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the messages of the checks that passed, and of those that failed, by name."""
+        done = self.deployer.run("doctor", "--json", f"--port={free_port()}", **(LLM | variables))
+        assert "dapi" not in done.stdout + done.stderr
+        checks = json.loads(done.stdout)["checks"]
+        messages = [
+            {one["name"]: one["message"] for one in checks if one["passed"] == passed}
+            for passed in (True, False)
+        ]
+        assert done.returncode == (1 if messages[1] else 0)
+        return messages[0], messages[1]
+
+
+def test_a_working_workspace_passes(doctor: Doctor) -> None:
+    passed, failed = doctor.run()
+    assert not failed
+    assert [name for name in passed if name in NAMES] == NAMES
+    assert passed["login"] == f"{USER} is logged in"
+    assert passed["catalog"] == f"{USER} may register {MODEL}"
+    assert passed["app"] == (
+        f"dev-x does not exist; `databricks bundle deploy` creates it; {USER} may manage prod-x"
+    )
+
+
+def test_every_problem_is_found_with_its_fix(doctor: Doctor) -> None:
+    state = doctor.workspace.state
+    state.endpoints["llm"].permission = "CAN_VIEW"
+    state.endpoints[ENDPOINT].permission = ""
+    state.grants["main"] = {"USE_CATALOG"}
+    state.models[MODEL].versions["1"].tags["mlflow"] = "3.9.0"
+    state.apps["dev-x"] = "CAN_USE"
+    _, failed = doctor.run()
+    fixes = {
+        "endpoint": f"{USER} may not query the endpoint llm. Ask its owner for Can Query, or set",
+        "catalog": f"Ask the owner to run GRANT USE SCHEMA ON SCHEMA main.default TO `{USER}`.",
+        "serving": f"{USER} may not manage the endpoint {ENDPOINT}. Ask its owner for Can Manage",
+        "versions": "commit uv.lock and run `uv run weather-agent register`.",
+        "app": f"{USER} may not manage the app dev-x. Ask its owner for Can Manage",
+    }
+    assert list(failed) == list(fixes)
+    for name, fix in fixes.items():
+        assert fix in failed[name]
+    assert "logged with mlflow 3.9.0, but mlflow 3." in failed["versions"]
+
+
+def test_missing_things_are_found_with_their_fix(doctor: Doctor) -> None:
+    state = doctor.workspace.state
+    del state.owners["main.default"], state.endpoints[ENDPOINT]
+    state.endpoints["llm"].config = {}
+    state.models[MODEL].aliases.clear()
+    passed, failed = doctor.run()
+    assert list(failed) == ["endpoint", "catalog"]
+    assert "The endpoint llm is not ready. See its events, or set `llm`" in failed["endpoint"]
+    assert "main.default does not exist. Run CREATE SCHEMA main.default" in failed["catalog"]
+    assert passed["serving"] == f"{ENDPOINT} does not exist; `deploy` creates it"
+    assert passed["versions"].endswith(f"; {MODEL} has no version yet")
+    state.owners |= {"main": "admin", "main.default": GROUP}
+    state.grants.clear()
+    state.endpoints.clear()
+    _, failed = doctor.run()
+    assert "GRANT USE CATALOG ON CATALOG main TO" in failed["catalog"]
+    assert "SCHEMA main.default" not in failed["catalog"]  # owned by a group of the user
+    assert "There is no endpoint llm. Create it, or set `llm`" in failed["endpoint"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "fix"),
+    [
+        ({"DATABRICKS_TOKEN": "dapi-old"}, "login", "Replace DATABRICKS_TOKEN, or unset it and"),
+        ({"DATABRICKS_TOKEN": ""}, "login", "or expired. Run `databricks auth login --host http"),
+        ({"DATABRICKS_HOST": "http://127.0.0.1:9"}, "host", "refused). Check the URL, the network"),
+        ({"DATABRICKS_HOST": "http://db.invalid/?o=1"}, "host", "to https://db.invalid."),
+        ({"DATABRICKS_HOST": ""}, "host", "No host is set. Run `databricks auth login --host"),
+    ],
+)
+def test_checks_that_need_a_login_do_not_repeat_its_error(
+    doctor: Doctor, variables: dict[str, str], name: str, fix: str
+) -> None:
+    _, failed = doctor.run(HOME="/nowhere", **variables)
+    assert fix in failed[name]
+    dependent = NAMES[NAMES.index(name) + 1 :]
+    assert list(failed) == [name, *dependent]
+    expected = {"login": "Not checked, because `host` failed."} if name == "host" else {}
+    for one in dependent:
+        assert failed[one] == expected.get(one, "Not checked, because `login` failed.")
+
+
+def test_a_workspace_that_fails_hides_no_other_check(doctor: Doctor) -> None:
+    doctor.workspace.api.fault = Fault("GET /api/2.0/apps/{name}")
+    _, failed = doctor.run()
+    assert list(failed) == ["app"]
+    assert "failed. Run `doctor` again, or ask its administrator." in failed["app"]
+
+
+def test_nothing_of_a_workspace_is_checked_without_one(doctor: Doctor) -> None:
+    """Only the settings of the agent count, not a login that other programs use."""
+    local = {"AGENT_LLM": "offline:/demo", "MLFLOW_TRACKING_URI": ""}
+    passed, failed = doctor.run(**local)
+    assert not {"host", "login"} & {*passed, *failed}
+    assert not doctor.workspace.api.requests
+
+
+def test_deploying_needs_databricks_agents(package: Package) -> None:
+    """Use the environment of the tests, which does not have it."""
+    checks = package("commands.workspace_checks")
+    with pytest.raises(RuntimeError, match="Run `uv sync --extra databricks`"):
+        checks.check_versions(checks.Login())
