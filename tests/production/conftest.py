@@ -26,7 +26,7 @@ def released(default_project: Path, tmp_path_factory: pytest.TempPathFactory) ->
     shutil.copytree(default_project, folder)
     git(folder, "init", "--quiet")
     with one_worker_at_a_time(tmp_path_factory.getbasetemp().parent):
-        subprocess.run(["uv", "sync", "--quiet", "--extra=databricks"], cwd=folder, check=True)
+        subprocess.run(["uv", "sync", "--quiet", "--extra=deploy"], cwd=folder, check=True)
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "-m", "Start")
     return Agent(folder)

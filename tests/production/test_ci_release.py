@@ -31,7 +31,7 @@ def arguments(render: Render, tmp_path: Path) -> dict[str, list[str]]:
             done = run_as(ci, step["command"], tmp_path, {"PATH": path})
             assert done.returncode == 0, done.stderr
         *_, sync, release = log.read_text(encoding="utf-8").splitlines()
-        assert sync == "uv sync --locked --extra databricks"
+        assert sync == "uv sync --locked --extra deploy"
         assert release.startswith("uv run weather-agent ")
         found[ci] = shlex.split(release)[3:]
     return found

@@ -148,5 +148,5 @@ def test_nothing_of_a_workspace_is_checked_without_one(doctor: Doctor) -> None:
 def test_deploying_needs_databricks_agents(package: Package) -> None:
     """Use the environment of the tests, which does not have it."""
     checks = package("commands.workspace_checks")
-    with pytest.raises(RuntimeError, match="Run `uv sync --extra databricks`"):
+    with pytest.raises(RuntimeError, match="Run `uv sync --extra deploy`"):
         checks.check_versions(checks.Login())

@@ -109,12 +109,12 @@ def test_every_service_runs_the_same_checks(ci: str, render: Render) -> None:
 
 
 def test_every_service_releases_with_the_same_commands(ci: str, render: Render) -> None:
-    for llm, extra in (("offline:/demo", " --extra databricks"), ("databricks:/an-endpoint", "")):
+    for llm in ("offline:/demo", "databricks:/an-endpoint"):
         project = render(ci=ci, llm=llm)
         commands = [step["command"] for step in release_steps(ci, project)]
         junit = " --junit evaluation/junit.xml" * (ci != "github")
         assert [command for command in commands if not command.startswith("pip install uv==")] == [
-            f"uv sync --locked{extra}",
+            "uv sync --locked --extra deploy",
             f"uv run weather-agent release{junit}",
         ]
 

@@ -125,7 +125,7 @@ def check_versions(_login: Login) -> str:
         installed = f"mlflow {mlflow.__version__}, databricks-agents {version('databricks-agents')}"
     except PackageNotFoundError as error:
         raise ProjectError(
-            "`deploy` needs databricks-agents. Run `uv sync --extra databricks`."
+            "`deploy` needs databricks-agents. Run `uv sync --extra deploy`."
         ) from error
     registry = Registry()
     model = registry.with_alias(CHALLENGER) or registry.with_alias(CHAMPION)

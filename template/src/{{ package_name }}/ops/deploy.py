@@ -16,7 +16,7 @@ try:
     from databricks import agents  # ty: ignore
 except ImportError as error:
     raise ProjectError(
-        "Model Serving needs databricks-agents. Run `uv sync --extra databricks`."
+        "Model Serving needs databricks-agents. Run `uv sync --extra deploy`."
     ) from error
 
 MAX_SERVED = 15  # versions per endpoint

@@ -13,7 +13,7 @@ try:
     from databricks.sdk.service import serving
 except ImportError as error:
     raise ProjectError(
-        "Model Serving needs databricks-agents. Run `uv sync --extra databricks`."
+        "Model Serving needs databricks-agents. Run `uv sync --extra deploy`."
     ) from error
 
 POLL_SECONDS = 2

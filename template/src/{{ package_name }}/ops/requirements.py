@@ -20,6 +20,7 @@ _EXPORT = (
     "export --locked --no-default-groups --no-dev --all-extras "
     "--no-emit-project --no-hashes --no-annotate --no-header --quiet"
 )
+_NOT_SERVED = "deploy"  # the extra that the model does not need
 _PYPI = "https://pypi.org/simple"
 _FIXES = {
     "needs to be updated|Unable to find lockfile": " Run `uv lock` and commit it.",
@@ -41,8 +42,11 @@ def locked_requirements() -> list[str]:
     """
     # The options override UV_WORKING_DIR and UV_PROJECT.
     here = [f"--directory={ROOT}", f"--project={ROOT}"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = settings["project"].get("optional-dependencies", {})
+    left_out = [f"--no-extra={_NOT_SERVED}"] if _NOT_SERVED in extras else []
     export = subprocess.run(
-        [find_uv(), *here, *_EXPORT.split()],
+        [find_uv(), *here, *_EXPORT.split(), *left_out],
         env=os.environ | {"COLUMNS": "9999"},  # uv breaks lines of errors
         capture_output=True,
         text=True,
