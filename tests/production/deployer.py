@@ -7,6 +7,7 @@ from tests.helpers.forked_commands import ForkedCommands
 
 ENDPOINT = "weather-agent"
 MODEL = "main.default.weather_agent"
+READ = "GET /api/2.0/serving-endpoints/{name}"
 # Errors are not retried, so that each request fails at once.
 NO_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
@@ -71,13 +72,14 @@ def check_interrupted(
     api.fault = fault
     first = deployer.run(*command)
     api.fault = None
+    assert deployer.answering in (old, new)
     if first.returncode:
-        who = f"Version {deployer.answering} answers" if deployer.answering else "None answers"
-        assert who in first.stderr or "Which version answers is unknown" in first.stderr, (
-            first.stderr
-        )
-        assert deployer.answering in (old, new)
-    if deployer.champion != new or command != ["rollback"]:
+        # While the endpoint is updated, the old version still answers.
+        answering = old if "until the endpoint" in first.stderr else deployer.answering
+        who = f"Version {answering} answers" if answering else "No version answers"
+        if fault.route == READ and not fault.number:
+            who = "Which version answers is unknown"
+        assert who in first.stderr, first.stderr
         deployer.check(*command)
     endpoint = deployer.workspace.state.endpoints[ENDPOINT]
     assert set(endpoint.history[before:]) <= {old, new}

@@ -2,21 +2,39 @@
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from tests.helpers.fake_workspace import Fault
-from tests.production.deployer import ENDPOINT, MODEL, Deployer, check_interrupted
+from tests.production.conftest import add_version
+from tests.production.deployer import ENDPOINT, MODEL, READ, Deployer, check_interrupted
 
 pytestmark = pytest.mark.proof
 
-# The version that answers first, the command, and the version that answers then.
+# The versions that were deployed, the champion, the command, and the version that answers then.
 SITUATIONS = {
-    "deploy": (None, ["deploy", "1"], "1"),
-    "redeploy": ("1", ["deploy", "2"], "2"),
-    "rollback": ("2", ["rollback"], "1"),
+    "deploy": (0, None, ["deploy", "1"], "1"),
+    "redeploy": (1, "1", ["deploy", "2"], "2"),
+    "rollback": (3, "3", ["rollback"], "2"),
+    "rollback of a version that is no champion": (3, "2", ["rollback"], "2"),
 }
+# Several clients send these requests alike, so that one fault stands for all of them.
+ALIKE = ("GET /.well-known/databricks-config", "PUT /api/2.0/fs/files/{path:path}")
+
+
+def faults_of(requests: list[str]) -> list[Fault]:
+    """Return the faults of a command: each request fails alone, and the endpoint is unreadable."""
+    faults = [Fault(READ)]
+    for route, count in Counter(requests).items():
+        changes_something = not route.startswith(("GET", "HEAD"))
+        faults += [
+            Fault(route, after, number=number)
+            for number in range(1, (1 if route in ALIKE else count) + 1)
+            for after in (False, True)[: 1 + changes_something]
+        ]
+    return faults
 
 
 def each_fault(deployer: Deployer, check: Callable[[Fault], None], *command: str) -> int:
@@ -29,10 +47,7 @@ def each_fault(deployer: Deployer, check: Callable[[Fault], None], *command: str
     original = copy.deepcopy(vars(state))
     api.requests.clear()
     deployer.check(*command)
-    faults = [
-        Fault(route, after) for route in dict.fromkeys(api.requests) for after in (False, True)
-    ]
-    failed = []
+    failed, faults = [], faults_of(api.requests)
     for fault in faults:
         vars(state).update(copy.deepcopy(original))
         try:
@@ -45,12 +60,19 @@ def each_fault(deployer: Deployer, check: Callable[[Fault], None], *command: str
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_the_old_or_the_new_version_answers(deployer: Deployer, situation: str) -> None:
-    old, command, new = SITUATIONS[situation]
-    deployer.promoted(*(str(number) for number in range(1, int(old or 0) + 1)))
-    served = {"1"} if situation == "deploy" else {"1", "2"}
+    deployed, champion, command, new = SITUATIONS[situation]
+    if deployed > 2:
+        add_version(deployer.workspace, "3")
+    versions = [str(number) for number in range(1, deployed + 1)]
+    for version in versions:
+        deployer.check("deploy", version)
+        if champion and version <= champion:
+            deployer.check("promote", version)
+    old = versions[-1] if versions else None
 
     def check(fault: Fault) -> None:
-        check_interrupted(deployer, fault, command, old, new, served)
+        check_interrupted(deployer, fault, command, old, new, {*versions, new})
+        assert deployer.champion == (new if command == ["rollback"] else champion)
 
     print(json.dumps({situation: each_fault(deployer, check, *command)}))
 
@@ -58,9 +80,9 @@ def test_the_old_or_the_new_version_answers(deployer: Deployer, situation: str) 
 def test_registering_twice_adds_one_version(deployer: Deployer) -> None:
     """Register the commit of version 1 once more, as if it were another one."""
     deployer.promoted("1")
-    model = deployer.workspace.state.models[MODEL]
-    commit = model.versions["1"].tags["git_commit"]
-    model.versions["1"].tags["git_commit"] = "0" * 40
+    versions = deployer.workspace.state.models[MODEL].versions
+    commit = versions["1"].tags["git_commit"]
+    versions["1"].tags["git_commit"] = "0" * 40
 
     def check(fault: Fault) -> None:
         api, model = deployer.workspace.api, deployer.workspace.state.models[MODEL]
@@ -68,7 +90,9 @@ def test_registering_twice_adds_one_version(deployer: Deployer) -> None:
         first = deployer.run("register")
         api.fault = None
         if first.returncode:
-            assert "Version 1 answers." in first.stderr, first.stderr
+            unreadable = fault.route == READ and not fault.number
+            who = "Which version answers is unknown" if unreadable else "Version 1 answers."
+            assert who in first.stderr, first.stderr
         deployer.check("register")
         new = [
             number
@@ -76,7 +100,7 @@ def test_registering_twice_adds_one_version(deployer: Deployer) -> None:
             if version.tags.get("git_commit") == commit and version.status == "READY"
         ]
         assert new == [model.aliases["challenger"]]
-        assert model.aliases["champion"] == "1"
+        assert model.aliases.get("champion") == "1"
         assert deployer.workspace.state.endpoints[ENDPOINT].served == ["1"]
 
     print(json.dumps({"register": each_fault(deployer, check, "register")}))

@@ -48,17 +48,26 @@ def invalid(message: str) -> ApiError:
 
 @dataclass
 class Fault:
-    """Lets a route fail until it is removed.
+    """Lets a route fail, once or until the fault is removed.
 
     Attributes:
         route: The method and the path of the route, as in `Api.requests`.
         after: Whether the request takes effect, so that only its response is lost.
         status: The status of the response.
+        number: Which request of the route fails, from 1; 0 for all of them.
+        requests: How many requests there have been.
     """
 
     route: str
     after: bool = False
     status: int = 500
+    number: int = 0
+    requests: int = 0
+
+    def hits(self, route: str) -> bool:
+        """Count a request, and return whether it fails."""
+        self.requests += route == self.route
+        return route == self.route and self.number in (0, self.requests)
 
 
 @dataclass
@@ -87,14 +96,14 @@ class Api:
             if not is_public and request.headers.get("Authorization") != f"Bearer {TOKEN}":
                 return ApiError(401, "UNAUTHENTICATED", "The token is missing.").response()
             self.requests.append(name)
-            fails = self.fault is not None and self.fault.route == name
-            if self.fault and fails and not self.fault.after:
-                return self._failure(self.fault)
+            fault = self.fault if self.fault and self.fault.hits(name) else None
+            if fault and not fault.after:
+                return self._failure(fault)
             try:
                 response = await handler(request)
             except ApiError as error:
                 response = error.response()
-            return self._failure(self.fault) if self.fault and fails else response
+            return self._failure(fault) if fault else response
 
         route = Route(path, handle, methods=[method])
         route.methods = {method}  # Starlette would answer HEAD with the route for GET

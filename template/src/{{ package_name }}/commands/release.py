@@ -143,7 +143,8 @@ def roll_back() -> None:
 def naming_what_answers(endpoint: "Endpoint | None") -> Generator[None]:
     """Add which version answers to the message of an error.
 
-    Without an endpoint, a refusal has changed nothing and stays as it is.
+    A `ProjectError` says what to do; other errors can be temporary. Without an endpoint, a refusal
+    has changed nothing and stays as it is.
     """
     try:
         yield
@@ -152,7 +153,8 @@ def naming_what_answers(endpoint: "Endpoint | None") -> Generator[None]:
             raise
         problem = " ".join(str(error).split()).removesuffix(".")
         status = endpoint.status() if endpoint else Registry().status()
-        raise ProjectError(f"{problem}. {status} To continue, run the command again.") from error
+        remedy = "" if isinstance(error, ProjectError) else " To continue, run the command again."
+        raise ProjectError(f"{problem}. {status}{remedy}") from error
 
 
 def check_endpoint(endpoint: "Endpoint") -> None:
@@ -215,7 +217,7 @@ def label(version: ModelVersion) -> str:
 
 def print_answering(registry: Registry, endpoint: "Endpoint | None") -> None:
     """Print which version answers."""
-    if endpoint and endpoint.read().answering:
+    if endpoint:
         click.echo(f"{endpoint.name}: {endpoint.status()}")
     else:
         click.echo(f"It answers where models:/{registry.name}@{CHAMPION} is loaded")

@@ -125,11 +125,12 @@ class Endpoint:
             self.workspace.serving_endpoints.update_config(
                 self.name, served_entities=list(entities.values()), traffic_config=traffic
             )
+            now = self.wait()
         except Exception:
-            # If only the response was lost, the endpoint is updated nevertheless.
-            if self.wait().answering != version:
+            # If only a response was lost, the endpoint is updated nevertheless.
+            now = self.wait()
+            if now.answering != version:
                 raise
-        now = self.wait()
         if now.answering != version:
             raise ProjectError(f"{self.name} was not updated. See its events in the workspace.")
         return now
@@ -141,4 +142,5 @@ class Endpoint:
         except Exception as error:
             return f"Which version answers is unknown ({error})."
         until = " until the endpoint is updated" if now.is_updating else ""
-        return f"Version {now.answering} answers{until}." if now.answering else "None answers yet."
+        who = f"Version {now.answering}" if now.answering else "No version"
+        return f"{who} answers{until}."

@@ -81,7 +81,7 @@ class Registry:
             champion = self.with_alias(CHAMPION)
         except MlflowException:
             return "Which version is the champion is unknown."
-        return f"Version {champion.version} is the champion." if champion else "None is champion."
+        return f"Version {champion.version} is the champion." if champion else "No version is the champion."
 
     def tag(self, version: ModelVersion, **tags: str) -> None:
         """Add tags to a version."""
@@ -90,7 +90,13 @@ class Registry:
 
     def point(self, alias: str, version: ModelVersion) -> None:
         """Give an alias to a version."""
-        self.client.set_registered_model_alias(self.name, alias, version.version)
+        try:
+            self.client.set_registered_model_alias(self.name, alias, version.version)
+        except MlflowException:
+            # If only the response was lost, the version has the alias nevertheless.
+            now = self.with_alias(alias)
+            if now is None or now.version != version.version:
+                raise
 
 
 def _find(get: Callable[[], ModelVersion]) -> ModelVersion | None:
