@@ -23,6 +23,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from typing import Any
 
 IMPORTED_ONCE = (
@@ -37,12 +38,17 @@ IMPORTED_ONCE = (
     "pandas",
     "sqlalchemy.dialects.sqlite",
 )
+# Of the extra `databricks`, if the agent has it.
+IMPORTED_IF_INSTALLED = ("databricks.agents",)
 
 
 def main() -> None:
     """Run one command after the other until the input ends."""
     for name in (*IMPORTED_ONCE, *MODULES):
         importlib.import_module(name)
+    for name in IMPORTED_IF_INSTALLED:
+        with suppress(ImportError):
+            importlib.import_module(name)
     assert threading.active_count() == 1
     # A collection in a fork would copy the memory of all these modules.
     gc.freeze()
