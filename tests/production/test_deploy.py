@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers.agents import Agent
 from tests.helpers.fake_workspace import Fault
 from tests.production.conftest import add_version
 from tests.production.deployer import ENDPOINT, Deployer, check_interrupted
@@ -36,6 +37,12 @@ def test_a_version_that_fails_its_checks_is_replaced(deployer: Deployer) -> None
     assert (done.returncode, deployer.answering) == (1, "1")
 
 
+def test_a_first_version_that_fails_its_checks_still_answers(deployer: Deployer) -> None:
+    done = deployer.run("deploy", "1", VERIFY_FAILS="1")
+    assert done.stderr.endswith("1 failed: answer-text. Version 1 answers.\n")
+    assert (done.returncode, deployer.answering, deployer.champion) == (1, "1", None)
+
+
 def test_a_version_that_does_not_start_changes_nothing(deployer: Deployer) -> None:
     deployer.promoted("1")
     deployer.workspace.state.broken.add("2")
@@ -49,7 +56,7 @@ def test_a_version_that_does_not_start_changes_nothing(deployer: Deployer) -> No
 
 @pytest.mark.proof
 def test_a_full_endpoint_keeps_what_a_rollback_needs(deployer: Deployer) -> None:
-    for number in range(3, 17):
+    for number in range(3, 18):
         add_version(deployer.workspace, str(number))
     deployer.promoted("1", "2")
     for number in range(3, 16):
@@ -58,9 +65,20 @@ def test_a_full_endpoint_keeps_what_a_rollback_needs(deployer: Deployer) -> None
     assert len(endpoint.served) == 15
     deployer.check("deploy", "16")
     assert endpoint.served == ["16", "15", "2", "1"]
+    deployer.check("deploy", "17")
+    assert endpoint.served == ["17", "16", "15", "2", "1"]
+    assert list(dict.fromkeys(endpoint.history)) == [str(number) for number in range(1, 18)]
 
 
-@pytest.mark.parametrize("fault", [Fault(CONFIG), Fault(AGENTS, after=True)], ids=str)
+def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
+    done = agent.run("weather-agent", "deploy", **deployer.workspace.variables)
+    assert "error: Model Serving needs databricks-agents. Run `uv sync --extra" in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(CONFIG), Fault(AGENTS, after=True)], ids=["update", "registration"]
+)
 def test_a_second_run_completes_an_interrupted_one(deployer: Deployer, fault: Fault) -> None:
     deployer.promoted("1")
     check_interrupted(deployer, fault, ["deploy", "2"], "1", "2", {"1", "2"})

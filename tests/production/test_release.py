@@ -17,9 +17,26 @@ def store(tmp_path: Path) -> dict[str, str]:
     return {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
 
 
+def evaluated(client: MlflowClient, commit: str, result: str) -> str:
+    """Store a run like that of `evaluate`, and return its id."""
+    experiment = client.get_experiment_by_name("weather-agent")
+    assert experiment
+    tags = {"git_commit": commit, "evaluation": result}
+    run_id = client.create_run(experiment.experiment_id, tags=tags).info.run_id
+    client.log_text(run_id, result, "evaluation/report.html")
+    return run_id
+
+
 def test_only_a_complete_commit_is_registered(
     released: Agent, commands: ForkedCommands, store: dict[str, str]
 ) -> None:
+    head = git(released.folder, "rev-parse", "HEAD").strip()
+    git(released.folder, "update-ref", "-d", "HEAD")
+    try:
+        empty = commands.run("register", **store)
+    finally:
+        git(released.folder, "update-ref", "HEAD", head)
+    assert "error: The repository has no commit, which a registered model must" in empty.stderr
     git(released.folder, "rm", "--quiet", "--cached", "uv.lock")
     try:
         unlocked = commands.run("register", **store)
@@ -30,7 +47,7 @@ def test_only_a_complete_commit_is_registered(
     with released.patched("instructions.md", None, "Be brief.\n"):
         dirty = commands.run("register", **store)
     assert "src/weather_agent/instructions.md: not committed. Commit, stash" in dirty.stderr
-    assert (unlocked.returncode, dirty.returncode) == (1, 1)
+    assert (empty.returncode, unlocked.returncode, dirty.returncode) == (1, 1, 1)
 
 
 def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
@@ -52,7 +69,15 @@ def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
     assert [file.path for file in artifacts] == ["verification.json"]
     refused = commands.run("promote", **store)
     assert "its evaluation is missing. At its commit, run" in refused.stderr
-    client.set_model_version_tag(MODEL, "1", "evaluation", "passed")
+    evaluated(client, commit, "failed")
+    assert "its evaluation is failed\n" in commands.run("register", **store).stdout
+    assert "its evaluation is failed. At its commit" in commands.run("promote", **store).stderr
+    run_id = evaluated(client, commit, "passed")
+    assert commands.run("register", **store).returncode == 0
+    tags = client.get_model_version(MODEL, "1").tags
+    assert (tags["evaluation"], tags["evaluation_run"]) == ("passed", run_id)
+    copied = client.download_artifacts(version.run_id or "", "evaluation/report.html")
+    assert Path(copied).read_text(encoding="utf-8") == "passed"
     promoted = commands.run("promote", **store)
     assert promoted.returncode == 0, promoted.stderr
     assert "version 1" in promoted.stdout
