@@ -18,7 +18,7 @@ SITUATIONS = {
     "deploy": (0, None, ["deploy", "1"], "1"),
     "redeploy": (1, "1", ["deploy", "2"], "2"),
     "rollback": (3, "3", ["rollback"], "2"),
-    "rollback of a version that is no champion": (3, "2", ["rollback"], "2"),
+    "rollback of a challenger": (3, "2", ["rollback"], "2"),
 }
 # Several clients send these requests alike, so that one fault stands for all of them.
 ALIKE = ("GET /.well-known/databricks-config", "PUT /api/2.0/fs/files/{path:path}")

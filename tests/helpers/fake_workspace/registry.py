@@ -181,6 +181,10 @@ class Registry:
         self.version(body.name, body.version)
         return reply()
 
+    async def no_credentials(self, request: Request) -> Response:
+        """Refuse: only clients that could not learn of the SDK's repository ask for credentials."""
+        raise ApiError(403, "PERMISSION_DENIED", "The storage is only open to the Files API.")
+
     async def has_sdk_repository(self, request: Request) -> Response:
         return reply({"is_databricks_sdk_models_artifact_repository_enabled": True})
 
@@ -230,6 +234,7 @@ def add_routes(api: Api, state: State) -> None:
     api.add("POST", f"{versions}/set-tag", registry.set_version_tag)
     api.add("DELETE", f"{versions}/delete-tag", registry.delete_version_tag)
     api.add("POST", f"{versions}/emit-lineage", registry.emit_lineage)
+    api.add("POST", f"{versions}/generate-temporary-credentials", registry.no_credentials)
     check = "is-databricks-sdk-models-artifact-repository-enabled"
     for path in (f"{models}:{check}", f"{models}:{check}/{{name}}"):
         api.add("GET", path, registry.has_sdk_repository)
