@@ -77,7 +77,7 @@ def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(CONFIG), Fault(AGENTS, after=True)], ids=["update", "registration"]
+    "fault", [Fault(CONFIG), Fault(AGENTS)], ids=["update", "registration"]
 )
 def test_a_second_run_completes_an_interrupted_one(deployer: Deployer, fault: Fault) -> None:
     deployer.promoted("1")
