@@ -76,9 +76,7 @@ def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize(
-    "fault", [Fault(CONFIG), Fault(AGENTS)], ids=["update", "registration"]
-)
+@pytest.mark.parametrize("fault", [Fault(CONFIG), Fault(AGENTS)], ids=["update", "registration"])
 def test_a_second_run_completes_an_interrupted_one(deployer: Deployer, fault: Fault) -> None:
     deployer.promoted("1")
     check_interrupted(deployer, fault, ["deploy", "2"], "1", "2", {"1", "2"})
