@@ -252,7 +252,9 @@ def test_the_champion_is_compared_case_by_case(
     assert "Cannot read the champion's evaluation" in done.stderr
 
 
-def test_an_evaluation_of_a_commit_has_its_name(agent: Agent, evaluate: Any, store: str) -> None:
+def test_an_evaluation_of_a_commit_has_its_name(
+    agent: Agent, evaluate: Any, store: str, tmp_path: Path
+) -> None:
     git = ["git", "-C", str(agent.folder)]
     subprocess.run([*git, "add", "--all"], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "Start"], check=True)
@@ -260,12 +262,15 @@ def test_an_evaluation_of_a_commit_has_its_name(agent: Agent, evaluate: Any, sto
         clean = json.loads(evaluate("--json").stdout)
         with agent.patched("instructions.md", None, "Be brief.\n"):
             changed = json.loads(evaluate("--json").stdout)
+        (tmp_path / "easy.jsonl").write_text(case("Hello!"), encoding="utf-8")
+        easy = json.loads(evaluate("--json", f"--cases={tmp_path / 'easy.jsonl'}").stdout)
         head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
     finally:
         subprocess.run([*git, "update-ref", "-d", "HEAD"], check=True)
         subprocess.run([*git, "rm", "-r", "--cached", "--quiet", "."], check=True)
     assert clean["commit"] == head
     assert changed["commit"] is None
+    assert easy["commit"] is None
     tags = MlflowClient(store).get_run(clean["run_id"]).data.tags
     assert tags["git_commit"] == head
 

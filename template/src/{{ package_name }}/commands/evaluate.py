@@ -18,7 +18,7 @@ from ..ops.evaluate import Respond, check_judge, evaluate_cases, load_scorers
 from ..ops.evaluation_report import Evaluation, html_report, junit_report
 from ..ops.gate import judge_rows
 from ..ops.git import clean_commit
-from ..ops.project import ROOT, require_checkout
+from ..ops.project import CASES, ROOT, require_checkout
 from ..ops.registry import Registry
 from ..ops.remote import require_agent_at, respond_at
 from ..ops.store import connect_store
@@ -127,7 +127,8 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     run_id = run.info.run_id
     p_values = compare_runs(run_id, champion) if champion else {}
     verdict = judge_rows(rows, config, before, p_values)
-    commit = None if url else clean_commit()  # the agent at a URL may be of another commit
+    # The agent at a URL may be of another commit, and other cases decide nothing about this one.
+    commit = clean_commit() if not url and path.resolve() == CASES.resolve() else None
     evaluation = Evaluation(run_id, commit, target, rows, verdict, before)
     log_evaluation(evaluation)
     return evaluation

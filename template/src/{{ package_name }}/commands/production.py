@@ -5,10 +5,8 @@ from pathlib import Path
 
 import click
 
-from ..ops.project import ROOT
+from ..ops.project import CASES
 from .options import exit_on_signals, not_empty
-
-CASES = ROOT / "evaluation" / "cases.jsonl"
 
 
 class InvalidUsage(click.UsageError):
