@@ -173,7 +173,11 @@ def load_context(self, context) -> None:
             '            model_config=config.model_dump(mode="json")\n'
             '            | {"prompt": str(PACKAGE.parents[1] / "prompt.txt")},\n',
         ),
-        Patch("runtime/config.py", 'extra="forbid"', 'extra="ignore"'),
+        Patch(
+            "runtime/config.py",
+            'extra="forbid", frozen=True)\n\n    llm: str',
+            'extra="ignore", frozen=True)\n\n    llm: str',
+        ),
     ),
     # Side effects of the import
     "a tracking URI set at import": breaks(

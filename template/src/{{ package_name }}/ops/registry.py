@@ -81,7 +81,8 @@ class Registry:
             champion = self.with_alias(CHAMPION)
         except MlflowException:
             return "Which version is the champion is unknown."
-        return f"Version {champion.version} is the champion." if champion else "No version is the champion."
+        name = f"Version {champion.version}" if champion else "No version"
+        return f"{name} is the champion."
 
     def tag(self, version: ModelVersion, **tags: str) -> None:
         """Add tags to a version."""
