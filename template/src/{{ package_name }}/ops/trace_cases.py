@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import mlflow
 from mlflow.entities import SpanType, Trace
 from mlflow.exceptions import MlflowException
+from mlflow.types.responses import ResponsesAgentRequest
+from pydantic import ValidationError
 
 from ..runtime.config import ConfigError
 from .cases import Case, Inputs
@@ -46,37 +49,39 @@ def cases_from(traces: Iterable[Trace], known: Iterable[Case]) -> list[Case]:
 
 
 def case_of(trace: Trace) -> Iterator[Case]:
-    """Yield the case for the trace of a request; traces of other functions have none."""
-    inputs = trace.data.spans[0].inputs
-    request = inputs.get("request", inputs) if isinstance(inputs, dict) else {}
-    items = request.get("input") if isinstance(request, dict) else None
-    if isinstance(items, list) and (turns := [text_of(item) for item in items if _is_user(item)]):
-        custom_inputs = request.get("custom_inputs") or None
+    """Yield the case for the trace of a request whose messages all have a text; others have none."""
+    inputs = trace.data.spans[0].inputs if trace.data.spans else None
+    try:
+        request = ResponsesAgentRequest.model_validate(
+            inputs.get("request", inputs) if isinstance(inputs, dict) else inputs
+        )
+    except ValidationError:
+        return
+    items = [item.model_dump(exclude_none=True) for item in request.input]
+    turns = [text_of(item) for item in items if item.get("role") == "user"]
+    if turns and all(turn.strip() for turn in turns):
         expectations = {"calls": [*_calls_before(items), *_calls_in(trace)]}
         yield Case(
-            inputs=Inputs(turns=mask(turns), custom_inputs=mask(custom_inputs)),
+            inputs=Inputs(turns=mask(turns), custom_inputs=mask(request.custom_inputs or None)),
             expectations=mask(expectations),
         )
 
 
 def text_of(item: dict[str, Any]) -> str:
     """Return the text of a message."""
-    content = item["content"]
+    content = item.get("content") or ""
     if isinstance(content, str):
         return content
     return "\n".join(part["text"] for part in content if part.get("text"))
 
 
-def _is_user(item: dict[str, Any]) -> bool:
-    return item.get("role") == "user"
-
-
-def _calls_before(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calls of earlier turns, which the client sent."""
-    calls = [item for item in items if item.get("type") == "function_call"]
-    return [
-        {"name": call["name"], "arguments": json.loads(call["arguments"] or "{}")} for call in calls
-    ]
+def _calls_before(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the calls of earlier turns, which the client sent; invalid ones were mistakes."""
+    for item in items:
+        if item["type"] == "function_call":
+            with suppress(ValueError):
+                arguments = json.loads(item["arguments"] or "{}")
+                yield {"name": item["name"], "arguments": arguments}
 
 
 def _calls_in(trace: Trace) -> list[dict[str, Any]]:
