@@ -49,7 +49,7 @@ def cases_from(traces: Iterable[Trace], known: Iterable[Case]) -> list[Case]:
 
 
 def case_of(trace: Trace) -> Iterator[Case]:
-    """Yield the case for the trace of a request whose messages all have a text; others have none."""
+    """Yield the case for a request whose messages have text; other traces have none."""
     inputs = trace.data.spans[0].inputs if trace.data.spans else None
     try:
         request = ResponsesAgentRequest.model_validate(
