@@ -135,9 +135,15 @@ def installed(agent: Agent) -> dict[str, str]:
     return {package["name"]: package["version"] for package in json.loads(printed)}
 
 
+def locked(agent: Agent) -> dict[str, str]:
+    """Return the version of each package in `uv.lock`, which covers all extras."""
+    lock = tomllib.loads((agent.folder / "uv.lock").read_text(encoding="utf-8"))
+    return {package["name"]: package["version"] for package in lock["package"]}
+
+
 def above_their_floors(agent: Agent) -> list[str]:
-    """Return the dependencies that are installed in a newer version than the oldest allowed one."""
-    wanted, versions = dependencies(agent.folder), installed(agent)
+    """Return the dependencies that are locked in a newer version than the oldest allowed one."""
+    wanted, versions = dependencies(agent.folder), locked(agent)
     floors = {name: SpecifierSet(f"=={floor(wanted[name])}") for name in wanted}
     return [name for name in wanted if versions[name] not in floors[name]]
 
@@ -205,6 +211,7 @@ def test_every_check_passes(
     # Old dependencies warn about each other.
     assert oldest or "warning" not in printed
     check_databricks(agent, server)
+    assert "passed with 6 cases" in agent.check(agent.command, "evaluate")
 
 
 def test_the_newest_python_runs_the_agent(render: Render, install_for: InstallFor) -> None:
