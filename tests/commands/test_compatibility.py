@@ -95,6 +95,8 @@ def install_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ins
         monkeypatch.setenv("UV_PYTHON", PYTHONS[python])
         monkeypatch.setenv("UV_RESOLUTION", resolution)
         shutil.copytree(project, folder)
+        if resolution == "lowest-direct":
+            pin_to_floors(folder / "pyproject.toml")
         return install(folder)
 
     yield install_for
@@ -107,6 +109,13 @@ def dependencies(project: Path) -> dict[str, Requirement]:
     lists = [settings["dependencies"], *settings.get("optional-dependencies", {}).values()]
     requirements = [Requirement(line) for lines in lists for line in lines]
     return {requirement.name: requirement for requirement in requirements}
+
+
+def pin_to_floors(pyproject: Path) -> None:
+    """Pin the dependencies of a project to their lower bounds, which other packages may raise."""
+    pins = [f"{name}=={floor(one)}" for name, one in dependencies(pyproject.parent).items()]
+    with pyproject.open("a", encoding="utf-8") as file:
+        file.write(f"\n[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n")
 
 
 def floor(requirement: Requirement) -> str:
@@ -211,7 +220,9 @@ def test_every_check_passes(
     # Old dependencies warn about each other.
     assert oldest or "warning" not in printed
     check_databricks(agent, server)
-    assert "passed with 6 cases" in agent.check(agent.command, "evaluate")
+    assert "passed with 6 cases" in agent.check(
+        agent.command, "evaluate", AGENT_LLM="offline:/demo"
+    )
 
 
 def test_the_newest_python_runs_the_agent(render: Render, install_for: InstallFor) -> None:
