@@ -65,6 +65,12 @@ def test_empty_value(commands: ForkedCommands, parameter: str, arguments: list[s
     assert words in error_of(commands, *arguments)
 
 
+@pytest.mark.parametrize("name", ["models:/weather", "main/weather", "..", "weather:1"])
+def test_name_that_mlflow_does_not_register(commands: ForkedCommands, name: str) -> None:
+    words = "The name of a model contains neither `/` nor `:`."
+    assert words in error_of(commands, "log", "--register", name)
+
+
 def test_question_without_quotation_marks(commands: ForkedCommands) -> None:
     assert '→ current_time({"place": "Tokyo"})' in commands.run("ask", *ASK[1].split()).stdout
 

@@ -90,3 +90,16 @@ def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
     assert str(client.get_model_version_by_alias(MODEL, "champion").version) == "1"
     rollback = commands.run("rollback", **store)
     assert "has no version before the champion, which is 1." in rollback.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "registry"),
+    [("main/agent", ""), ("models:agent", ""), ("..", ""), ("weather_agent", "databricks-uc")],
+)
+def test_a_name_that_the_registry_refuses_is_reported(
+    name: str, registry: str, commands: ForkedCommands, store: dict[str, str]
+) -> None:
+    variables = {"AGENT_MODEL_NAME": name} | ({"MLFLOW_REGISTRY_URI": registry} if registry else {})
+    done = commands.run("promote", **store, **variables)
+    assert f"{name!r} is not the name of a registered model. Set `model_name`" in done.stderr
+    assert done.returncode == 1

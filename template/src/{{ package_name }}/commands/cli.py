@@ -11,7 +11,7 @@ import click
 from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT, ProjectError
 from . import production
 from .errors import print_error
-from .options import exit_on_signals, not_empty, port_option, read_question
+from .options import exit_on_signals, model_name, not_empty, port_option, read_question
 
 
 class ReadableErrors(click.Group):
@@ -92,7 +92,7 @@ def chat() -> None:
 
 @main.command()
 @click.option(
-    "--register", metavar="NAME", callback=not_empty, help="Also register the model as NAME."
+    "--register", metavar="NAME", callback=model_name, help="Also register the model as NAME."
 )
 def log(register: str | None) -> None:
     """Log the agent as an MLflow model."""

@@ -13,6 +13,16 @@ def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     return value
 
 
+def model_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Reject a name that MLflow would refuse after the model is logged."""
+    from ..runtime.validation import is_model_name  # imports pydantic
+
+    not_empty(ctx, parameter, value)
+    if value is not None and not is_model_name(value):
+        raise click.BadParameter("The name of a model contains neither `/` nor `:`.")
+    return value
+
+
 def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
     """Join the words of a question, or read it from standard input."""
     try:

@@ -3,7 +3,7 @@
 import io
 import runpy
 from collections.abc import Callable, Sequence
-from contextlib import closing, redirect_stdout
+from contextlib import redirect_stdout
 from typing import Any
 
 import mlflow
@@ -11,10 +11,9 @@ from mlflow.entities import Feedback, Trace, TraceState
 from mlflow.genai import Scorer, scorer
 from mlflow.types.responses import ResponsesAgentResponse
 
-from ..runtime.base import iterate
 from ..runtime.config import Config, ConfigError
-from ..runtime.llm import connect
 from .cases import Case, Inputs, Row, Score
+from .llm_check import require_response
 from .project import ROOT
 
 SCORERS = ROOT / "evaluation" / "scorers.py"
@@ -58,10 +57,7 @@ def check_judge(config: Config) -> None:
         LLMError: The judge is misconfigured or does not answer.
     """
     if config.judge:
-        judge = connect(config.judge, timeout=config.llm_timeout_seconds, max_retries=0)
-        question = {"role": "user", "content": "Reply with the word OK."}
-        with closing(iterate(judge.stream([question]))) as chunks:
-            next(chunks, None)
+        require_response(config.judge, config.llm_timeout_seconds)
 
 
 def evaluate_cases(cases: Sequence[Case], scorers: list[Scorer], respond: Respond) -> list[Row]:

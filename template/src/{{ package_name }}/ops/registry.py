@@ -8,6 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from ..runtime.config import load_config
+from ..runtime.validation import is_model_name
 from .project import PROJECT_NAME, ProjectError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -18,14 +19,15 @@ class Registry:
     """The registered model of the agent.
 
     Raises:
-        ProjectError: Its name is missing, or has no three levels in Unity Catalog.
+        ProjectError: Its name is missing or invalid, or has no three levels in Unity Catalog.
     """
 
     def __init__(self) -> None:
         self.client = MlflowClient()
         self.name = load_config().registered_model()
         in_unity_catalog = mlflow.get_registry_uri().startswith("databricks-uc")
-        if not self.name or (in_unity_catalog and self.name.count(".") != 2):
+        has_levels = not in_unity_catalog or self.name.count(".") == 2
+        if not is_model_name(self.name) or not has_levels:
             raise ProjectError(
                 f"{self.name!r} is not the name of a registered model. Set `model_name` in "
                 "config.yml, or AGENT_MODEL_NAME, to CATALOG.SCHEMA.MODEL."

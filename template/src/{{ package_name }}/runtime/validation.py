@@ -1,4 +1,4 @@
-"""Checks tokens, and describes pydantic's validation errors."""
+"""Checks tokens and names of models, and describes pydantic's validation errors."""
 
 import re
 from collections.abc import Iterator
@@ -16,6 +16,11 @@ _TEXTS = {
 def is_token(text: str) -> bool:
     """Return whether a header can contain a text: ASCII without spaces and line breaks."""
     return re.fullmatch(r"[!-~]*", text) is not None
+
+
+def is_model_name(text: str) -> bool:
+    """Return whether MLflow's registry accepts the name of a model."""
+    return bool(text.strip(". ")) and not {"/", ":"} & set(text)
 
 
 def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:
