@@ -5,6 +5,7 @@ with its name. `outputs` is the response to the last turn, `expectations` comes 
 `trace` covers all turns.
 """
 
+import json
 import re
 from typing import Any
 
@@ -33,7 +34,7 @@ def expected_calls(trace: Trace, expectations: dict[str, Any]) -> Feedback:
     spans = [span for span in trace.data.spans if span.span_type == SpanType.TOOL]
     calls = [{"name": span.name, "arguments": span.inputs} for span in spans]
     expected = expectations.get("calls", calls)
-    passes = sorted(map(str, calls)) == sorted(map(str, expected))
+    passes = in_order(calls) == in_order(expected)
     return Feedback(value=passes, rationale=None if passes else f"Called: {calls}")
 
 
@@ -56,6 +57,11 @@ def latency_seconds(trace: Trace) -> float | None:
 def total_tokens(trace: Trace) -> int:
     """Return the tokens of all LLM calls; the offline LLM uses none."""
     return (trace.info.token_usage or {}).get("total_tokens", 0)
+
+
+def in_order(calls: list[dict[str, Any]]) -> list[str]:
+    """Return calls as sorted JSON, so that neither their order nor that of arguments matters."""
+    return sorted(json.dumps(call, sort_keys=True) for call in calls)
 
 
 def text_of(outputs: dict[str, Any]) -> str:

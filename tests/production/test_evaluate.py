@@ -101,7 +101,10 @@ def test_calls_with_other_arguments_or_of_other_tools_fail(agent: Agent, evaluat
         case("What time is it in Tokyo?", calls=[])
         + case("What time is it in Rome?", calls=[call("current_time", place="Paris")])
         + case("Hello!", calls=[call("current_time", place="Tokyo")])
-        + case("What time is it in Oslo?", calls=[call("current_time", place="Oslo")])
+        + case(
+            "How many days are there between 2026-01-31 and 2026-12-24?",
+            calls=[call("days_between", end="2026-12-24", start="2026-01-31")],
+        )
     )
     with agent.patched(CASES, None, cases):
         done = evaluate("--json")
