@@ -31,7 +31,7 @@ class ReadableErrors(click.Group):
     cls=ReadableErrors,
     help=f"""{DESCRIPTION}
 
-    Settings are in config.yml, credentials in environment variables or in the file .env.
+    Settings are in config.yml, credentials in the environment or in .env.
     """,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
@@ -132,7 +132,7 @@ def serve(host: str, port: int, workers: int, reload: bool) -> None:
 @port_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def doctor(port: int, as_json: bool) -> None:
-    """Check what the agent needs on this machine and in its Databricks workspace.
+    """Check what the agent needs here and in its workspace.
 
     Sends a short request to the LLM. Exits with 1 if something is missing.
     """

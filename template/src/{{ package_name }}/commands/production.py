@@ -55,7 +55,7 @@ def evaluate(
     junit: Path | None,
     as_json: bool,
 ) -> None:
-    """Answer the cases in evaluation/ and compare the answers with the thresholds.
+    """Answer the cases in evaluation/, and check the thresholds.
 
     Exits with 0 if the agent passes, 1 if it is below a threshold or worse than the champion, 2 if
     something could not be measured, and 3 if the settings are invalid.
@@ -73,7 +73,10 @@ def evaluate(
 
 @click.command()
 def register() -> None:
-    """Log, verify and register the agent of the current commit as the challenger."""
+    """Register the agent of this commit as the challenger.
+
+    Logs and verifies the model first.
+    """
     from .release import register_version
 
     exit_on_signals()
@@ -120,7 +123,7 @@ def deploy(version: str | None, dry_run: bool) -> None:
 @click.option("--registered", is_flag=True, help="Start at `deploy`, with the challenger.")
 @junit_option
 def release(registered: bool, junit: Path | None) -> None:
-    """Verify, evaluate, register, deploy, check and promote the agent of the current commit.
+    """Verify, evaluate, register, deploy and promote the agent.
 
     If a step fails, run the command again: it continues there. Exits with 1 if a step fails, and
     otherwise as `evaluate` does.

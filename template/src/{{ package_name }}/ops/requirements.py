@@ -42,11 +42,8 @@ def locked_requirements() -> list[str]:
     """
     # The options override UV_WORKING_DIR and UV_PROJECT.
     here = [f"--directory={ROOT}", f"--project={ROOT}"]
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = settings["project"].get("optional-dependencies", {})
-    left_out = [f"--no-extra={_NOT_SERVED}"] if _NOT_SERVED in extras else []
     export = subprocess.run(
-        [find_uv(), *here, *_EXPORT.split(), *left_out],
+        [find_uv(), *here, *_EXPORT.split(), *_left_out()],
         env=os.environ | {"COLUMNS": "9999"},  # uv breaks lines of errors
         capture_output=True,
         text=True,
@@ -60,6 +57,16 @@ def locked_requirements() -> list[str]:
     if not pins:
         raise ProjectError("uv.lock has no packages for Linux. Check `environments` of `tool.uv`.")
     return [*index_options(pins), *pins]
+
+
+def _left_out() -> list[str]:
+    """Return the option that leaves out the extra `deploy`, if the project still has it."""
+    try:
+        settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError:
+        return []  # uv says what is wrong
+    extras = settings.get("project", {}).get("optional-dependencies", {})
+    return [f"--no-extra={_NOT_SERVED}"] if _NOT_SERVED in extras else []
 
 
 def find_uv() -> str:
