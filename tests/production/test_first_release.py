@@ -14,7 +14,7 @@ from tests.server.serving import Served
 
 pytestmark = pytest.mark.proof
 
-COMMIT = ("git init --quiet", "uv sync --quiet --extra databricks", "git add --all")
+COMMIT = ("git init --quiet", "uv sync --quiet --extra deploy", "git add --all")
 
 
 def console_commands(page: Path, heading: str) -> list[str]:
