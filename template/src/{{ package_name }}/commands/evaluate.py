@@ -65,12 +65,8 @@ def run_evaluation(
         evaluation = evaluate(cases, url=url, with_champion=with_champion)
         if junit:
             junit.write_text(junit_report(evaluation), encoding="utf-8")
-    except ConfigError as error:
-        print_error(error)
-        return INVALID_SETTINGS
     except Exception as error:
-        print_error(error)
-        return EXIT_CODES["not measured"]
+        return report_error(error)
     if as_json:
         click.echo(json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False))
     else:
@@ -89,12 +85,8 @@ def print_cases_from_traces(known: Path, condition: str) -> int:
         cases = load_cases(known) if known.exists() else []
         connect_store()
         traces = find_traces(os.environ["MLFLOW_EXPERIMENT_ID"], condition)
-    except ConfigError as error:
-        print_error(error)
-        return INVALID_SETTINGS
     except Exception as error:
-        print_error(error)
-        return EXIT_CODES["not measured"]
+        return report_error(error)
     found = cases_from(traces, cases)
     for case in found:
         click.echo(case.model_dump_json(exclude_none=True))
@@ -104,6 +96,12 @@ def print_cases_from_traces(known: Path, condition: str) -> int:
         err=True,
     )
     return 0
+
+
+def report_error(error: Exception) -> int:
+    """Print an error and return the exit code for it."""
+    print_error(error)
+    return INVALID_SETTINGS if isinstance(error, ConfigError) else EXIT_CODES["not measured"]
 
 
 def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:

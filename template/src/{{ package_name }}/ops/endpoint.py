@@ -46,7 +46,7 @@ class Endpoint:
 
     Args:
         name: Its name.
-        model: The registered model whose versions it serves.
+        model: The registered model that it serves.
         report: Receives each call that changes something, and the progress.
         dry_run: Whether to leave out these calls.
     """

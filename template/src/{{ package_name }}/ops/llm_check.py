@@ -10,7 +10,7 @@ from ..runtime.llm import LLM, connect
 def require_response(uri: str, timeout: float) -> LLM:
     """Send a short request to the LLM with this URI, and return the LLM.
 
-    The request has an event loop of its own, whose end closes the connection.
+    The request runs in its own event loop, which closes the connection when it ends.
 
     Raises:
         LLMError: The LLM is misconfigured, or does not respond.

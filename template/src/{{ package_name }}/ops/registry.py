@@ -12,7 +12,7 @@ from ..runtime.validation import is_model_name
 from .project import PROJECT_NAME, ProjectError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-READY = "READY"  # the status of a version whose registration was not interrupted
+READY = "READY"  # the status of a complete version
 
 
 class Registry:
@@ -37,7 +37,7 @@ class Registry:
         """Return a version.
 
         Raises:
-            ProjectError: It does not exist, or its registration was interrupted.
+            ProjectError: It does not exist or is not complete.
         """
         version = _find(lambda: self.client.get_model_version(self.name, number))
         if version is None or version.status != READY:
@@ -67,7 +67,7 @@ class Registry:
         return version
 
     def of_commit(self, commit: str) -> ModelVersion | None:
-        """Return the newest version of a commit whose registration was not interrupted."""
+        """Return the newest complete version of a commit."""
         found = self.client.search_model_versions(f"name='{self.name}'")
         for one in sorted(found, key=lambda version: int(version.version), reverse=True):
             if one.status == READY:

@@ -49,7 +49,7 @@ def cases_from(traces: Iterable[Trace], known: Iterable[Case]) -> list[Case]:
 
 
 def case_of(trace: Trace) -> Iterator[Case]:
-    """Yield the case for a request whose messages have text; other traces have none."""
+    """Yield a case if the trace is a request with text in every message of the user."""
     inputs = trace.data.spans[0].inputs if trace.data.spans else None
     try:
         request = ResponsesAgentRequest.model_validate(
