@@ -126,7 +126,7 @@ def furnish(
     style: Style | None,
     finish: Literal["matt", "gloss"],
     ids: tuple[int, ...] = (),
-    notes: Any = None,
+    notes: str | None = None,
 ) -> str:
     """Furnish a room."""
     return f"{style} {finish}"
@@ -137,7 +137,7 @@ def furnish(
             "from datetime import date, datetime\n",
             """from datetime import date, datetime
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 """,
         ),
         Patch(

@@ -1,9 +1,11 @@
 """A fake LLM: an HTTP server with the chat-completions API and the replies that a test sets.
 
-It refuses what OpenAI refuses, with errors in the same form.
+It refuses what the offline LLM of the template refuses, with errors in the form of OpenAI.
 """
 
+import importlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -12,7 +14,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.helpers.strict_requests import problems_with
+from tests.helpers.template import TEMPLATE
+
+# The offline LLM is a package of its own, without imports from the rest of an agent.
+sys.path.append(str(TEMPLATE / "src" / "{{ package_name }}" / "runtime" / "llm"))
+_requests: Any = importlib.import_module("offline.requests")
 
 Chunk = dict[str, Any]
 
@@ -136,8 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         state.headers.append({name.lower(): value for name, value in self.headers.items()})
         body = state.bodies[-1]
         try:
-            if problem := next(problems_with(body), None):
-                self._send_error(400, problem.message, problem.param)
+            if problem := next(_requests.problems_with_request(body), None):
+                self._send_error(400, problem)
                 return
             turn = self._next_turn(body)
             time.sleep(turn.delay)
@@ -156,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, turn: Turn, body: Chunk) -> None:
         if turn.status != 200:
-            self._send_error(turn.status, turn.error, headers=turn.headers)
+            self._send_error(turn.status, turn.error, turn.headers)
             return
         if not (body.get("stream") and turn.streams):
             self._send_json(_ENVELOPE | completion(turn))
@@ -186,12 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
         self,
         status: int,
         message: str,
-        param: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         default = "server_error" if status >= 500 else "invalid_request_error"
         kind, code = _ERRORS.get(status, (default, None))
-        error = {"message": message, "type": kind, "param": param, "code": code}
+        error = {"message": message, "type": kind, "param": None, "code": code}
         self._send_json({"error": error}, status, headers)
 
     def _send_json(

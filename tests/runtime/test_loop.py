@@ -140,6 +140,33 @@ def test_names_and_ids_of_other_apis_are_made_valid(package: Package, server: Ch
     assert all(len(call["id"]) <= 40 for call in sent)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [("", "{}"), ("{'place': 'Tokyo'}", "{\"not_a_json_object\": \"{'place': 'Tokyo'}\"}")],
+)
+def test_invalid_arguments_of_a_client_become_json(
+    package: Package, server: ChatServer, arguments: str, sent: str
+) -> None:
+    call = {"type": "function_call", "call_id": "call_1", "name": "map", "arguments": arguments}
+    server.reply(text("Fine"))
+    output(package, QUESTION, call, {**call, "type": "function_call_output", "output": "Done."})
+    assert server.bodies[0]["messages"][2]["tool_calls"][0]["function"]["arguments"] == sent
+
+
+def test_a_tool_without_output_gets_a_text(package: Package, server: ChatServer) -> None:
+    call = {"type": "function_call", "call_id": "call_1", "name": "save", "arguments": "{}"}
+    outcome = {"type": "function_call_output", "call_id": "call_1", "output": " "}
+    server.reply(text("Fine"))
+    output(package, QUESTION, call, outcome)
+    assert server.bodies[0]["messages"][-1]["content"] == "(no output)"
+
+
+def test_unpaired_surrogates_are_named(package: Package, server: ChatServer) -> None:
+    with pytest.raises(package("runtime.llm").LLMError, match=r"surrogate pair after .*Hello "):
+        predict(package, QUESTION, custom_inputs={"text": "Hello \ud83c"})
+    assert not server.bodies
+
+
 def test_content_parts_reach_the_llm(package: Package, server: ChatServer) -> None:
     server.reply(text("A cat"))
     parts = [

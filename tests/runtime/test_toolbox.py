@@ -81,6 +81,11 @@ def measure() -> dict[str, float]:
     return {"width": 1.5}
 
 
+def read_name(*, as_list: bool) -> str | list[str]:
+    """Return a name that UTF-8 cannot encode."""
+    return ["caf\udce9"] if as_list else "caf\udce9"
+
+
 async def wait(seconds: float) -> str:
     """Wait."""
     await asyncio.sleep(seconds)
@@ -99,7 +104,7 @@ def block() -> str:
 @pytest.fixture
 def toolbox(package: Package) -> Any:
     failing = [fail, fail_silently, parse, parse_later, cancel_a_task]
-    functions = [paint, undocumented, *failing, today, measure, wait, block]
+    functions = [paint, undocumented, *failing, today, measure, read_name, wait, block]
     return package("runtime.toolbox").Toolbox(functions)
 
 
@@ -139,6 +144,8 @@ def test_description_without_a_docstring_is_the_name(package: Package) -> None:
         ("today", "{}", '"2026-01-31"'),
         ("today", "", '"2026-01-31"'),
         ("measure", "{}", '{"width":1.5}'),
+        ("read_name", '{"as_list": false}', r"caf\udce9"),
+        ("read_name", '{"as_list": true}', "Error: read_name failed: Error serializing to JSON"),
         ("wait", '{"seconds": 0.01}', "0.01 s later"),
         ("wait", '{"seconds": "long"}', "Error: invalid arguments for wait: seconds: "),
         ("undocumented", "{}", "Error: invalid arguments for undocumented: number: "),
@@ -260,13 +267,13 @@ def search(
     rooms: dict[str, list[Room]],
     color: Color | None,
     finish: Literal["matt", 1],
-    anything: Any,
+    code: int | str,
     kind: str,
     items: set[int] | None = None,
     **more: float,
 ) -> str:
     """Search."""
-    return f"{words} {origin.x} {size} {ids} {rooms} {color} {finish} {anything} {kind} {items}"
+    return f"{words} {origin.x} {size} {ids} {rooms} {color} {finish} {code} {kind} {items}"
 
 
 def ask_offline(package: Package, *tools: Any) -> str:

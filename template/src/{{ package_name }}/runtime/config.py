@@ -166,9 +166,12 @@ def load_instructions() -> str:
     """Read the system message.
 
     Raises:
-        ConfigError: The file is missing or is not UTF-8 text.
+        ConfigError: The file is missing, empty or not UTF-8 text.
     """
-    return _read("instructions.md")
+    text = _read("instructions.md")
+    if not text.strip():
+        raise ConfigError("instructions.md is empty. Write what the agent is and does.")
+    return text
 
 
 def load_input_example() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from mlflow.types.responses import (
 
 from .items import Item, RequestError, delta_event, done_event, unique_id
 from .llm.completion import Completion, Piece
+from .llm.tool_calls import json_objects
 
 ChatMessage = dict[str, Any]
 Chunk = dict[str, Any]
@@ -78,7 +79,8 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
         call = {"id": fields["call_id"], "type": "function", "function": function}
         return [{"role": "assistant", "content": None, "tool_calls": [call]}]
     if kind == "function_call_output":
-        output = _content(fields["output"])
+        # A tool may return nothing, but some models refuse a message without text.
+        output = _content(fields["output"]) or "(no output)"
         return [{"role": "tool", "tool_call_id": fields["call_id"], "content": output}]
     if kind in _APPROVALS:
         return to_chat_completions_input([fields])
@@ -92,13 +94,14 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
 
 
 def _make_calls_valid(message: ChatMessage) -> None:
-    """Shorten the ids and replace the characters of tool names that chat completions refuse.
+    """Change the ids, names and arguments of calls that chat completions refuse.
 
     Items of a client may come from APIs that allow more.
     """
     for call in message.get("tool_calls", []):
         function = call["function"]
         function["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", function["name"])[:64] or "_"
+        function["arguments"] = json_objects([function["arguments"]])[0]
         call["id"] = _short_id(call["id"])
     if "tool_call_id" in message:
         message["tool_call_id"] = _short_id(message["tool_call_id"])

@@ -52,6 +52,7 @@ class Toolbox:
             max_length: The maximum number of characters.
         """
         output = await self._run(name, arguments)
+        output = output.encode(errors="backslashreplace").decode()  # APIs refuse lone surrogates
         if len(output) <= max_length:
             return output
         return f"{output[:max_length]}\n[Truncated to {max_length} of {len(output)} characters.]"
@@ -66,6 +67,9 @@ class Toolbox:
             )
             if inspect.isawaitable(output):
                 output = await output
+            if isinstance(output, str):
+                return output
+            return _ANY.dump_json(output, fallback=str).decode()
         except ValidationError as error:
             # Pydantic's title for the arguments of a function; a tool may validate other data.
             concerns_arguments = error.title == f"call[{name}]"
@@ -78,9 +82,6 @@ class Toolbox:
             return f"Error: {name} failed: it was cancelled."
         except Exception as error:
             return f"Error: {name} failed: {str(error) or type(error).__name__}"
-        if isinstance(output, str):
-            return output
-        return _ANY.dump_json(output, fallback=str).decode()
 
 
 def _adapter(function: Any) -> TypeAdapter[Any]:

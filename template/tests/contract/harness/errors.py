@@ -43,7 +43,16 @@ FIXES = {
     r"Invalid 'tools|parameter: 'tools|Invalid schema for function|Tool names must be unique": (
         "Give each tool its own name of at most 64 ASCII letters, digits, `_` and `-`, and a "
         "description of at most 1,024 characters. Describe its arguments with type hints. If you "
-        'write a schema, it needs `"type": "object"`, `properties`, and `items` in each array.'
+        'write a schema, it needs `"type": "object"`, `properties` with types, and `items` in each '
+        "array."
+    ),
+    r"Invalid 'messages|no output before|half of a surrogate pair": (
+        "Convert the items of the request and of each round with `to_messages` of "
+        "runtime/messages.py. Send the output of each tool call directly after the call, and leave "
+        "out messages without text."
+    ),
+    r"maximum context length": (
+        "Shorten instructions.md and the outputs of tools: every call of the LLM contains them."
     ),
     r"standard signature": "Remove `signature=` from the call of log_model. MLflow sets it.",
     r"Invalid input example": (

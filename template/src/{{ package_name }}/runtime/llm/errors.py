@@ -63,6 +63,13 @@ def readable_errors(uri: str) -> Generator[None]:
         raise _refused(uri, error) from error
     except openai.OpenAIError as error:
         raise _unreachable(uri, error) from error
+    except UnicodeEncodeError as error:
+        before = error.object[max(0, error.start - 40) : error.start]
+        raise LLMError(
+            f"{uri} accepts only UTF-8, but the messages contain half of a surrogate pair after "
+            f"{before!r}. Remove it.",
+            400,
+        ) from error
     except ValueError as error:
         raise LLMError(
             f"{uri} did not return a chat completion: {error}. Check its URL."

@@ -66,7 +66,7 @@ class ToolCall:
 
     def finished(self) -> Iterator["ToolCall"]:
         """Yield the call with a JSON object as arguments, and calls that were joined to it."""
-        first, *others = _json_objects(self.pieces)
+        first, *others = json_objects(self.pieces)
         yield replace(self, pieces=[first])
         for arguments in others:
             yield ToolCall(name=self.name, pieces=[arguments])
@@ -149,7 +149,7 @@ def _json_values(text: str) -> list[Any]:
     return values
 
 
-def _json_objects(pieces: list[str]) -> list[str]:
+def json_objects(pieces: list[str]) -> list[str]:
     """Return arguments as JSON objects, even if the LLM or its server wrote something else.
 
     Some servers send `{}` first, or the arguments twice; others send those of two calls as one.

@@ -12,7 +12,7 @@ import httpx
 
 from .dialects import DIALECTS, missing_in_turns
 from .replies import REPLIES, Reply
-from .tools import problems_with_tools
+from .requests import problem_with_length, problems_with_request
 
 
 class OfflineTransport(httpx.AsyncBaseTransport):
@@ -31,8 +31,10 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         if dialect and dialect not in DIALECTS:
             known = ", ".join(DIALECTS)
             return _error(404, f"The offline LLM has no dialect {dialect!r}; it has {known}.")
-        for problem in problems_with_tools(body.get("tools") or []):
+        for problem in problems_with_request(body):
             return _error(400, problem)
+        if problem := problem_with_length(body["messages"]):
+            return _error(400, problem, "context_length_exceeded")
         if missing := missing_in_turns(dialect, body["messages"]):
             return _error(400, missing)
         reply = REPLIES[model](body["messages"], _offered_tools(body))
@@ -45,8 +47,8 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
 
 
-def _error(status: int, message: str) -> httpx.Response:
-    return httpx.Response(status, json={"error": {"message": message}})
+def _error(status: int, message: str, code: str | None = None) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"message": message, "code": code}})
 
 
 async def _hang(request: httpx.Request) -> httpx.Response:

@@ -1,0 +1,112 @@
+"""The offline LLM refuses what the APIs of LLMs refuse."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Package
+
+Message = dict[str, Any]
+
+HELLO: Message = {"role": "user", "content": "Hello"}
+TYPED = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+def call(identifier: str = "call_1", name: str = "map", arguments: Any = "{}") -> Message:
+    return {
+        "id": identifier,
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
+
+
+def turn(*calls: Message) -> Message:
+    return {"role": "assistant", "content": None, "tool_calls": list(calls)}
+
+
+def output(identifier: str = "call_1", content: Any = "42") -> Message:
+    return {"role": "tool", "tool_call_id": identifier, "content": content}
+
+
+def tool(parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "map", "parameters": parameters}}
+
+
+def problems(package: Package, messages: Any, **fields: Any) -> Iterator[str]:
+    body = {"messages": messages} | fields
+    return package("runtime.llm.offline.requests").problems_with_request(body)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [HELLO, turn(call()), output(), HELLO],
+        [HELLO, turn(call(), call("call_2")), output("call_2"), output()],
+        [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}, HELLO],
+        [{"role": "assistant", "content": None, "refusal": "No."}, HELLO],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}],
+    ],
+)
+def test_valid_messages_are_accepted(package: Package, messages: Any) -> None:
+    assert not list(problems(package, messages, tools=[tool(TYPED)]))
+
+
+@pytest.mark.parametrize(
+    ("messages", "problem"),
+    [
+        ([], "the conversation is empty"),
+        (["Hello"], r"messages\[0\].role': None is not one of"),
+        ([{"role": "human", "content": "Hello"}], r"'human' is not one of developer, system"),
+        ([HELLO, output()], r"messages\[1\]': a tool message must follow .* 'call_1' is not"),
+        ([turn(call()), output(), output()], r"messages\[2\]': a tool message must follow"),
+        ([turn(call()), HELLO, output()], r"no output before 'messages\[1\]': call_1"),
+        ([turn(call(), call("call_2")), output()], "before the end of 'messages': call_2"),
+        ([{"role": "user", "content": ""}], r"messages\[0\].content': text content must be non-em"),
+        ([{"role": "system", "content": " \n"}, HELLO], r"messages\[0\].content': text content"),
+        ([{"role": "user", "content": []}], "text content must be non-empty"),
+        ([turn(call()), output(content="")], r"messages\[1\].content': text content"),
+        ([{"role": "user", "content": None}], "expected a string or an array of parts, got null"),
+        ([turn(call()), output(content={"a": 1})], "expected a string or .*, got dict"),
+        ([{"role": "user", "content": [{"type": "text", "text": " "}]}], "text content must be"),
+        ([{"role": "user", "content": [{"type": "input_text"}]}], r"\[0\].type': 'input_text' is"),
+        ([{"role": "user", "content": [{"type": "file"}]}], "of type 'file' needs file"),
+        ([HELLO, {"role": "user", "content": "\ud83c"}], r"messages\[1\].*unpaired surrogate"),
+        ([turn() | {"content": "Hi"}], "expected an array of tool calls"),
+        ([turn(call("")), output("")], r"tool_calls\[0\].id': '' is not a string of 1 to 40"),
+        ([turn(call("x" * 41)), output("x" * 41)], "is not a string of 1 to 40"),
+        ([turn(call(), call()), output(), output()], "'call_1' is repeated"),
+        ([turn(call(name="größe")), output()], "function.name': 'größe' does not match"),
+        ([turn(call(arguments={})), output()], "arguments of 'map' are not a JSON object in a"),
+        ([turn(call(arguments="{'a': 1}")), output()], "arguments of 'map' are not a JSON object"),
+        ([turn(call(arguments="[]")), output()], "arguments of 'map' are not a JSON object"),
+    ],
+)
+def test_invalid_messages_are_refused(package: Package, messages: Any, problem: str) -> None:
+    assert re.search(problem, next(problems(package, messages)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"tools": []}, "'tools': the array is empty"),
+        ({"tool_choice": "none"}, "'tool_choice': it is only allowed when 'tools'"),
+        ({"tools": ["map"]}, r"Missing required parameter: 'tools\[0\].function'"),
+        ({"tools": [tool(TYPED), tool(TYPED)]}, "must be unique, but 'map' is repeated"),
+        (
+            {"tools": [tool({"type": "object", "properties": {"city": {"title": "City"}}})]},
+            r"function 'map': In context=\('properties', 'city'\), schema must have a 'type' key",
+        ),
+    ],
+)
+def test_invalid_tools_are_refused(package: Package, fields: Any, problem: str) -> None:
+    assert re.search(problem, next(problems(package, [HELLO], **fields)))
+
+
+def test_conversation_that_is_too_long_is_refused(package: Package) -> None:
+    problem = package("runtime.llm.offline.requests").problem_with_length
+    assert not problem([{"role": "user", "content": "x" * 512_000}])
+    assert "maximum context length is 128000" in problem(
+        [HELLO, HELLO | {"content": "x" * 512_001}]
+    )
