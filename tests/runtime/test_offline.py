@@ -61,7 +61,7 @@ def test_valid_messages_are_accepted(package: Package, messages: Any) -> None:
         ([{"role": "human", "content": "Hello"}], r"'human' is not one of developer, system"),
         ([HELLO, output()], r"messages\[1\]': a tool message must follow .* 'call_1' is not"),
         ([turn(call()), output(), output()], r"messages\[2\]': a tool message must follow"),
-        ([turn(call()), HELLO, output()], r"no output before 'messages\[1\]': call_1"),
+        ([turn(call()), HELLO, output()], r"no output before 'messages\[1\]': call_1 \(map\)"),
         ([turn(call(), call("call_2")), output()], "before the end of 'messages': call_2"),
         ([{"role": "user", "content": ""}], r"messages\[0\].content': text content must be non-em"),
         ([{"role": "system", "content": " \n"}, HELLO], r"messages\[0\].content': text content"),

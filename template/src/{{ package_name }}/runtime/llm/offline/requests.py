@@ -33,7 +33,7 @@ def _problems_with_messages(messages: Any) -> Iterator[str]:
     if not messages or not isinstance(messages, list):
         yield "Invalid 'messages': the conversation is empty."
         return
-    open_calls: list[str] = []
+    open_calls: dict[str, str] = {}  # the names of their tools, by id
     for index, message in enumerate(messages):
         field = f"messages[{index}]"
         role = message.get("role") if isinstance(message, dict) else None
@@ -42,7 +42,7 @@ def _problems_with_messages(messages: Any) -> Iterator[str]:
             return
         if role == "tool":
             if (identifier := message.get("tool_call_id")) in open_calls:
-                open_calls.remove(identifier)
+                del open_calls[identifier]
             else:
                 yield (
                     f"Invalid '{field}': a tool message must follow the message with its call in "
@@ -50,13 +50,13 @@ def _problems_with_messages(messages: Any) -> Iterator[str]:
                 )
         elif open_calls:
             yield _unanswered(open_calls, f"'{field}'")
-            open_calls = []
+            open_calls = {}
         yield from _problems_with_content(message, f"{field}.content")
         if "tool_calls" in message:
             if problems := list(_problems_with_calls(message["tool_calls"], f"{field}.tool_calls")):
                 yield from problems
                 return
-            open_calls = [call["id"] for call in message["tool_calls"]]
+            open_calls = {call["id"]: call["function"]["name"] for call in message["tool_calls"]}
     if open_calls:
         yield _unanswered(open_calls, "the end of 'messages'")
 
@@ -72,11 +72,11 @@ def problem_with_length(messages: list[Message]) -> str:
     )
 
 
-def _unanswered(calls: list[str], position: str) -> str:
+def _unanswered(calls: dict[str, str], position: str) -> str:
     return (
         "An assistant message with 'tool_calls' must be followed by tool messages with the output "
         f"of each call. The following tool_call_ids have no output before {position}: "
-        f"{', '.join(calls)}."
+        f"{', '.join(f'{identifier} ({name})' for identifier, name in calls.items())}."
     )
 
 
