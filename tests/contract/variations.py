@@ -14,6 +14,7 @@ from tests.contract.breakages.changes import (
     in_tools,
     instead_of_set_model,
     method,
+    new_answer,
     new_file,
     subclass,
     tool,
@@ -267,6 +268,39 @@ if item["type"] == "message":
                     }""",
         ),
     ),
+    "a plan before the answer": (
+        in_answer("""
+question = [str(to_messages([item])) for item in request.input][-1]
+plan = [{"role": "system", "content": "Plan it."}, {"role": "user", "content": question}]
+async for chunk in llm.stream(plan):
+    assert chunk
+"""),
+    ),
+    "a check of the answer by the LLM": (
+        new_answer("""
+texts = ["The answer: "]
+async for event in super().answer(request, llm):
+    texts.append(str(event))
+    yield event
+check = [{"role": "system", "content": "Check it."}, {"role": "user", "content": "".join(texts)}]
+async for chunk in llm.stream(check):
+    assert chunk
+"""),
+    ),
+    "a fixed answer to a greeting": (
+        at_import("from weather_agent.runtime.items import delta_event, done_event, unique_id"),
+        in_answer("""
+if "who are you" in str(request.input[-1:]):
+    greeting_id = unique_id("msg")
+    yield delta_event("I know the weather.", greeting_id)
+    yield done_event(self.create_text_output_item("I know the weather.", greeting_id))
+    return
+"""),
+    ),
+    "instructions with a placeholder": (
+        Patch("instructions.md", None, "You help people in {country}.\n\nBe brief.\n"),
+        in_agent(INSTRUCTIONS, '        content = self.instructions.format(country="Japan")\n'),
+    ),
     # Requests
     "custom_inputs in the example": (
         in_example('"input": [', '"custom_inputs": {"city": "Paris"}, "input": ['),
@@ -512,6 +546,7 @@ TRIED_TOGETHER = (
         "custom_inputs in the example",
         "metadata, resources and packages of the owner",
         "a package of a private index",
+        "a check of the answer by the LLM",
     ),
     (
         "a tool with lists and defaults",
@@ -523,6 +558,8 @@ TRIED_TOGETHER = (
         "a log message for each answer",
         "resources in an authentication policy",
         "an event loop for each request",
+        "a plan before the answer",
+        "instructions with a placeholder",
     ),
     (
         "a tool that returns a long text",
@@ -546,4 +583,5 @@ TRIED_TOGETHER = (
         "a mixin and a base class of the owner",
         "a subclass of a subclass",
     ),
+    ("a fixed answer to a greeting",),
 )

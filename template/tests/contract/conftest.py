@@ -4,6 +4,7 @@ import importlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -12,15 +13,21 @@ from mlflow.models import Model
 from mlflow.models.model import ModelInfo
 from mlflow.pyfunc import ResponsesAgent
 
-from .harness.agents import Agent, LoadedAgent, Request, ServedAgent, read_example
-from .harness.errors import AGENT_ERRORS
+from .harness.agents import (
+    OTHER_LLM,
+    Agent,
+    LoadedAgent,
+    Request,
+    ServedAgent,
+    read_example,
+)
+from .harness.conversation import CONVERSATION
+from .harness.errors import AGENT_ERRORS, is_refusal
 from .harness.fresh_process import FreshProcess
 from .harness.offline import OfflineLLM
 from .harness.project import PACKAGE, ROOT
 from .harness.reporting import RuleReporter
 from .harness.rules import NotCheckedError
-
-OTHER_LLM = "with --url, the LLM cannot be replaced"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -110,15 +117,50 @@ def loaded(model_path: Path) -> LoadedAgent:
 
 
 @pytest.fixture(scope="session")
+def loaded_agent(loaded: LoadedAgent) -> LoadedAgent:
+    """The loaded model, a ResponsesAgent."""
+    if not isinstance(loaded.instance, ResponsesAgent):
+        raise NotCheckedError("the model is not a ResponsesAgent, see `base-class`")
+    return loaded
+
+
+@dataclass(frozen=True)
+class FirstRequests:
+    """What happened when an LLM checked the first requests of the agent.
+
+    Attributes:
+        llm: The offline LLM.
+        refusal: The error of the agent if the LLM refused a request as invalid.
+    """
+
+    llm: OfflineLLM
+    refusal: BaseException | None = None
+
+
+@pytest.fixture(scope="session")
+def first_requests(loaded_agent: LoadedAgent) -> FirstRequests:
+    """The requests to the LLM for the example and for a long conversation."""
+    with pytest.MonkeyPatch.context() as patch:
+        llm = OfflineLLM(patch)
+        llm.use("tools")
+        for request in (loaded_agent.example, {"input": CONVERSATION}):
+            try:
+                loaded_agent.predict(request)
+            except AGENT_ERRORS as error:
+                if is_refusal(error):
+                    return FirstRequests(llm, error)
+    return FirstRequests(llm)
+
+
+@pytest.fixture(scope="session")
 def agent(url: str | None, request: pytest.FixtureRequest) -> Agent:
     """The agent to call: behind the URL, or in the loaded model."""
     if url:
         example = read_example(ROOT / "src" / PACKAGE) or {}
         return ServedAgent(url, example, os.environ.get("AGENT_TOKEN"))
-    loaded = request.getfixturevalue("loaded")
-    if not isinstance(loaded.instance, ResponsesAgent):
-        raise NotCheckedError("the model is not a ResponsesAgent, see `base-class`")
-    return loaded
+    if request.getfixturevalue("first_requests").refusal:
+        raise NotCheckedError("the LLM refuses the agent's requests, see `llm-requests`")
+    return request.getfixturevalue("loaded_agent")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from .harness.agents import (
     output_of,
     text_of,
 )
+from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error, fix_for
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
@@ -56,8 +57,10 @@ IMAGE = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
 FILE = {
     "type": "input_file",
     "filename": "notes.txt",
-    "file_data": "data:text/plain;base64,SGVsbG8=",
+    "file_data": "data:text/plain;base64,d2lsbG93",
 }
+# Attachments, and words of which one shows that the LLM knows of it; the file contains "willow".
+ATTACHMENTS = {"an image": (IMAGE, ["image"]), "a file": (FILE, ["file", "notes.txt", "willow"])}
 TWO_PARTS = [
     {"type": "input_text", "text": "Hello,"},
     {"type": "input_text", "text": "who are you?"},
@@ -151,6 +154,55 @@ def test_own_previous_answer(agent: Agent, example: Request, llm: str) -> None:
     items = output_of(agent, example)
     conversation = {"input": [*example["input"], *items, HELLO_MESSAGE]}
     answer_to(agent, conversation, "A request with the agent's previous answer failed")
+
+
+@rule(
+    "attachments",
+    "Images and files reach the LLM, or the request is rejected.",
+    why="An agent that drops them answers as if they were not there, and users do not notice.",
+    fix="Convert messages with `to_messages` of runtime/messages.py. To reject images or files, "
+    "raise RequestError of runtime/items.py.",
+)
+@pytest.mark.parametrize("kind", ATTACHMENTS)
+def test_attachments(agent: Agent, offline_llm: OfflineLLM, kind: str) -> None:
+    attachment, words = ATTACHMENTS[kind]
+    try:
+        agent.predict({"input": [user([{"type": "input_text", "text": "Read it."}, attachment])]})
+    except AGENT_ERRORS:  # `every-request` checks it
+        return
+    offline_llm.skip_if_unused()
+    messages = [message for body in offline_llm.bodies for message in LLMCall(body).messages]
+    texts = json.dumps([message for message in messages if message["role"] == "user"])
+    assert any(word in texts for word in words), f"The LLM does not receive {kind}."
+
+
+@rule(
+    "content-parts",
+    "A text and the same text as a content part get the same answer.",
+    why="Some clients send the content of a message as a text, and others as a list of parts.",
+    fix="Convert messages with `to_messages` of runtime/messages.py before you read their text. Do "
+    "not search or compare `content`.",
+)
+def test_content_parts(agent: Agent, example: Request) -> None:
+    for request in (hello(), example):
+        in_parts = request | {"input": [with_parts(item) for item in request["input"]]}
+        answers = [comparable(output_of(agent, one)) for one in (request, in_parts, request)]
+        # Without parts, too, answers may differ: one may contain the time.
+        assert answers[0] != answers[2] or answers[0] == answers[1], (
+            f"The answer to a text is {answers[0]}, but as a content part {answers[1]}."
+        )
+
+
+def with_parts(item: Item) -> Item:
+    """Return a message of the user with a content part instead of a text."""
+    if item.get("role") != "user" or not isinstance(item["content"], str):
+        return item
+    return item | {"content": [{"type": "input_text", "text": item["content"]}]}
+
+
+def comparable(items: list[Item]) -> list[str]:
+    """Return the texts, the calls and the outputs of an answer, without ids."""
+    return [text_of(item) or f"{item.get('name')} {item.get('output')}" for item in items]
 
 
 def is_rejection(error: BaseException | None) -> bool:

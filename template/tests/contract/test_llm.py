@@ -1,45 +1,101 @@
 """Rules about the LLM: what it gets and sends, and an LLM that fails, hangs or never stops."""
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .harness.agents import HELLO, Agent, Item, LoadedAgent, Request, output_of, text_of
+from .harness.agents import (
+    HELLO,
+    OTHER_LLM,
+    Agent,
+    Event,
+    Item,
+    LoadedAgent,
+    Request,
+    output_of,
+    text_of,
+)
+from .harness.conversation import (
+    CONVERSATION,
+    ITEMS,
+    LLMCall,
+    fullest_call,
+    instruction_lines,
+    main_calls,
+)
+from .harness.errors import AGENT_ERRORS, describe_error, fix_for
 from .harness.offline import OfflineLLM
-from .harness.rules import rule
+from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.waiting import PATIENCE, Attempt
 
 PROVIDERS = ("gemini", "claude", "deepseek", "vllm", "llama.cpp", "lmdeploy")
-# The items of a conversation, by a word that each of them contains.
-ITEMS = {
-    "acorn": "the system message",
-    "bramble": "the first user message",
-    "clover": "the tool call",
-    "dahlia": "the tool output",
-    "elder": "the agent's own answer",
-    "fennel": "the last user message",
-}
-CONVERSATION: list[Any] = [
-    {"role": "system", "content": "Mind the acorn."},
-    {"role": "user", "content": "What about the bramble?"},
-    {
-        "type": "function_call",
-        "id": "fc_1",
-        "call_id": "call_1",
-        "name": "an_earlier_tool",
-        "arguments": '{"of": "clover"}',
-    },
-    {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
-    {
-        "type": "message",
-        "id": "msg_1",
-        "role": "assistant",
-        "content": [{"type": "output_text", "text": "It is the elder.", "annotations": []}],
-    },
-    {"role": "user", "content": [{"type": "input_text", "text": "And the fennel?"}]},
-]
+LONG_REQUEST: Request = {"input": CONVERSATION}
+NOTE = "juniper"  # a word in custom_inputs
+
+
+@rule(
+    "llm-requests",
+    "OpenAI, Anthropic and Gemini accept the requests of the agent.",
+    why="An API refuses the whole request because of one invalid tool or message, and the caller "
+    "gets no answer. The offline LLM refuses the same requests.",
+    fix="Build the messages with `to_messages` of runtime/messages.py, and the tools with "
+    "`Toolbox` of runtime/toolbox.py.",
+)
+def test_llm_requests(url: str | None, request: pytest.FixtureRequest) -> None:
+    if url:
+        pytest.skip(OTHER_LLM)
+    first_requests = request.getfixturevalue("first_requests")
+    first_requests.llm.skip_if_unused()
+    if refusal := first_requests.refusal:
+        found = describe_error(refusal)
+        raise FailedRuleError(found, fix_for(found)) from refusal
+
+
+@rule(
+    "instructions",
+    "The LLM receives the instructions with every request.",
+    why="Without its instructions the agent answers in another style, and ignores its limits.",
+    fix="Start the messages with `self.system_message(request)`, whatever the request contains. If "
+    "the agent does not use instructions.md, do not load it.",
+)
+def test_instructions(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    lines = instruction_lines()
+    if not lines:
+        pytest.skip("the agent has no instructions.md")
+    found = texts_to_llm(agent, offline_llm, example)
+    offline_llm.skip_if_unused()
+    missing = [line for line in lines if line not in found]
+    assert len(missing) < len(lines), "The LLM does not receive instructions.md."
+    assert not missing, f"The LLM does not receive this line of instructions.md: {missing[0]!r}"
+    requests = {
+        "custom_inputs": with_note(example),
+        "a context": example | {"context": {"conversation_id": "c-1", "user_id": "u-1"}},
+        "earlier turns and a developer message": LONG_REQUEST,
+    }
+    for kind, request in requests.items():
+        found = texts_to_llm(agent, offline_llm, request)
+        missing = [line for line in lines if line not in found]
+        assert not found or not missing, (
+            f"For a request with {kind}, the LLM does not receive this line of instructions.md: "
+            f"{missing[0]!r}"
+        )
+
+
+def with_note(request: Request) -> Request:
+    """Return a request with a note in its `custom_inputs`."""
+    return request | {"custom_inputs": (request.get("custom_inputs") or {}) | {"note": NOTE}}
+
+
+def texts_to_llm(agent: Agent, offline_llm: OfflineLLM, request: Request) -> str:
+    """Return the texts of all calls of the LLM for a request, or "" without a call."""
+    before = offline_llm.calls
+    with suppress(*AGENT_ERRORS):  # the agent may reject unknown custom_inputs
+        agent.predict(request)
+    return " ".join(LLMCall(body).text for body in offline_llm.bodies[before:])
 
 
 @rule(
@@ -51,13 +107,50 @@ CONVERSATION: list[Any] = [
     "messages of all roles, tool calls and their outputs.",
 )
 def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
-    offline_llm.use("demo")
-    agent.predict({"input": CONVERSATION})
+    agent.predict(LONG_REQUEST)
     offline_llm.skip_if_unused()
-    positions = [offline_llm.last_body.find(word) for word in ITEMS]
-    missing = [item for item, at in zip(ITEMS.values(), positions, strict=True) if at < 0]
-    assert not missing, f"The LLM did not receive {', '.join(missing)}."
+    text = fullest_call(map(LLMCall, offline_llm.bodies)).text
+    missing = [item for word, item in ITEMS.items() if word not in text]
+    assert not missing, (
+        f"The LLM did not receive {len(missing)} of {len(ITEMS)} items: {', '.join(missing)}."
+    )
+    positions = [text.find(word) for word in ITEMS]
     assert positions == sorted(positions), "The LLM received the conversation in another order."
+
+
+@rule(
+    "every-round",
+    "Each call of the LLM contains the instructions, the conversation, `custom_inputs` and the "
+    "tool outputs so far.",
+    why="The LLM remembers nothing. Without the conversation it answers something else, and "
+    "without the outputs it calls the same tools again.",
+    fix="Build the messages once, before the loop. In each round add its calls and outputs with "
+    "`messages += to_messages(items)`, and pass all messages to the LLM.",
+)
+def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("endless-tools")
+    attempt = Attempt(agent.predict, with_note(example | LONG_REQUEST))
+    if attempt.finished() and not offline_llm.calls:  # the agent may reject unknown custom_inputs
+        attempt = Attempt(agent.predict, LONG_REQUEST)
+    if not attempt.finished():
+        raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
+    offline_llm.skip_if_unused()
+    calls = main_calls(offline_llm.bodies)
+    parts = ITEMS | {NOTE: "custom_inputs"} | dict.fromkeys(instruction_lines(), "the instructions")
+    # What one call contains, all calls must contain.
+    parts = {part: name for part, name in parts.items() if any(part in one.text for one in calls)}
+    outputs: set[str] = set()
+    for number, call in enumerate(calls, 1):
+        missing = dict.fromkeys(name for part, name in parts.items() if part not in call.text)
+        if outputs - call.outputs:
+            missing["the tool outputs of earlier rounds"] = None
+        assert not missing, f"Call {number} of {len(calls)} to the LLM lacks {', '.join(missing)}."
+        is_repeated = call.tools and number > 1 and call.body == calls[number - 2].body
+        assert not is_repeated, (
+            f"Call {number} of {len(calls)} to the LLM lacks the tool calls and outputs of call "
+            f"{number - 1}, and is the same."
+        )
+        outputs |= call.outputs
 
 
 @rule(
@@ -96,21 +189,30 @@ def calls_of(items: list[Item]) -> list[tuple[str, Any]]:
     "process with sys.exit.",
 )
 @pytest.mark.parametrize("model", ["fail", "empty", "cut"])
-def test_llm_failures(agent: Agent, offline_llm: OfflineLLM, model: str) -> None:
-    offline_llm.use(model)
-    for call in (agent.predict, lambda request: list(agent.stream(request))):
-        attempt = Attempt(call, HELLO)
-        finished = attempt.finished()
+def test_llm_failures(agent: Agent, example: Request, offline_llm: OfflineLLM, model: str) -> None:
+    for request in (HELLO, example):
+        offline_llm.use(model)
+        calls = offline_llm.calls
+        attempts = [Attempt(agent.predict, request), Attempt(stream_of(agent), request)]
+        finished = all(attempt.finished() for attempt in attempts)
         if not finished:
-            offline_llm.use("demo")  # so that the attempt finishes
-        offline_llm.skip_if_unused()
+            offline_llm.use("demo")  # so that the attempts finish
         assert finished, (
-            f"With offline:/{model} the agent called the LLM {offline_llm.calls} times in "
+            f"With offline:/{model} the agent called the LLM {offline_llm.calls - calls} times in "
             f"{PATIENCE} s and did not stop."
         )
-        error = attempt.error
-        assert not isinstance(error, SystemExit), f"With offline:/{model} it ended the process."
-        assert error, f"With offline:/{model} the agent still answered: {attempt.answer}"
+        if offline_llm.calls == calls:  # an agent may answer a greeting without the LLM
+            continue
+        for attempt in attempts:
+            error = attempt.error
+            assert not isinstance(error, SystemExit), f"With offline:/{model} it ended the process."
+            assert error, f"With offline:/{model} the agent still answered: {attempt.answer}"
+    offline_llm.skip_if_unused()
+
+
+def stream_of(agent: Agent) -> Callable[[Request], list[Event]]:
+    """Return a function that collects the events of an answer."""
+    return lambda request: list(agent.stream(request))
 
 
 @rule(
@@ -120,10 +222,12 @@ def test_llm_failures(agent: Agent, offline_llm: OfflineLLM, model: str) -> None
     fix="Pass `llm_timeout_seconds` and `llm_max_retries` to the client, as `connect` of "
     "runtime/llm does.",
 )
-def test_time_out(agent: Agent, model_path: Path, offline_llm: OfflineLLM) -> None:
+def test_time_out(
+    agent: Agent, model_path: Path, example: Request, offline_llm: OfflineLLM
+) -> None:
     offline_llm.use("hang")
     settings = {"llm_timeout_seconds": 0.2, "llm_max_retries": 0}
-    attempt = Attempt(LoadedAgent(model_path, settings).predict, HELLO)
+    attempt = Attempt(LoadedAgent(model_path, settings).predict, example)
     finished = attempt.finished()
     offline_llm.skip_if_unused()
     assert finished, f"With a timeout of 0.2 s the agent was still waiting after {PATIENCE} s."
@@ -157,8 +261,8 @@ def test_bounded_rounds(agent: Agent, example: Request, offline_llm: OfflineLLM)
     fix="Hold no lock while the LLM or a tool runs. Keep the data of a request in local variables, "
     "which need no lock.",
 )
-def test_side_by_side(agent: Agent, offline_llm: OfflineLLM) -> None:
-    with offline_llm.one_request_waiting(agent.predict):
+def test_side_by_side(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    with offline_llm.one_request_waiting(agent.predict, example):
         second = Attempt(agent.predict, HELLO)
         finished = second.finished()
     second.finished()  # so that its trace does not appear in another test

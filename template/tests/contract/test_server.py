@@ -60,6 +60,10 @@ MORE_BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
 }
 
 
+# The offline LLM refuses more than 128,000 tokens, as many models do.
+TOO_LONG: Request = {"input": [{"role": "user", "content": "Hello! " * 100_000}]}
+
+
 @pytest.fixture(scope="module")
 def startup(agent: Agent) -> Iterator[ServedAgent | BaseException]:
     """The agent behind HTTP, or the error of the server's startup."""
@@ -260,6 +264,23 @@ def check_rejected(served: ServedAgent, kind: str, body: Request | bytes, word: 
     assert is_named, f"{found}, which does not mention {word}."
 
 
+@rule(
+    "too-long",
+    "A conversation that is too long for the LLM is an error of the client.",
+    why="The client can shorten the conversation. It repeats a request after an error of the "
+    "server, and is refused again.",
+    fix="Let the LLMError of runtime/llm out of the agent, or raise RequestError of "
+    "runtime/items.py: server/errors.py answers 400.",
+)
+def test_too_long(own: ServedAgent, offline_llm: OfflineLLM) -> None:
+    response = own.post(with_custom_inputs(TOO_LONG, own.example))
+    offline_llm.skip_if_unused()
+    # An agent may also shorten the conversation.
+    assert response.status_code in (200, 400, 413, 422), (
+        f"The server answered {response.status_code}: {response.text[:300]}"
+    )
+
+
 SERVER_ERRORS = rule(
     "server-errors",
     "If the agent fails, the caller gets an error without internal details.",
@@ -271,10 +292,10 @@ SERVER_ERRORS = rule(
 
 
 @SERVER_ERRORS
-def test_errors_of_the_agent(agent: Agent, offline_llm: OfflineLLM) -> None:
+def test_errors_of_the_agent(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("fail")
     calls: list[Callable[[Request], Any]] = [agent.predict, lambda one: list(agent.stream(one))]
-    attempts = [Attempt(call, HELLO) for call in calls]
+    attempts = [Attempt(call, example) for call in calls]
     assert all(one.finished() for one in attempts), f"The agent did not stop within {PATIENCE} s."
     offline_llm.skip_if_unused()
     for one in attempts:  # Model Serving sends the exception's message to its callers
@@ -283,9 +304,11 @@ def test_errors_of_the_agent(agent: Agent, offline_llm: OfflineLLM) -> None:
 
 @SERVER_ERRORS
 @pytest.mark.parametrize("model", ["fail", "cut"])
-def test_errors_of_the_server(own: ServedAgent, offline_llm: OfflineLLM, model: str) -> None:
+def test_errors_of_the_server(
+    own: ServedAgent, example: Request, offline_llm: OfflineLLM, model: str
+) -> None:
     offline_llm.use(model)
-    request = with_custom_inputs(HELLO, own.example)
+    request = with_custom_inputs(example, own.example)
     complete, streamed = own.post(request), own.post(request | {"stream": True})
     offline_llm.skip_if_unused()
     for response in (complete, streamed):
@@ -334,13 +357,15 @@ def test_event_loop_is_not_blocked(own: ServedAgent, loop_watch: LoopWatch, llm:
 
 @RESPONSIVE_SERVER
 @pytest.mark.parametrize("method", ["predict", "stream"])
-def test_responsive_server(own: ServedAgent, offline_llm: OfflineLLM, method: str) -> None:
+def test_responsive_server(
+    own: ServedAgent, example: Request, offline_llm: OfflineLLM, method: str
+) -> None:
     anonymous = ServedAgent(own.url, own.example, None, is_own=True)
     others: dict[str, Callable[[Request], Any]] = {
         "/health": lambda _: anonymous.http.get(f"{own.url}/health").raise_for_status(),
         "another request": own.predict,
     }
-    with offline_llm.one_request_waiting(lambda request: list(getattr(own, method)(request))):
+    with offline_llm.one_request_waiting(lambda one: list(getattr(own, method)(one)), example):
         for name, call in others.items():
             other = Attempt(call, HELLO)
             assert other.finished(), (

@@ -7,6 +7,7 @@ from tests.contract.breakages.answers import ANSWERS
 from tests.contract.breakages.bundle import BUNDLE
 from tests.contract.breakages.changes import Breakage, Patch
 from tests.contract.breakages.llm import LLM
+from tests.contract.breakages.llm_requests import LLM_REQUESTS
 from tests.contract.breakages.loading import LOADING
 from tests.contract.breakages.model import MODEL
 from tests.contract.breakages.server import SERVER
@@ -19,7 +20,7 @@ GROUPS: dict[str, dict[str, Breakage]] = {
     "Loading it elsewhere": LOADING,
     "Answers": ANSWERS,
     "Streams": STREAMS,
-    "The LLM behind the agent": LLM,
+    "The LLM behind the agent": LLM | LLM_REQUESTS,
     "Traces": TRACES,
     "The server": SERVER,
     "The source": SOURCE,

@@ -4,6 +4,7 @@ from textwrap import indent
 
 from tests.contract.breakages.changes import (
     INPUT,
+    MESSAGES,
     Patch,
     at_import,
     breaks,
@@ -48,6 +49,15 @@ for item in [item.model_dump() for item in request.input]:
     content = item.get("content")
     for part in content if isinstance(content, list) else ():
 {indent(code.strip(), " " * 8)}
+""")
+
+
+def without_parts(kind: str) -> Patch:
+    """Remove the content parts of a type from the request."""
+    return in_answer(f"""
+for item in request.input:
+    if isinstance(getattr(item, "content", None), list):
+        item.content = [part for part in item.content if "{kind}" not in str(part)]
 """)
 
 
@@ -230,7 +240,9 @@ if item["type"] == "message":
     ),
     # Tool calls
     "an output whose call_id matches no call": breaks(
-        "tool-calls", "call_0", in_agent(OUTPUT, 'yield function_call_output("call_0", output)')
+        "accepted",
+        "'call_0' is not a call without output",
+        in_agent(OUTPUT, 'yield function_call_output("call_0", output)'),
     ),
     "a call without an output": breaks(
         "tool-calls",
@@ -238,7 +250,9 @@ if item["type"] == "message":
         changed_items('items = [item for item in items if item["type"] != "function_call_output"]'),
     ),
     "two outputs for one call": breaks(
-        "tool-calls", "but the outputs", in_agent(OUTPUT, f"{OUTPUT}\n                {OUTPUT}")
+        "accepted",
+        "is not a call without output there",
+        in_agent(OUTPUT, f"{OUTPUT}\n                {OUTPUT}"),
     ),
     "an output before its call": breaks(
         "tool-calls",
@@ -285,8 +299,8 @@ if item["type"] == "function_call":
         ),
     ),
     "a failed call without an output": breaks(
-        "failing-tools",
-        "but the outputs",
+        "llm-requests",
+        r"have no output before .*\(current_time\)",
         in_agent(OUTPUT, f'if not output.startswith("Error"):\n                    {OUTPUT}'),
     ),
     # Requests
@@ -549,6 +563,73 @@ def predict_stream(self, request):
 
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     yield from super().predict_stream(request)
+"""),
+    ),
+    # Attachments and content parts
+    "images left out of the conversation": breaks(
+        "attachments", "The LLM does not receive an image", without_parts("input_image")
+    ),
+    "files left out of the conversation": breaks(
+        "attachments", "The LLM does not receive a file", without_parts("input_file")
+    ),
+    "only the texts of messages sent to the LLM": breaks(
+        "attachments",
+        "The LLM does not receive an image",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES.rstrip()}
+        for message in messages:
+            if isinstance(message["content"], list):
+                texts = [part["text"] for part in message["content"] if "text" in part]
+                message["content"] = " ".join(texts)
+""",
+        ),
+    ),
+    "content read as a text": breaks(
+        "content-parts",
+        "as a content part",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES.rstrip()}
+        for message, item in zip(messages[:0:-1], request.input[::-1]):
+            if message["role"] == "user":
+                message["content"] = str(item.content)
+""",
+        ),
+    ),
+    "a word searched in the content": breaks(
+        "content-parts",
+        "The answer to a text is .*Tokyo",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES.rstrip()}
+        question = getattr(request.input[-1], "content", "")
+        may_call = "time" in question
+""",
+        ),
+        in_agent("may_call=rounds", "may_call=may_call and rounds"),
+    ),
+    "a note for texts only": breaks(
+        "content-parts",
+        "The answer to a text is .*Please",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES.rstrip()}
+        if isinstance(getattr(request.input[-1], "content", None), str):
+            messages[-1] = messages[-1] | {{"content": f"Please: {{messages[-1]['content']}}"}}
+""",
+        ),
+    ),
+    "a fixed answer to one text": breaks(
+        "content-parts",
+        "The answer to a text is .*I am a clerk",
+        at_import("from weather_agent.runtime.items import delta_event, done_event, unique_id"),
+        in_answer("""
+if getattr(request.input[-1], "content", "") == "Hello, who are you?":
+    item_id = unique_id("msg")
+    yield delta_event("I am a clerk.", item_id)
+    yield done_event(self.create_text_output_item("I am a clerk.", item_id))
+    return
 """),
     ),
 }

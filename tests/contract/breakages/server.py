@@ -11,6 +11,7 @@ from tests.contract.breakages.changes import (
     in_agent,
     in_answer,
     method,
+    new_answer,
     subclass,
     tools_file,
 )
@@ -367,5 +368,39 @@ async def predict_stream_async(self, request):
     ),
     "a list accepted as a request": breaks(
         "bad-requests", "the server answered 500", Patch("server/requests.py", NOT_AN_OBJECT, "")
+    ),
+    # A conversation that is too long
+    "another exception for a conversation that is too long": breaks(
+        "too-long",
+        "The server answered 500",
+        new_answer("""
+try:
+    async for event in super().answer(request, llm):
+        yield event
+except LLMError as error:
+    raise RuntimeError("The LLM is not available.") from error
+"""),
+    ),
+    "a conversation that is too long reported as a refusal": breaks(
+        "too-long",
+        "The server answered 424",
+        Patch("server/errors.py", "    if error.is_too_long:\n", "    if error.status == 413:\n"),
+    ),
+    "a message about the length that is not recognized": breaks(
+        "too-long",
+        "The server answered 424",
+        Patch("runtime/llm/errors.py", "|maximum.?context|", "|"),
+        Patch("runtime/llm/errors.py", 'r"context.?(length|window|size)|', 'r"'),
+    ),
+    "any error of the LLM reported as its failure": breaks(
+        "too-long",
+        "The server answered 502",
+        new_answer("""
+try:
+    async for event in super().answer(request, llm):
+        yield event
+except LLMError as error:
+    raise LLMError("The LLM is not available.") from error
+"""),
     ),
 }

@@ -21,6 +21,8 @@ Event = dict[str, Any]
 HELLO_MESSAGE: Item = {"role": "user", "content": "Hello, who are you?"}
 HELLO: Request = {"input": [HELLO_MESSAGE]}
 
+OTHER_LLM = "with --url, the LLM cannot be replaced"
+
 
 class UnexpectedStatusError(Exception):
     """A server answered a request with an error."""

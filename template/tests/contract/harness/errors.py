@@ -105,6 +105,10 @@ FIXES = {
 }
 
 
+# Attributes of the errors of openai, and of LLMError.
+_STATUSES = ("status_code", "status")
+
+
 def describe_error(error: BaseException) -> str:
     """Return the error's type and message, and the line of the agent's code that raised it."""
     text = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
@@ -135,6 +139,12 @@ def innermost_line_of_agent(frames: traceback.StackSummary) -> str:
         if _is_agent_code(path):
             return f"{path.name}, line {frame.lineno}: `{frame.line}`"
     return ""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether an LLM refused a request of the agent as invalid."""
+    statuses = (getattr(cause, name, None) for cause in _causes(error) for name in _STATUSES)
+    return 400 in statuses
 
 
 def _line_of_agent(error: BaseException) -> str:

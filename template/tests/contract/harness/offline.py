@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .agents import HELLO, Request
+from .agents import Request
 from .project import PACKAGE
 from .waiting import PATIENCE, Attempt, eventually
 
@@ -27,7 +27,7 @@ class OfflineLLM:
     Attributes:
         calls: The number of requests.
         in_flight: The number of requests without a response.
-        last_body: The body of the last request, JSON.
+        bodies: The bodies of the requests, JSON.
         held_back: The number of the request whose response waits for `released` before it ends.
         released: Whether requests to `SILENT` are answered, and the held back response ends.
     """
@@ -36,7 +36,7 @@ class OfflineLLM:
         self._patch = patch
         self.calls = 0
         self.in_flight = 0
-        self.last_body = ""
+        self.bodies: list[str] = []
         self.held_back = 0
         self.released = False
         transport = _transport()
@@ -82,7 +82,7 @@ class OfflineLLM:
     @contextmanager
     def _record(self, body: str) -> Generator[Callable[[], bool]]:
         self.calls += 1
-        self.last_body = body
+        self.bodies.append(body)
         self.in_flight += 1
         try:
             yield lambda: json.loads(body)["model"] == SILENT and not self.released
@@ -102,10 +102,12 @@ class OfflineLLM:
         self.use(f"tools@{name}")
 
     @contextmanager
-    def one_request_waiting(self, call: Callable[[Request], object]) -> Generator[None]:
+    def one_request_waiting(
+        self, call: Callable[[Request], object], request: Request
+    ) -> Generator[None]:
         """Keep one request waiting for the LLM in the block; the LLM answers all others."""
         self.use(SILENT)
-        waiting = Attempt(call, HELLO)
+        waiting = Attempt(call, request)
         started = eventually(lambda: self.calls or waiting.finished(0))
         assert started, f"For {PATIENCE} s a request neither called the LLM nor finished."
         self.skip_if_unused()

@@ -48,7 +48,10 @@ class OfflineTransport(httpx.AsyncBaseTransport):
 
 
 def _error(status: int, message: str, code: str | None = None) -> httpx.Response:
-    return httpx.Response(status, json={"error": {"message": message, "code": code}})
+    headers = {"retry-after-ms": "1"}  # this server is never busy
+    return httpx.Response(
+        status, headers=headers, json={"error": {"message": message, "code": code}}
+    )
 
 
 async def _hang(request: httpx.Request) -> httpx.Response:

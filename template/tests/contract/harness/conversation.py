@@ -1,0 +1,144 @@
+"""A long conversation, and what the calls of the LLM contain of it."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from .agents import Item
+from .project import PACKAGE
+
+
+def message(role: str, text: str) -> Item:
+    """Return a message, as a client sends it."""
+    if role != "assistant":
+        return {"role": role, "content": text}
+    part = {"type": "output_text", "text": text, "annotations": []}
+    return {"type": "message", "id": "msg_1", "role": role, "content": [part]}
+
+
+_CALL = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "call_1",
+    "name": "an_earlier_tool",
+    "arguments": '{"of": "clover"}',
+}
+_PARTS = [
+    {"type": "input_text", "text": "One more question."},
+    {"type": "input_text", "text": "What about the fennel?"},
+]
+_SYSTEM = ("system", "developer")
+_TURNS = [(role, turn) for turn in range(2, 19) for role in ("user", "assistant")]
+# 40 items, each with a word that only it contains.
+CONVERSATION: list[Item] = [
+    {"role": "developer", "content": "Mind the acorn."},
+    message("user", "What about the bramble?"),
+    _CALL,
+    {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
+    message("assistant", "It is the elder."),
+    *(message(role, f"This is {role}{turn}x.") for role, turn in _TURNS),
+    {"role": "user", "content": _PARTS},
+]
+# A name for each item, by its word.
+ITEMS = {
+    "acorn": "the developer message",
+    "bramble": "the first user message",
+    "clover": "the tool call",
+    "dahlia": "the tool output",
+    "elder": "the agent's own answer",
+    **{f"{role}{turn}x": f"the {role} message of turn {turn}" for role, turn in _TURNS},
+    "fennel": "the last user message",
+}
+
+
+@dataclass(frozen=True)
+class LLMCall:
+    """One request to the LLM.
+
+    Attributes:
+        body: The body of the request, JSON.
+    """
+
+    body: str
+
+    @cached_property
+    def messages(self) -> list[Any]:
+        """The messages."""
+        return json.loads(self.body)["messages"]
+
+    @cached_property
+    def text(self) -> str:
+        """The texts of the messages, with single spaces."""
+        return joined(strings(self.messages))
+
+    @cached_property
+    def system(self) -> str:
+        """The texts of the system messages."""
+        return joined(strings([one for one in self.messages if one["role"] in _SYSTEM]))
+
+    @cached_property
+    def tools(self) -> list[str]:
+        """The names of the tools that the LLM may call."""
+        body = json.loads(self.body)
+        offered = body.get("tools") if body.get("tool_choice") != "none" else None
+        return sorted(tool["function"]["name"] for tool in offered or [])
+
+    @cached_property
+    def outputs(self) -> set[str]:
+        """The ids of the tool calls with an output."""
+        return {one["tool_call_id"] for one in self.messages if one["role"] == "tool"}
+
+
+def instruction_lines() -> list[str]:
+    """Return the lines of instructions.md that an agent uses as they are.
+
+    They have single spaces. Lines with placeholders are left out. An agent whose code does not
+    mention the file has no lines.
+    """
+    package = files(PACKAGE)
+    code = [one.read_text("utf-8") for one in package.iterdir() if one.name.endswith(".py")]
+    file = package / "instructions.md"
+    if not file.is_file() or not any("instructions" in text for text in code):
+        return []
+    lines = (" ".join(line.split()) for line in file.read_text("utf-8-sig").splitlines())
+    return [line for line in lines if line and not set(line) & set("{}<>$%")]
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield the strings in JSON data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from strings(part)
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Join texts with single spaces between all words."""
+    return " ".join(" ".join(texts).split())
+
+
+def fullest_call(calls: Iterable[LLMCall]) -> LLMCall:
+    """Return the call with most of the conversation; the first one if there are several."""
+    return max(calls, key=lambda call: sum(word in call.text for word in ITEMS))
+
+
+def main_calls(bodies: Iterable[str]) -> list[LLMCall]:
+    """Return the calls of an answer that continue the conversation.
+
+    An agent may ask an LLM about something else as well, such as a plan or a translation. Such a
+    call has other instructions and other tools than the call with most of the conversation.
+    """
+    calls = [LLMCall(body) for body in bodies]
+    fullest = fullest_call(calls)
+    return [
+        call
+        for call in calls
+        if call is fullest
+        or (call.tools and call.tools == fullest.tools)
+        or (call.system and call.system == fullest.system)
+        or (call.outputs & fullest.outputs and not call.system)
+    ]
