@@ -101,6 +101,35 @@ def test_quiet_import(fresh: Observations) -> None:
 
 
 @rule(
+    "no-leftovers",
+    "Answering leaves nothing behind, and changes no settings of the process.",
+    why="A server answers thousands of requests. What each leaves, such as a thread or an open "
+    "file, adds up until the server stops. Changed settings apply to all other requests.",
+    fix="Close files, clients and processes with `with` or `async with`, wait for threads and "
+    "tasks, and use `tempfile.TemporaryDirectory`. Change logging, TLS, signals and random seeds "
+    "nowhere in the agent; pass the setting to the one client or object that needs it.",
+)
+def test_no_leftovers(fresh: Observations) -> None:
+    require_answer(fresh)
+    left = dict.fromkeys(fresh.left_behind)
+    assert not left, f"After the answers, {'; '.join(left)}."
+
+
+@rule(
+    "current-date",
+    "An agent that was loaded on another day uses the date of the request.",
+    why="A server loads the model once and runs for weeks. A date that is computed at import, in a "
+    "default argument or in a cached function is soon wrong, and the LLM believes it.",
+    fix="Compute the date where a request is answered: call `datetime.now(UTC)` in "
+    "`system_message` of agent.py, and inside the functions of tools.py, not in their arguments.",
+)
+def test_current_date(fresh: Observations) -> None:
+    require_answer(fresh)
+    stale = next(iter(fresh.stale_dates), "")
+    assert not stale, f"On a later day, the LLM or the caller gets the date of loading: {stale!r}."
+
+
+@rule(
     "one-model",
     "`set_model` is called once, while the agent's file is imported.",
     why="MLflow uses the last call. With two calls, the order of imports decides which agent is "

@@ -4,11 +4,13 @@ from tests.contract.breakages.changes import (
     Patch,
     at_import,
     breaks,
+    in_agent,
     in_answer,
     in_log_model,
     instead_of_set_model,
     method,
     new_file,
+    tool,
     tools_file,
 )
 
@@ -239,8 +241,8 @@ mlflow.tracing.set_destination(MlflowExperimentLocation("0"))
     ),
     "settings of the process changed at import": breaks(
         "quiet-import",
-        "disabled logging is 50; the default timeout of sockets is 5.0; the handler of SIGTERM is "
-        "<Handlers.SIG_IGN: 1>; the handler of SIGINT is <Handlers.SIG_IGN: 1>; the recursion "
+        "disabled logging is 50; the default timeout of sockets is 5.0; the handler of SIGINT is "
+        "<Handlers.SIG_IGN: 1>; the handler of SIGTERM is <Handlers.SIG_IGN: 1>; the recursion "
         "limit is 5000",
         at_import("""
 import logging
@@ -298,5 +300,215 @@ mlflow.weather_agent = True
     ),
     "an import that reads from the terminal": breaks(
         "accepted", "reading from stdin", at_import('KEY = input("Key: ")')
+    ),
+    # What answers leave behind
+    "a thread per answer": breaks(
+        "no-leftovers",
+        "3 requests leave . threads behind, such as refresh",
+        in_answer("""
+import threading
+
+threading.Thread(target=threading.Event().wait, name="refresh", daemon=True).start()
+"""),
+    ),
+    "a thread pool per answer": breaks(
+        "no-leftovers",
+        "3 requests leave .+ threads behind, such as ThreadPoolExecutor",
+        at_import("from concurrent.futures import ThreadPoolExecutor\n\nPOOLS = []"),
+        in_answer("""
+POOLS.append(ThreadPoolExecutor(2))
+POOLS[-1].submit(len, "")
+"""),
+    ),
+    "a task per answer": breaks(
+        "no-leftovers",
+        "3 requests leave . tasks behind, such as sleep",
+        in_answer("""
+import asyncio
+
+asyncio.get_running_loop().call_soon(asyncio.create_task, asyncio.sleep(3600))
+"""),
+    ),
+    "a temporary file per tool call": breaks(
+        "no-leftovers",
+        "3 requests leave . files behind, such as tmp/",
+        Patch(
+            "tools.py",
+            DAYS,
+            f"    tempfile.NamedTemporaryFile(delete=False).write(b'0')\n{DAYS}",
+        ),
+        Patch("tools.py", "from datetime", "import tempfile\nfrom datetime"),
+    ),
+    "a file in the current directory per answer": breaks(
+        "no-leftovers",
+        "3 requests leave . files behind, such as msg_",
+        in_answer("""
+from pathlib import Path
+from weather_agent.runtime.items import unique_id
+
+Path(unique_id("msg")).write_text("Hello")
+"""),
+    ),
+    "a process per tool call": breaks(
+        "no-leftovers",
+        "3 requests leave . child processes behind, such as sleep",
+        Patch("tools.py", DAYS, f'    subprocess.Popen(["sleep", "100"])\n{DAYS}'),
+        Patch("tools.py", "from datetime", "import subprocess\nfrom datetime"),
+    ),
+    "a file opened per answer": breaks(
+        "no-leftovers",
+        "3 requests leave . open files and connections behind, such as /dev/null",
+        in_answer('import os\n\nos.open("/dev/null", os.O_RDONLY)'),
+    ),
+    "a connection per tool call": breaks(
+        "no-leftovers",
+        "3 requests leave . open files and connections behind, such as socket",
+        Patch("tools.py", DAYS, f"    socket.socket().detach()\n{DAYS}"),
+        Patch("tools.py", "from datetime", "import socket\nfrom datetime"),
+    ),
+    "a log handler per answer": breaks(
+        "no-leftovers",
+        "3 requests leave . log handlers behind, such as <StreamHandler",
+        in_answer("""
+import logging
+
+logging.getLogger("agent").addHandler(logging.StreamHandler())
+"""),
+    ),
+    "a path added per tool call": breaks(
+        "no-leftovers",
+        "3 requests leave . entries of sys.path behind, such as /opt/tools",
+        Patch("tools.py", DAYS, f'    sys.path.append("/opt/tools")\n{DAYS}'),
+        Patch("tools.py", "from datetime", "import sys\nfrom datetime"),
+    ),
+    "logging configured by an answer": breaks(
+        "no-leftovers",
+        "the level of the root logger is 10",
+        in_answer("import logging\n\nlogging.basicConfig(level=logging.DEBUG, force=True)"),
+    ),
+    "certificates ignored by a tool": breaks(
+        "no-leftovers",
+        "the default TLS context is '_create_unverified_context'",
+        Patch(
+            "tools.py",
+            DAYS,
+            f"    ssl._create_default_https_context = ssl._create_unverified_context\n{DAYS}",
+        ),
+        Patch("tools.py", "from datetime", "import ssl\nfrom datetime"),
+    ),
+    "the current directory changed by a tool": breaks(
+        "no-leftovers",
+        "the working directory is '/'",
+        Patch("tools.py", DAYS, f'    os.chdir("/")\n{DAYS}'),
+        Patch("tools.py", "from datetime", "import os\nfrom datetime"),
+    ),
+    "a variable set by an answer": breaks(
+        "no-leftovers",
+        "the variable AGENT_USER has another value",
+        in_answer('import os\n\nos.environ["AGENT_USER"] = "u-1"'),
+    ),
+    "random numbers that start again with each answer": breaks(
+        "no-leftovers",
+        "the random numbers start again",
+        in_answer("import random\n\nrandom.seed(42)"),
+    ),
+    "certificates ignored at import": breaks(
+        "quiet-import",
+        "the default TLS context is '_create_unverified_context'",
+        at_import("""
+import ssl
+
+ssl._create_default_https_context = ssl._create_unverified_context
+"""),
+    ),
+    # The date
+    "the date at import, in the instructions": breaks(
+        "current-date",
+        "Today is 20",
+        at_import("from datetime import date\n\nTODAY = date.today()"),
+        in_agent(
+            "content = self.instructions\n", 'content = f"{self.instructions}Today is {TODAY}."\n'
+        ),
+    ),
+    "the date at import, in words": breaks(
+        "current-date",
+        "Today is .*day, August 19",
+        at_import("from datetime import datetime"),
+        in_agent(
+            "Agent(load_config(), load_instructions(), ",
+            "Agent(\n    load_config(),\n    load_instructions() + "
+            'f"Today is {datetime.now():%A, %B %d, %Y}.",\n    ',
+        ),
+    ),
+    "the date as a default argument of a tool": breaks(
+        "current-date",
+        "20..-08-19",
+        Patch(
+            "tools.py",
+            "def days_between(start: date, end: date)",
+            "def days_between(start: date, end: date = date.today())",
+        ),
+    ),
+    "the date at import, in a tool": breaks(
+        "current-date",
+        "day in the calendar of 20",
+        *tool(
+            "holiday",
+            "YEAR = date.today().year\n\n\n"
+            'def holiday() -> str:\n    return f"The first day in the calendar of {YEAR}"',
+        ),
+    ),
+    "a cached date": breaks(
+        "current-date",
+        "Today is 20",
+        at_import("""
+from datetime import date
+from functools import cache
+
+
+@cache
+def today() -> date:
+    return date.today()
+"""),
+        in_agent(
+            "content = self.instructions\n", 'content = f"{self.instructions}Today is {today()}."\n'
+        ),
+    ),
+    "a cached tool with the date": breaks(
+        "current-date",
+        "It is 20",
+        *tool(
+            "this_day",
+            "@lru_cache\ndef text_of_day() -> str:\n"
+            '    return f"It is {datetime.now():%Y-%m-%d}"\n\n\n'
+            "def this_day() -> str:\n    return text_of_day()",
+        ),
+        Patch("tools.py", "from zoneinfo", "from functools import lru_cache\nfrom zoneinfo"),
+    ),
+    "the date in the constructor": breaks(
+        "current-date",
+        "Today is 20",
+        in_agent(
+            "        self.toolbox = toolbox\n",
+            "        self.toolbox = toolbox\n        self.today = date.today()\n",
+        ),
+        at_import("from datetime import date"),
+        in_agent(
+            "content = self.instructions\n",
+            'content = f"{self.instructions}Today is {self.today}."\n',
+        ),
+    ),
+    "the date as a default argument of a method": breaks(
+        "current-date",
+        "Today is 19 August 20",
+        in_agent(
+            "(self, request: ResponsesAgentRequest) -> dict[str, Any]",
+            "(self, request, now=time.gmtime()) -> dict[str, Any]",
+        ),
+        at_import("import time"),
+        in_agent(
+            "content = self.instructions\n",
+            'content = self.instructions + time.strftime("Today is %d %B %Y.", now)\n',
+        ),
     ),
 }

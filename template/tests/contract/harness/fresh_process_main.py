@@ -5,15 +5,15 @@ that the model was logged from, and a file for the result, a JSON object with th
 `Observations`.
 """
 
+import gc
 import json
-import logging
 import os
-import signal
-import socket
+import random
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,13 +21,21 @@ from typing import Any
 import mlflow
 import mlflow.models
 import mlflow.pyfunc
+import pytest
+import time_machine
 
-from .agents import HELLO, read_example
+from .agents import HELLO, Item, Request, read_example
+from .clock import date_of_loading, llm_data, stale_texts
 from .errors import AGENT_ERRORS, describe_error
+from .leftovers import changed, changes, growth, held_by_process, state_of_process, variables
+from .offline import OfflineLLM
 from .project import ENVIRONMENTS
+from .tool_calls import calls_in
+from .waiting import eventually
 
 CONTRACT = Path(__file__).resolve().parents[1]
 START = time.time()
+REPEATS = 3
 SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/System", "/Library")
 
 
@@ -41,6 +49,9 @@ class Observations:
     changes_at_import: list[str] = field(default_factory=list)
     files_opened: list[str] = field(default_factory=list)
     modules_outside: list[str] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    stale_dates: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
 
 
 class AuditHook:
@@ -133,24 +144,6 @@ def record_mlflow_calls(observations: Observations) -> None:
     vars(mlflow.tracing)["set_destination"] = recording_set_destination
 
 
-def state_of_process() -> dict[str, Any]:
-    """Return settings that belong to the process, not to an agent."""
-    return {
-        "the tracking URI": mlflow.get_tracking_uri(),
-        "the registry URI": mlflow.get_registry_uri(),
-        "the experiment": os.environ.get("MLFLOW_EXPERIMENT_ID"),
-        "the active run": getattr(mlflow.active_run(), "info", None) and "a run",
-        "the working directory": str(Path.cwd()),
-        "the level of the root logger": logging.getLogger().level,
-        "the list of root log handlers": [str(one) for one in logging.getLogger().handlers],
-        "the level of disabled logging": logging.root.manager.disable,
-        "the default timeout of sockets": socket.getdefaulttimeout(),
-        "the handler of SIGTERM": signal.getsignal(signal.SIGTERM),
-        "the handler of SIGINT": signal.getsignal(signal.SIGINT),
-        "the recursion limit": sys.getrecursionlimit(),
-    }
-
-
 def modules_outside(model: Path, repository: Path) -> list[str]:
     """Return the modules imported from the repository, not from the model or an environment."""
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
@@ -163,6 +156,31 @@ def modules_outside(model: Path, repository: Path) -> list[str]:
     )
 
 
+def stale_dates(model: Any, request: Request, loaded: datetime) -> list[str]:
+    """Ask a model that was loaded on another day, and return texts that contain that day."""
+    llm = OfflineLLM(pytest.MonkeyPatch())
+    output: list[Item] = model.predict(request)["output"]
+    texts = [item.get("output") or item.get("content") for item in output]
+    return list(stale_texts([*llm_data(llm.bodies), texts], loaded))
+
+
+def left_behind(model: Any, request: Request, folder: Path) -> list[str]:
+    """Describe what each of several requests leaves in the process."""
+    before = held_by_process(folder)
+    seeds = []
+    for seed in range(REPEATS):
+        random.seed(seed)
+        model.predict(request)
+        list(model.predict_stream(request))
+        seeds.append(random.getstate())
+
+    def remaining() -> list[str]:
+        return growth(before, held_by_process(folder), REPEATS)
+
+    left = [] if eventually(lambda: not remaining()) else remaining()
+    return [*left, "the random numbers start again"] if seeds[0] == seeds[1] else left
+
+
 def main(model_path: Path, repository: Path, result: Path) -> None:
     observations = Observations()
     # The model must not be able to import this program.
@@ -172,18 +190,27 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
     before = state_of_process()
     hook = AuditHook(model_path, repository, observations)
     sys.addaudithook(hook)
+    loaded = date_of_loading(model_path)
     try:
-        model = mlflow.pyfunc.load_model(str(model_path))
-        hook.importing = False
-        after = state_of_process()
-        observations.changes_at_import += [
-            f"{name} is {after[name]!r}" for name in before if before[name] != after[name]
-        ]
-        request = read_example(model_path) or HELLO
-        model.predict(request)
-        list(model.predict_stream(request))
-        os.environ["AGENT_LLM"] = "offline:/tools"  # calls the tools that the example does not use
-        model.predict(request)
+        with time_machine.travel(loaded.timestamp()):
+            model = mlflow.pyfunc.load_model(str(model_path))
+            hook.importing = False
+            observations.changes_at_import += changes(before)
+            before, variables_before = state_of_process(), variables()
+            gc.freeze()  # so that later collections are fast
+            request = read_example(model_path) or HELLO
+            model.predict(request)
+            list(model.predict_stream(request))
+            os.environ["AGENT_LLM"] = "offline:/tools"  # calls what the example does not use
+            first_answer: Any = model.predict(request)
+        calls = calls_in(first_answer["output"])
+        observations.tool_calls = [asdict(call) for call in calls]
+        observations.stale_dates = stale_dates(model, request, loaded)
+        observations.left_behind = left_behind(model, request, result.parent)
+        observations.left_behind += changes(before)
+        # Not with their values, which may be secret.
+        names = changed(variables_before, variables())
+        observations.left_behind += [f"{name} has another value" for name in names]
     except AGENT_ERRORS as error:
         observations.error = describe_error(error)
     finally:

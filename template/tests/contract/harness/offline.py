@@ -39,6 +39,7 @@ class OfflineLLM:
         self.bodies: list[str] = []
         self.held_back = 0
         self.released = False
+        self._meeting: asyncio.Barrier | None = None
         transport = _transport()
         if hasattr(transport, "handle_async_request"):
             patch.setattr(transport, "handle_async_request", self._recording(transport))
@@ -52,6 +53,7 @@ class OfflineLLM:
             with self._record((await request.aread()).decode()) as is_waiting:
                 while is_waiting():
                     await asyncio.sleep(0.02)
+                await self._meet()
                 is_held_back = self.calls == self.held_back
                 response = await handle(transport, request)
             if is_held_back and response.headers["content-type"] == "text/event-stream":
@@ -60,6 +62,14 @@ class OfflineLLM:
             return response
 
         return record
+
+    async def _meet(self) -> None:
+        """Wait until two requests are here, so that they continue at the same time."""
+        if self._meeting:
+            # The second one may never come, or run on another event loop.
+            with suppress(TimeoutError, RuntimeError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._meeting.wait()
 
     async def _without_end(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield the words of a completion, and its end only after the release."""
@@ -92,6 +102,14 @@ class OfflineLLM:
     def use(self, model: str) -> None:
         """Select a model of the offline LLM, or `SILENT`."""
         self._patch.setenv("AGENT_LLM", f"offline:/{model}")
+
+    def tools(self) -> list[dict[str, Any]]:
+        """Return the functions that the last request offers."""
+        return [tool["function"] for tool in json.loads(self.last_body).get("tools") or []]
+
+    def let_two_meet(self) -> None:
+        """Let two requests at a time continue together, from now on."""
+        self._meeting = asyncio.Barrier(2)
 
     def use_provider(self, name: str) -> None:
         """Answer as `tools`, with the stream of a provider."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from .fresh_process_main import state_of_process
+from .leftovers import state_of_process
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
 MAX_DEPTH = 6

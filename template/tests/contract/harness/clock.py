@@ -1,0 +1,45 @@
+"""Finds the date on which a model was loaded in what the LLM receives later."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+TEXT_FILES = {".csv", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}
+
+
+def date_of_loading(model: Path) -> datetime:
+    """Return a time in the past whose year the files of a model do not contain."""
+    files = (path for path in model.rglob("*") if path.suffix in TEXT_FILES and path.is_file())
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
+    years = (year for year in range(2001, 2020) if not any(str(year) in text for text in texts))
+    return datetime(next(years, 2001), 8, 19, 12, tzinfo=UTC)
+
+
+def stale_texts(data: Any, loaded: datetime) -> Iterator[str]:
+    """Yield an excerpt of each text that contains a date of the day or its year."""
+    # The groups of a UUID are no years.
+    pattern = rf"(?<![\w-]){loaded.year}(?!\w)|{loaded:%Y%m%d}|{loaded:%Y-%m-%d}"
+    for text in _leaves(data):
+        if found := re.search(pattern, text):
+            start, end = max(0, found.start() - 60), found.end() + 30
+            yield " ".join(text[start:end].split())
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Yield each text and number of nested data."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+    elif isinstance(value, str | int):
+        yield str(value)
+
+
+def llm_data(bodies: list[str]) -> list[Any]:
+    """Return what the LLM received in several requests."""
+    return [json.loads(body) for body in bodies]
