@@ -174,6 +174,41 @@ def search() -> None:
 TOOLS = ["""
 
 
+def test_arguments_for_tools_are_valid(agent: Agent) -> None:
+    code = """
+import json
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+from tests.contract.harness.tool_calls import argument_sets
+
+class Node(BaseModel):
+    name: str
+    nodes: list["Node"] = []
+    parent: "Node | None" = None
+
+def tool(
+    node: Node,
+    days: Annotated[int, Field(gt=0, lt=3)],
+    unit: Literal["C", "F"] = "C",
+    code: Annotated[str, Field(min_length=3, pattern="^[a-z]+$")] = "abc",
+    pair: tuple[int, str] = (1, "a"),
+    prices: dict[str, float] | None = None,
+    day: date | None = None,
+    other: Any = None,
+):
+    return unit
+
+adapter = TypeAdapter(tool)
+sets = argument_sets(adapter.json_schema())
+print([adapter.validate_json(json.dumps(one)) for one in sets], sorted(sets[0]))
+"""
+    printed = agent.check("python", "-c", code)
+    assert printed.startswith("['C', 'C', 'F', ")
+    assert printed.endswith("] ['days', 'node']\n")
+
+
 def test_imports_of_undeclared_packages(workbench: Workbench) -> None:
     with workbench.agent.patched("tools.py", "TOOLS = [", UNDECLARED_IMPORTS):
         finding = workbench.findings("covered-imports")["covered-imports"]

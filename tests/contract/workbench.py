@@ -13,7 +13,10 @@ from tests.helpers.agents import Agent, clean_environment, parts_of_rules
 
 PROGRAM = Path(__file__).with_name("workbench_program.py")
 PATIENCE = 100  # seconds
-GROUPS = ("model", "loading", "answers", "streams", "llm", "traces", "server", "source", "bundle")
+GROUPS = (
+    *("model", "loading", "answers", "tools", "streams", "llm", "traces"),
+    *("server", "source", "bundle"),
+)
 
 
 @dataclass(frozen=True)

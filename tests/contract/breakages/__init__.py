@@ -13,6 +13,7 @@ from tests.contract.breakages.model import MODEL
 from tests.contract.breakages.server import SERVER
 from tests.contract.breakages.source import SOURCE
 from tests.contract.breakages.streams import STREAMS
+from tests.contract.breakages.tools import TOOLS
 from tests.contract.breakages.traces import TRACES
 
 GROUPS: dict[str, dict[str, Breakage]] = {
@@ -23,6 +24,7 @@ GROUPS: dict[str, dict[str, Breakage]] = {
     "The LLM behind the agent": LLM | LLM_REQUESTS,
     "Traces": TRACES,
     "The server": SERVER,
+    "Tools": TOOLS,
     "The source": SOURCE,
     "The bundle": BUNDLE,
 }

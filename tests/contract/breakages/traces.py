@@ -6,7 +6,6 @@ from tests.contract.breakages.changes import (
     breaks,
     in_answer,
     method,
-    tool,
 )
 
 TRACES = {
@@ -71,44 +70,5 @@ def predict(self, request):
         span.end(outputs="done")
     return response
 """),
-    ),
-    # Tools that never work
-    "a tool that uses a variable of notebooks": breaks(
-        "working-tools",
-        "The tool count_rows failed with {}: NameError: name 'spark' is not defined",
-        *tool("count_rows", 'def count_rows() -> int:\n    return spark.table("sales").count()'),
-    ),
-    "a tool that calls a missing method": breaks(
-        "working-tools",
-        "The tool shout failed with .*: AttributeError: 'str' object has no attribute 'to_upper'",
-        *tool("shout", "def shout(text: str) -> str:\n    return text.to_upper()"),
-    ),
-    "a tool that imports a missing name": breaks(
-        "working-tools",
-        "The tool root failed with {'of': 1.5}: ImportError: cannot import name",
-        *tool(
-            "root",
-            "def root(of: float) -> float:\n    from math import square_root\n\n"
-            "    return square_root(of)",
-        ),
-    ),
-    "a tool that calls itself forever": breaks(
-        "working-tools",
-        "The tool forecast failed with {}: RecursionError",
-        *tool("forecast", "def forecast() -> str:\n    return forecast()"),
-    ),
-    "a tool that reads a missing file": breaks(
-        "working-tools",
-        "The tool cities failed with {}: FileNotFoundError",
-        *tool("cities", 'def cities() -> str:\n    return open("cities.csv").read()'),
-    ),
-    "a tool that needs an event loop in its thread": breaks(
-        "working-tools",
-        "The tool wait failed with {}: RuntimeError: There is no current event loop",
-        *tool(
-            "wait",
-            "def wait() -> None:\n    import asyncio\n\n"
-            "    asyncio.get_event_loop().run_until_complete(asyncio.sleep(0))",
-        ),
     ),
 }

@@ -20,7 +20,10 @@ from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
 # In the order of the dependencies between rules; the report has the same order.
-SUBJECTS = ("model", "answers", "streams", "llm", "traces", "server", "loading", "source", "bundle")
+SUBJECTS = (
+    *("model", "answers", "streams", "llm", "traces", "server"),
+    *("loading", "tools", "source", "bundle"),
+)
 RECORD_SEPARATOR = "\x1e"
 LONGEST_SILENCE = 90  # seconds without an event, after which the agent counts as hanging
 READ_INTERVAL = 0.02  # seconds between reads of the output

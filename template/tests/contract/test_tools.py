@@ -1,0 +1,112 @@
+"""Rules about tools: the LLM may call them, and they work wherever and however it does."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from .harness.agents import Agent, Request, output_of
+from .harness.errors import AGENT_ERRORS
+from .harness.fresh_process import FreshProcess
+from .harness.network import refuse_connections
+from .harness.offline import OfflineLLM
+from .harness.rules import NotCheckedError, rule
+from .harness.tool_calls import (
+    ToolCall,
+    broken_calls,
+    calls_in,
+    use_replies,
+    with_first_arguments,
+    with_many_arguments,
+)
+
+WORKING_TOOLS = rule(
+    "working-tools",
+    "No tool fails because of its code: with any valid arguments, in any thread and process.",
+    why="The LLM reads the error and answers without the tool. Requests still succeed, so no alert "
+    "fires, but the tool never works.",
+    fix="Fix the tool in tools.py. Import all names: `spark`, `dbutils` and `display` exist only "
+    "in notebooks. Expect that optional arguments are omitted, and texts and lists are empty. "
+    "Open files with importlib.resources, and connections for each call. Write `async def` if "
+    "the tool needs an event loop, and `await` what it calls. If the input is invalid, raise a "
+    "ValueError that says why.",
+)
+
+
+@WORKING_TOOLS
+def test_working_tools(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("tools")
+    check_calls(tool_calls(agent, example, offline_llm))
+
+
+@WORKING_TOOLS
+def test_tools_with_many_arguments(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_replies("many-arguments", with_many_arguments)
+    offline_llm.use("many-arguments")
+    # So that no service gets these arguments, and no call waits for one.
+    refuse_connections(monkeypatch)
+    check_calls(tool_calls(agent, example, offline_llm))
+
+
+@WORKING_TOOLS
+def test_tools_in_two_threads(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("tools")
+    tool_calls(agent, example, offline_llm)  # may create what tools share
+    for tool in offline_llm.tools():
+        use_replies("one-tool", partial(with_first_arguments, tool["name"]))
+        offline_llm.use("one-tool")
+        offline_llm.let_two_meet()
+        with ThreadPoolExecutor(2) as pool:
+            attempts = [pool.submit(tool_calls, agent, example, offline_llm) for _ in range(2)]
+        for attempt in attempts:
+            check_calls(attempt.result(), " in two threads at once")
+
+
+@WORKING_TOOLS
+def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
+    observed = fresh_process.observations()
+    if observed.error:
+        raise NotCheckedError("the model does not answer, see `fresh-process`")
+    check_calls([ToolCall(**one) for one in observed.tool_calls], " in a new process and folder")
+
+
+def tool_calls(agent: Agent, request: Request, llm: OfflineLLM) -> list[ToolCall]:
+    """Return the tool calls that answer a request."""
+    try:
+        output = output_of(agent, request)
+    except AGENT_ERRORS as error:
+        raise NotCheckedError("the agent does not answer, see `every-request`") from error
+    finally:
+        llm.skip_if_unused()
+    return calls_in(output)
+
+
+def check_calls(calls: list[ToolCall], where: str = "") -> None:
+    """Assert that no output of a tool shows a mistake in its code."""
+    broken = next(broken_calls(calls), None)
+    assert broken is None, (
+        f"The tool {broken.name}, called with {json.dumps(broken.arguments, ensure_ascii=False)}"
+        f"{where}, returns: {broken.output}"
+    )
+
+
+@rule(
+    "callable-tools",
+    "The LLM may call the tools in the first round.",
+    why="An LLM that must answer without tools never uses them, and invents the facts.",
+    fix="Set `max_rounds` in config.yml to at least 2: in the last round the LLM must answer "
+    "without tools.",
+)
+def test_callable_tools(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("demo")
+    tool_calls(agent, example, offline_llm)
+    bodies: list[dict[str, Any]] = [json.loads(body) for body in offline_llm.bodies]
+    with_tools = [body for body in bodies if body.get("tools")]
+    choices = {json.dumps(body.get("tool_choice")) for body in with_tools}
+    assert choices != {'"none"'}, (
+        "The request to the LLM contains tools, but its `tool_choice` is none."
+    )

@@ -1,0 +1,230 @@
+"""Mistakes in tools."""
+
+from tests.contract.breakages.changes import Patch, breaks, in_agent, new_file, tool
+
+MODELS = """
+class Stay(BaseModel):
+    city: str
+    nights: int = 1
+
+"""
+IMPORT_MODELS = Patch(
+    "tools.py",
+    "from zoneinfo import ZoneInfo, available_timezones\n",
+    "from zoneinfo import ZoneInfo, available_timezones\n\nfrom pydantic import BaseModel\n",
+)
+IMPORT_TYPING = Patch(
+    "tools.py", "from zoneinfo import", "from typing import Literal\nfrom zoneinfo import"
+)
+
+TOOLS = {
+    # With any arguments
+    "a tool that uses a variable of notebooks": breaks(
+        "working-tools",
+        "The tool count_rows, called with {}, returns: .* name 'spark' is not defined",
+        *tool("count_rows", 'def count_rows() -> int:\n    return spark.table("sales").count()'),
+    ),
+    "a tool that calls a missing method": breaks(
+        "working-tools",
+        "The tool shout, called with .*'str' object has no attribute 'to_upper'",
+        *tool("shout", "def shout(text: str) -> str:\n    return text.to_upper()"),
+    ),
+    "a tool that imports a missing name": breaks(
+        "working-tools",
+        'The tool root, called with {"of": 1.5}, returns: .* cannot import name',
+        *tool(
+            "root",
+            "def root(of: float) -> float:\n    from math import square_root\n\n"
+            "    return square_root(of)",
+        ),
+    ),
+    "a tool that calls itself forever": breaks(
+        "working-tools",
+        "The tool forecast, called with {}, returns: .* maximum recursion depth",
+        *tool("forecast", "def forecast() -> str:\n    return forecast()"),
+    ),
+    "a tool that reads a missing file": breaks(
+        "working-tools",
+        "The tool cities, called with {}, returns: .*No such file",
+        *tool("cities", 'def cities() -> str:\n    return open("cities.csv").read()'),
+    ),
+    "a tool that needs an event loop in its thread": breaks(
+        "working-tools",
+        "The tool wait, called with {}, returns: .*no current event loop",
+        *tool(
+            "wait",
+            "def wait() -> None:\n    import asyncio\n\n"
+            "    asyncio.get_event_loop().run_until_complete(asyncio.sleep(0))",
+        ),
+    ),
+    "a tool that catches its own mistake": breaks(
+        "working-tools",
+        "The tool price, called with .*name 'PRICES' is not defined",
+        *tool(
+            "price",
+            "def price(city: str) -> dict[str, str]:\n    try:\n        return PRICES[city]\n"
+            '    except Exception as error:\n        return {"error": str(error)}',
+        ),
+    ),
+    "a tool that calls its helper with too few arguments": breaks(
+        "working-tools",
+        "The tool price, called with .*missing 1 required positional argument",
+        *tool(
+            "price",
+            "def convert(price: float, currency: str) -> float:\n    return price\n\n\n"
+            "def price(nights: int) -> float:\n    return convert(nights * 90.0)",
+        ),
+    ),
+    "a tool that does not await": breaks(
+        "working-tools",
+        "The tool price, called with .*<coroutine object",
+        *tool(
+            "price",
+            "async def load(city: str) -> float:\n    return 90.0\n\n\n"
+            'async def price(city: str) -> str:\n    return f"{load(city)} euros"',
+        ),
+    ),
+    "a tool that returns an object without fields": breaks(
+        "working-tools",
+        "The tool price, called with .*<weather_agent.tools.Price object at",
+        *tool(
+            "price",
+            "class Price:\n    def __init__(self, euros: float) -> None:\n"
+            "        self.euros = euros\n\n\n"
+            "def price(nights: int) -> Any:\n    return Price(nights * 90.0)",
+        ),
+        Patch("tools.py", "from zoneinfo import", "from typing import Any\nfrom zoneinfo import"),
+    ),
+    # With some arguments
+    "a tool that needs its optional argument": breaks(
+        "working-tools",
+        'The tool price, called with {"city": "example"}, returns: .*unsupported operand',
+        *tool(
+            "price",
+            "def price(city: str, nights: int | None = None) -> float:\n    return nights * 90.0",
+        ),
+    ),
+    "a tool that fails for one of its choices": breaks(
+        "working-tools",
+        'The tool limit, called with {"unit": "F"}, returns: .*name \'to_fahrenheit\' is not',
+        *tool(
+            "limit",
+            'def limit(unit: Literal["C", "F"]) -> float:\n'
+            '    return 40.0 if unit == "C" else to_fahrenheit(40.0)',
+        ),
+        IMPORT_TYPING,
+    ),
+    "a tool that takes a model for a dictionary": breaks(
+        "working-tools",
+        "The tool price, called with .*'Stay' object is not subscriptable",
+        *tool(
+            "price", f'{MODELS}\ndef price(stay: Stay) -> float:\n    return stay["nights"] * 90.0'
+        ),
+        IMPORT_MODELS,
+    ),
+    "a tool that takes models in a list for dictionaries": breaks(
+        "working-tools",
+        "The tool price, called with .*'Stay' object has no attribute 'get'",
+        *tool(
+            "price",
+            f"{MODELS}\ndef price(stays: list[Stay] | None = None) -> float:\n"
+            '    return sum(stay.get("nights", 1) * 90.0 for stay in stays or [])',
+        ),
+        IMPORT_MODELS,
+    ),
+    "a tool that compares a date with a time": breaks(
+        "working-tools",
+        "The tool is_past, called with .*can't compare",
+        *tool("is_past", "def is_past(day: date) -> bool:\n    return day < datetime.now()"),
+    ),
+    "a tool that compares times with and without time zones": breaks(
+        "working-tools",
+        "The tool is_past, called with .*can't compare offset-naive",
+        *tool("is_past", "def is_past(time: datetime) -> bool:\n    return time < datetime.now()"),
+    ),
+    "a cached function with a list": breaks(
+        "working-tools",
+        "The tool price, called with .*unhashable type: 'list'",
+        *tool(
+            "price",
+            "@cache\ndef total(cities: list[str]) -> float:\n    return len(cities) * 90.0\n\n\n"
+            "def price(cities: list[str]) -> float:\n    return total(cities)",
+        ),
+        Patch(
+            "tools.py", "from zoneinfo import", "from functools import cache\nfrom zoneinfo import"
+        ),
+    ),
+    "a tool for ASCII only": breaks(
+        "working-tools",
+        "The tool code, called with .*Zürich.*codec can't encode",
+        *tool("code", 'def code(city: str) -> str:\n    return city.encode("ascii").hex()'),
+    ),
+    # In other threads and processes
+    "a database connection of the thread that imports": breaks(
+        "working-tools",
+        "The tool price, called with .*created in a thread",
+        *tool(
+            "price",
+            'DATABASE = sqlite3.connect(":memory:")\n\n\n'
+            'def price() -> str:\n    return str(DATABASE.execute("SELECT 90").fetchone())',
+        ),
+        Patch("tools.py", "from datetime import", "import sqlite3\nfrom datetime import"),
+    ),
+    "a database connection of the first call": breaks(
+        "working-tools",
+        "The tool price, called with {} in two threads at once, returns: .*created in a thread",
+        *tool(
+            "price",
+            "@cache\ndef database() -> sqlite3.Connection:\n"
+            '    return sqlite3.connect(":memory:")\n\n\n'
+            'def price() -> str:\n    return str(database().execute("SELECT 90").fetchone())',
+        ),
+        Patch("tools.py", "from datetime import", "import sqlite3\nfrom datetime import"),
+        Patch(
+            "tools.py", "from zoneinfo import", "from functools import cache\nfrom zoneinfo import"
+        ),
+    ),
+    "a database connection kept in the module": breaks(
+        "working-tools",
+        "The tool price, called with .* in two threads at once, returns: .*created in a thread",
+        *tool(
+            "price",
+            "_database = None\n\n\ndef price(city: str) -> str:\n    global _database\n"
+            "    if _database is None:\n        _database = sqlite3.connect(':memory:')\n"
+            '    return str(_database.execute("SELECT 90").fetchone())',
+        ),
+        Patch("tools.py", "from datetime import", "import sqlite3\nfrom datetime import"),
+    ),
+    "a tool that lists a folder of the repository": breaks(
+        "working-tools",
+        "The tool guides, called with {} in a new process and folder, returns: .*No such file",
+        *tool(
+            "guides",
+            'def guides() -> list[str]:\n    return [one.name for one in Path("docs").iterdir()]',
+        ),
+        Patch("tools.py", "from zoneinfo import", "from pathlib import Path\nfrom zoneinfo import"),
+    ),
+    "a tool that opens a database of the repository": breaks(
+        "working-tools",
+        "The tool price, called with {} in a new process and folder, returns: .*unable to open",
+        new_file("docs/prices.db", ""),
+        *tool(
+            "price",
+            "def price() -> str:\n"
+            '    with sqlite3.connect("docs/prices.db") as database:\n'
+            '        return str(database.execute("SELECT 90").fetchone())',
+        ),
+        Patch("tools.py", "from datetime import", "import sqlite3\nfrom datetime import"),
+    ),
+    # Tools that are never called
+    "one round": breaks(
+        "callable-tools",
+        "`tool_choice` is none",
+        Patch("config.yml", "max_rounds: 8\n", "max_rounds: 1\n"),
+    ),
+    "tools that are offered only in the last round": breaks(
+        "callable-tools",
+        "`tool_choice` is none",
+        in_agent("rounds < self.config.max_rounds", "rounds > self.config.max_rounds"),
+    ),
+}
