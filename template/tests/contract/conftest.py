@@ -58,10 +58,13 @@ def external_model(pytestconfig: pytest.Config) -> Path | None:
 @pytest.fixture(scope="session")
 def logged() -> ModelInfo | BaseException:
     """The model logged from the source, or the error that logging raised."""
-    try:
-        return importlib.import_module(f"{PACKAGE}.ops.log_model").log_agent()
-    except AGENT_ERRORS as error:
-        return error
+    with pytest.MonkeyPatch.context() as patch:
+        # Another one than in config.yml; the model must not be logged with it.
+        patch.setenv("AGENT_LLM", "offline:/demo@vllm")
+        try:
+            return importlib.import_module(f"{PACKAGE}.ops.log_model").log_agent()
+        except AGENT_ERRORS as error:
+            return error
 
 
 @pytest.fixture(scope="session")

@@ -301,9 +301,7 @@ def direct_dependencies() -> set[str] | None:
     "besides its LLM under `resources` in config.yml.",
 )
 def test_declared_resources(model: Model, model_path: Path) -> None:
-    content = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))
-    policy = (content.get("auth_policy") or {}).get("system_auth_policy") or {}
-    declared = declared_in(content.get("resources") or policy.get("resources") or {})
+    declared = declared_resources(model_path)
     used = resources_in_settings(model.flavors["python_function"].get("config") or {})
     used |= resources_in_source(source_files(entry_of(model, model_path), model_path / "code"))
     # A used name can be a pattern: an MCP server with all functions of a schema.
@@ -330,6 +328,82 @@ def test_user_scopes(model: Model, model_path: Path) -> None:
     assert policy.get("api_scopes") or not users, (
         f"The model has no user scopes, but {users} uses the credentials of its user."
     )
+
+
+SENSIBLE_SETTINGS = rule(
+    "sensible-settings",
+    "The logged settings are plausible, and name the LLM of config.yml.",
+    why="Settings that are valid one by one can still make an agent useless: a timeout in "
+    "milliseconds never ends, and a table without its catalog cannot be declared.",
+    fix="Correct the setting in config.yml: timeouts are seconds, and the LLM's timeout is shorter "
+    "than the answer's. Names of tables, functions and indexes are CATALOG.SCHEMA.NAME.",
+)
+
+# The plausible values of settings.
+RANGES = {
+    "max_rounds": (1, 100),
+    "answer_timeout_seconds": (5, 3600),
+    "llm_timeout_seconds": (1, 1800),
+    "llm_max_retries": (0, 10),
+    "tool_max_characters": (200, 2_000_000),
+}
+THREE_LEVELS = r"[^.\s]+\.[^.\s]+\.[^.\s]+"
+ONE_LEVEL = r"[\w-]+"
+FORMS = {
+    "function": (THREE_LEVELS, "CATALOG.SCHEMA.FUNCTION"),
+    "table": (THREE_LEVELS, "CATALOG.SCHEMA.TABLE"),
+    "vector_search_index": (THREE_LEVELS, "CATALOG.SCHEMA.INDEX"),
+    "serving_endpoint": (r"[\w.-]+", "the name of an endpoint, not a URL or URI"),
+    "uc_connection": (ONE_LEVEL, "the name of a connection, without a catalog or schema"),
+    "app": (ONE_LEVEL, "the name of an app"),
+    "lakebase": (ONE_LEVEL, "the name of an instance"),
+    "sql_warehouse": (r"[0-9a-f]{16}", "the id of a warehouse, 16 hexadecimal digits"),
+    "genie_space": (r"[0-9a-f]{16,32}", "the id of a space, hexadecimal digits"),
+}
+
+
+@SENSIBLE_SETTINGS
+def test_plausible_settings(model: Model) -> None:
+    settings = model.flavors["python_function"].get("config") or {}
+    for name, (least, most) in RANGES.items():
+        value = settings.get(name)
+        if isinstance(value, int | float):
+            assert least <= value <= most, f"{name} is {value}, not between {least} and {most}."
+    answer, llm = (settings.get(f"{name}_timeout_seconds") for name in ("answer", "llm"))
+    if isinstance(answer, int | float) and isinstance(llm, int | float):
+        assert llm < answer, (
+            f"llm_timeout_seconds is {llm}, but the whole answer ends after "
+            f"answer_timeout_seconds, {answer}."
+        )
+
+
+@SENSIBLE_SETTINGS
+def test_names_of_resources(model_path: Path) -> None:
+    for kind, name in sorted(declared_resources(model_path)):
+        form, description = FORMS.get(kind, (".*", ""))
+        assert re.fullmatch(form, name), f"The {kind} is named {name!r}, not {description}."
+
+
+@SENSIBLE_SETTINGS
+def test_llm_of_settings(model: Model, external_model: Path | None) -> None:
+    if external_model:
+        pytest.skip("omit --model-uri to compare the model with config.yml")
+    path = ROOT / "src" / PACKAGE / "config.yml"
+    configured = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    logged = model.flavors["python_function"].get("config") or {}
+    if isinstance(configured, dict) and "llm" in configured and "llm" in logged:
+        assert logged["llm"] == configured["llm"], (
+            f"The model is logged with the LLM {logged['llm']!r}, not {configured['llm']!r} of "
+            "config.yml. AGENT_LLM applies to this process only: log `config.llm`, and not "
+            "`config.llm_uri()`."
+        )
+
+
+def declared_resources(model_path: Path) -> set[tuple[str, str]]:
+    """Return the type and name of each resource that a logged model declares."""
+    content = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))
+    policy = (content.get("auth_policy") or {}).get("system_auth_policy") or {}
+    return declared_in(content.get("resources") or policy.get("resources") or {})
 
 
 def declared_in(resources: Any) -> set[tuple[str, str]]:

@@ -640,4 +640,97 @@ def search(text: str) -> str:
         "uv cannot export uv.lock",
         Patch("pyproject.toml", '    "click>=8.1.7",\n', '    "click>=8.1.7",\n    "humanize",\n'),
     ),
+    # Settings
+    "a table without its schema": breaks(
+        "sensible-settings",
+        "The table is named 'orders'",
+        Patch("config.yml", "resources: {}\n", "resources:\n  table: [orders]\n"),
+    ),
+    "a function without its catalog": breaks(
+        "sensible-settings",
+        "The function is named 'sales.total'",
+        Patch("config.yml", "resources: {}\n", "resources:\n  function: [sales.total]\n"),
+    ),
+    "an index with a path": breaks(
+        "sensible-settings",
+        "The vector_search_index is named 'docs/pages'",
+        Patch("config.yml", "resources: {}\n", "resources:\n  vector_search_index: [docs/pages]\n"),
+    ),
+    "a connection with a catalog": breaks(
+        "sensible-settings",
+        "The uc_connection is named",
+        Patch(
+            "config.yml", "resources: {}\n", "resources:\n  uc_connection: [main.default.slack]\n"
+        ),
+    ),
+    "a warehouse by its name": breaks(
+        "sensible-settings",
+        "The sql_warehouse is named 'Shared Warehouse'",
+        Patch("config.yml", "resources: {}\n", "resources:\n  sql_warehouse: [Shared Warehouse]\n"),
+    ),
+    "an endpoint by its URI": breaks(
+        "sensible-settings",
+        "The serving_endpoint is named 'databricks:/embedder'",
+        Patch(
+            "config.yml",
+            "resources: {}\n",
+            'resources:\n  serving_endpoint: ["databricks:/embedder"]\n',
+        ),
+    ),
+    "a Genie space by its title": breaks(
+        "sensible-settings",
+        "The genie_space is named 'Sales'",
+        Patch("config.yml", "resources: {}\n", "resources:\n  genie_space: [Sales]\n"),
+    ),
+    "a timeout in milliseconds": breaks(
+        "sensible-settings",
+        "answer_timeout_seconds is 180000",
+        Patch("config.yml", "answer_timeout_seconds: 180\n", "answer_timeout_seconds: 180000\n"),
+    ),
+    "an LLM that may take longer than the answer": breaks(
+        "sensible-settings",
+        "llm_timeout_seconds is 600",
+        Patch("config.yml", "llm_timeout_seconds: 60\n", "llm_timeout_seconds: 600\n"),
+    ),
+    "an answer that ends before the LLM": breaks(
+        "sensible-settings",
+        "llm_timeout_seconds is 60",
+        Patch("config.yml", "answer_timeout_seconds: 180\n", "answer_timeout_seconds: 30\n"),
+    ),
+    "a timeout that no LLM meets": breaks(
+        "sensible-settings",
+        "llm_timeout_seconds is 0.06",
+        Patch("config.yml", "llm_timeout_seconds: 60\n", "llm_timeout_seconds: 0.06\n"),
+    ),
+    "rounds without a limit": breaks(
+        "sensible-settings",
+        "max_rounds is 1000000",
+        Patch("config.yml", "max_rounds: 8\n", "max_rounds: 1000000\n"),
+    ),
+    "tool outputs of a few characters": breaks(
+        "sensible-settings",
+        "tool_max_characters is 10",
+        Patch("config.yml", "tool_max_characters: 100000\n", "tool_max_characters: 10\n"),
+    ),
+    "retries without an end": breaks(
+        "sensible-settings",
+        "llm_max_retries is 50",
+        Patch("config.yml", "llm_max_retries: 1\n", "llm_max_retries: 50\n"),
+    ),
+    "the LLM of the environment, logged": breaks(
+        "sensible-settings",
+        "logged with the LLM 'offline:/demo@vllm', not 'offline:/demo'",
+        in_log_model(
+            'config.model_dump(mode="json")',
+            'config.model_dump(mode="json") | {"llm": config.llm_uri()}',
+        ),
+    ),
+    "another LLM, logged": breaks(
+        "sensible-settings",
+        "logged with the LLM 'openai:/gpt-5-mini'",
+        in_log_model(
+            'config.model_dump(mode="json")',
+            'config.model_dump(mode="json") | {"llm": "openai:/gpt-5-mini"}',
+        ),
+    ),
 }
