@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import mlflow
 import pytest
 
+# The names of tools with side effects, such as "send_mail". Tests and `verify` never call them.
+UNCALLED_TOOLS: tuple[str, ...] = ()
 # Prefixes of variables that change where MLflow logs, and what it traces.
 TRACKING = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_", "MLFLOW_TRACE_SAMPLING_RATIO", "OTEL_")
 
@@ -19,6 +21,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(TRACKING)]:
             patch.delenv(name)
         patch.setenv("AGENT_LLM", "offline:/demo")
+        patch.setenv("AGENT_UNCALLED_TOOLS", ",".join(UNCALLED_TOOLS))
         patch.setenv("MLFLOW_TRACKING_URI", store)
         mlflow.set_tracking_uri(store)
         mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())

@@ -188,6 +188,79 @@ def service_token() -> str:
             "import math\nimport os\nimport re\nfrom datetime import date, datetime\n",
         ),
     ),
+    "tools that fail because of their arguments": (
+        *tool(
+            "calculate, read_note, first_word, page, choose_method",
+            '''
+def calculate(formula: str) -> str:
+    """Calculate."""
+    return str(eval(formula, {}))
+
+
+def read_note(title: str, folder: str = "notes") -> str:
+    """Read a note."""
+    return Path(tempfile.gettempdir(), f"{slug(title)}.md").read_text()
+
+
+def slug(title: str) -> str:
+    """Return a title in ASCII."""
+    return title.casefold().encode("ascii", "ignore").decode() or "untitled"
+
+
+def first_word(words: list[str], index: int = 0) -> str:
+    """Return a word."""
+    return words[index]
+
+
+def page(number: int) -> str:
+    """Read a page."""
+    return Path(tempfile.gettempdir(), f"page_{number}.md").read_text()
+
+
+def choose_method(method: str) -> str:
+    """Call a method of texts."""
+    return getattr("text", f"to_{method}")()
+''',
+        ),
+        Patch(
+            "tools.py", "from zoneinfo", "import tempfile\nfrom pathlib import Path\nfrom zoneinfo"
+        ),
+    ),
+    "a tool with an optional date": tool(
+        "due",
+        '''
+def due(day: date | None = None, days: int = 0) -> str:
+    """Tell when something is due."""
+    return f"{day or date.today()} and {days} days"
+''',
+    ),
+    "a tool with side effects that tests never call": (
+        *tool(
+            "send_mail",
+            '''
+def send_mail(text: str) -> str:
+    """Send a mail."""
+    return MAIL_SERVER.send(text)
+''',
+        ),
+        Patch("tests/conftest.py", "...] = ()", '...] = ("send_mail",)'),
+    ),
+    "a database connection per thread": (
+        *tool(
+            "orders",
+            '''
+LOCAL = threading.local()
+
+
+def orders(city: str) -> str:
+    """Count orders."""
+    if not hasattr(LOCAL, "database"):
+        LOCAL.database = sqlite3.connect(":memory:")
+    return str(LOCAL.database.execute("SELECT 90").fetchone()[0])
+''',
+        ),
+        Patch("tools.py", "from zoneinfo", "import sqlite3\nimport threading\nfrom zoneinfo"),
+    ),
     "a tool that returns a long text": tool(
         "read_page",
         '''
@@ -393,7 +466,50 @@ thread.join()
 loop.close()
 """),
     ),
+    # Dates
+    "the date of each request in the instructions": (
+        at_import("from datetime import UTC, datetime"),
+        in_agent(
+            INSTRUCTIONS,
+            '        content = f"{self.instructions}Today is {datetime.now(UTC):%A, %d %B %Y}."\n',
+        ),
+    ),
+    "the time of loading in custom_outputs": (
+        at_import("import time\n\nLOADED = time.time()\nUPDATED = time.strftime('%Y-%m-%d')"),
+        in_agent(
+            '{"llm": llm.uri, "rounds": rounds}',
+            '{"llm": llm.uri, "rounds": rounds, "loaded": LOADED, "updated": UPDATED}',
+        ),
+    ),
     # Objects that are created once
+    "a thread pool and a thread for all requests": (
+        at_import('''
+import asyncio
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+
+@cache
+def pool() -> ThreadPoolExecutor:
+    """Return the threads of all requests."""
+    threading.Thread(target=threading.Event().wait, name="refresh", daemon=True).start()
+    return ThreadPoolExecutor(4, thread_name_prefix="worker")
+'''),
+        in_answer("""
+loop = asyncio.get_running_loop()
+await asyncio.gather(*(loop.run_in_executor(pool(), random.random) for _ in range(4)))
+"""),
+    ),
+    "temporary files and processes that end with the answer": (
+        at_import("import asyncio\nimport sys\nimport tempfile"),
+        in_answer("""
+with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile(dir=folder):
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await process.wait()
+"""),
+    ),
     "a client created by the first request": (
         at_import('''
 from functools import lru_cache
@@ -572,6 +688,16 @@ TRIED_TOGETHER = (
         "an agent that uses Pydantic models",
         "a client created by the first request",
         "names of resources that need no declaration",
+        "the date of each request in the instructions",
+        "a tool with side effects that tests never call",
+    ),
+    (
+        "tools that fail because of their arguments",
+        "a tool with an optional date",
+        "a database connection per thread",
+        "the time of loading in custom_outputs",
+        "a thread pool and a thread for all requests",
+        "temporary files and processes that end with the answer",
     ),
     ("no LLM",),
     ("an agent of a few lines in another file",),

@@ -10,8 +10,8 @@ from .fresh_process_main import Observations
 
 LOAD_PATIENCE = 60  # seconds
 HARNESS = Path(__file__).parent
-# The variables that a process needs to start, on Linux, macOS and Windows.
-KEPT_VARIABLES = ("PATH", "LANG", "SYSTEMROOT")
+# The variables that a process needs to start, on Linux, macOS and Windows, and the tests' own.
+KEPT_VARIABLES = ("PATH", "LANG", "SYSTEMROOT", "AGENT_UNCALLED_TOOLS")
 
 
 class FreshProcess:

@@ -105,7 +105,7 @@ class OfflineLLM:
 
     def tools(self) -> list[dict[str, Any]]:
         """Return the functions that the last request offers."""
-        return [tool["function"] for tool in json.loads(self.last_body).get("tools") or []]
+        return [tool["function"] for tool in json.loads(self.bodies[-1]).get("tools") or []]
 
     def let_two_meet(self) -> None:
         """Let two requests at a time continue together, from now on."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -64,7 +65,9 @@ async def _hang(request: httpx.Request) -> httpx.Response:
 def _offered_tools(body: dict[str, Any]) -> list[dict[str, Any]]:
     if body.get("tool_choice") == "none":
         return []
+    uncalled = os.environ.get("AGENT_UNCALLED_TOOLS", "").split(",")
     functions = [tool["function"] for tool in body.get("tools") or []]
+    functions = [one for one in functions if one.get("name") not in uncalled]
     default = {"type": "object", "properties": {}}
     return [one | {"parameters": one.get("parameters") or default} for one in functions]
 
