@@ -41,6 +41,41 @@ def test_only_failing_rule_without_a_model(workbench: Workbench, code: str) -> N
     assert found["print-call"].result == "passed"
 
 
+def test_an_error_of_the_agent_fails_one_rule(workbench: Workbench) -> None:
+    """The others that meet the same error name that rule."""
+    fail = "if len(request.input) > 1:\n    raise ZeroDivisionError('no division')"
+    with workbench.agent.changed([in_answer(fail)]):
+        found = workbench.findings()
+    failed = [rule for rule, finding in found.items() if finding.result == "failed"]
+    assert failed == ["every-request"]
+    assert "ZeroDivisionError: no division (agent.py, line" in found["every-request"].found
+    for rule in ("last-turn", "whole-conversation", "requests-apart"):
+        assert found[rule].result == "not checked"
+        assert found[rule].found == "the agent raises the same error, see `every-request`"
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"),
+    [
+        ('__import__("os").environ["WEATHER_URL"]', "Read environment variables and create"),
+        ('__import__("openai").OpenAI(api_key=None)', "Read environment variables and create"),
+        ("__import__('no_such_package')", "`uv add` the package"),
+        ("open('cities.txt')", "Put the file into the agent's package"),
+        ("raise SystemExit(3)", "Raise an exception instead of ending the process"),
+        ("{}['config']", "Fix the error."),
+        ("raise ValueError('The config of environ has no KeyError.')", "Fix the error."),
+        ("raise RuntimeError('No such file of a coroutine.')", "Fix the error."),
+        ("def f():\n    f()\nf()", "Fix the error."),
+        ("None[0]", "Fix the error."),
+    ],
+)
+def test_a_fix_is_that_of_the_error(workbench: Workbench, code: str, fix: str) -> None:
+    with workbench.agent.changed([Patch("tools.py", "TOOLS = [", f"{code}\n\nTOOLS = [")]):
+        finding = workbench.findings("accepted")["accepted"]
+    assert finding.result == "failed"
+    assert finding.fix.startswith(fix)
+
+
 def test_agent_that_prints_to_stdout(workbench: Workbench) -> None:
     with workbench.agent.changed([in_answer("__import__('os').write(1, b'text')")]):
         found = workbench.findings("accepted", "task")

@@ -24,7 +24,8 @@ from .harness.agents import (
     text_of,
 )
 from .harness.conversation import LLMCall
-from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error, fix_for
+from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
+from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.state import state_of
@@ -424,7 +425,7 @@ def answer_about(agent: Agent, word: str) -> str:
         return json.dumps(agent.predict(two_turns(word)), default=str)
     except AGENT_ERRORS as error:
         found = f"In another thread the agent failed: {describe_error(error)}"
-        raise FailedRuleError(found, fix_for(found)) from error
+        raise FailedRuleError(found, fix_for(error)) from error
 
 
 @rule(

@@ -27,7 +27,8 @@ from .harness.conversation import (
     instruction_lines,
     main_calls,
 )
-from .harness.errors import AGENT_ERRORS, describe_error, fix_for
+from .harness.errors import AGENT_ERRORS, describe_error
+from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.waiting import PATIENCE, Attempt
@@ -52,7 +53,7 @@ def test_llm_requests(url: str | None, request: pytest.FixtureRequest) -> None:
     first_requests.llm.skip_if_unused()
     if refusal := first_requests.refusal:
         found = describe_error(refusal)
-        raise FailedRuleError(found, fix_for(found)) from refusal
+        raise FailedRuleError(found, fix_for(refusal)) from refusal
 
 
 @rule(

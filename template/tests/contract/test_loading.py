@@ -6,7 +6,7 @@ import pytest
 from mlflow.models import Model
 
 from .harness.agents import LoadedAgent
-from .harness.errors import AGENT_ERRORS, describe_error, fix_for
+from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fresh_process import FreshProcess
 from .harness.fresh_process_main import Observations
 from .harness.imports import entry_of, foreign_imports, is_of_repository
@@ -36,7 +36,7 @@ def require_answer(fresh: Observations) -> None:
 )
 def test_fresh_process(fresh: Observations) -> None:
     if fresh.error:
-        raise FailedRuleError(f"The model failed: {fresh.error}", fix_for(fresh.error))
+        raise FailedRuleError(f"The model failed: {fresh.error}", fresh.fix)
 
 
 @rule(

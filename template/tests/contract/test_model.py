@@ -23,7 +23,8 @@ from packaging.version import Version
 from pydantic import ValidationError
 
 from .harness.agents import Item, LoadedAgent, read_example
-from .harness.errors import describe_error, describe_validation_error, fix_for
+from .harness.errors import describe_error, describe_validation_error
+from .harness.fixes import fix_for
 from .harness.imports import (
     distributions_of,
     entry_of,
@@ -59,8 +60,7 @@ def test_accepted(
         pytest.skip("with --url and --model-uri, the agent is already logged")
     logged = request.getfixturevalue("logged")
     if isinstance(logged, BaseException):
-        found = describe_error(logged)
-        raise FailedRuleError(found, fix_for(found)) from logged
+        raise FailedRuleError(describe_error(logged), fix_for(logged)) from logged
 
 
 @rule(

@@ -27,6 +27,7 @@ import time_machine
 from .agents import HELLO, Item, Request, read_example
 from .clock import date_of_loading, llm_data, stale_texts
 from .errors import AGENT_ERRORS, describe_error
+from .fixes import fix_for
 from .leftovers import changed, changes, growth, held_by_process, state_of_process, variables
 from .offline import OfflineLLM
 from .project import ENVIRONMENTS
@@ -44,6 +45,7 @@ class Observations:
     """What a model did while it was loaded and called, and its error if it did not answer."""
 
     error: str = ""
+    fix: str | None = None
     set_model_calls: list[str] = field(default_factory=list)
     connections_at_import: list[str] = field(default_factory=list)
     changes_at_import: list[str] = field(default_factory=list)
@@ -212,7 +214,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         names = changed(variables_before, variables())
         observations.left_behind += [f"{name} has another value" for name in names]
     except AGENT_ERRORS as error:
-        observations.error = describe_error(error)
+        observations.error, observations.fix = describe_error(error), fix_for(error)
     finally:
         observations.modules_outside = modules_outside(model_path, repository)
         result.write_text(json.dumps(asdict(observations)), encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .errors import describe_error
+from .errors import causes_of, describe_error, line_of_agent
 from .rules import NotCheckedError, Rule
 
 MAX_LENGTH = 1000
@@ -35,6 +35,7 @@ class RuleReporter:
     def __init__(self, config: pytest.Config) -> None:
         self.only = frozenset(config.getoption("rule", None) or ())
         self.outcome: dict[str, str] = {}  # of the running test
+        self.places: dict[str, str] = {}  # where the agent raised an error: the first rule
         self.stdout: int | None = None
         if config.getoption("json_events", False):
             capture = config.pluginmanager.getplugin("capturemanager")
@@ -83,7 +84,7 @@ class RuleReporter:
             error = call.excinfo.value if call.excinfo else None
             if isinstance(error, pytest.skip.Exception) and is_skipped_by_marker(item):
                 error = NotCheckedError(f"tests/conftest.py skips it ({error.msg})")
-            result, found = result_of(error)
+            result, found = self.without_repetition(rule.name, error)
             fix = getattr(error, "fix", None) or rule.fix
             if self.outcome.get("result", "passed") == "passed":  # the first failure counts
                 self.outcome = {"result": result, "found": found, "fix": fix}
@@ -92,6 +93,15 @@ class RuleReporter:
                 lines = (f"{label:<6}{text}" for label, text in parts.items())
                 report.longrepr = "\n".join([f"{rule.name}: {rule.requirement}", *lines])
         return report
+
+    def without_repetition(self, rule: str, error: BaseException | None) -> tuple[str, str]:
+        """Return the result of a test; an error of the agent fails only the first rule."""
+        result, found = result_of(error)
+        if result == "failed" and (place := place_in_agent(error)):
+            first = self.places.setdefault(place, rule)
+            if first != rule:
+                return "not checked", f"the agent raises the same error, see `{first}`"
+        return result, found
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -113,6 +123,14 @@ def rule_of(item: pytest.Item) -> Rule | None:
 def is_skipped_by_marker(item: pytest.Item) -> bool:
     """Return whether the owner's hooks skip a test; the contract only calls `pytest.skip`."""
     return any(marker.name in ("skip", "skipif") for marker in item.iter_markers())
+
+
+def place_in_agent(error: BaseException | None) -> str:
+    """Return the type and the line of the agent's error that failed a test, or an empty string."""
+    is_own = isinstance(error, AssertionError)
+    cause = error.__cause__ if error and is_own else error
+    line = next(filter(None, map(line_of_agent, causes_of(cause))), "") if cause else ""
+    return f"{type(cause).__name__}: {line}" if line else ""
 
 
 def result_of(error: BaseException | None) -> tuple[str, str]:
