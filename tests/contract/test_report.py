@@ -115,6 +115,18 @@ def test_rules_without_a_result_are_counted_by_cause(report: Any) -> None:
     assert not written.passed
 
 
+def test_a_rule_that_is_not_proven_has_its_own_exit_code(report: Any) -> None:
+    unproven = result("task", "not proven", "the agent connects to llm.example.com:443")
+    events = ({"rules": [TASK, SIGNATURE]}, unproven, result("signature"))
+    (_, cause, summary, hint), written = report(*events)
+    assert cause == "1 rule not proven: the agent connects to llm.example.com:443"
+    assert summary.startswith("1 passed, 1 not proven in")
+    assert hint == "hint: --allow-skipped skips the rules that are not proven"
+    assert (written.exit_code, written.passed) == (2, False)
+    failed = result("signature", "failed", "It differs.")
+    assert report({"rules": [TASK, SIGNATURE]}, unproven, failed)[1].exit_code == 1
+
+
 def test_an_interrupted_run_fails_the_running_rule(report: Any) -> None:
     reason = "The agent ended the process with status 3."
     events = ({"rules": [TASK, SIGNATURE]}, {"started": "task"}, {"ended": reason})

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from tests.conftest import Package
-from tests.contract.breakages.changes import Patch, in_answer
+from tests.contract.breakages.changes import Patch, at_import, in_agent, in_answer
+from tests.contract.variations import VARIATIONS
 from tests.contract.verify import Results, only, results_of
 from tests.helpers.agents import Agent, clean_environment
 from tests.server.serving import wait_until
@@ -43,6 +44,25 @@ def test_rules_that_cannot_be_checked_are_counted_by_cause(agent: Agent) -> None
     assert "\n  found  ProjectError: uv was not found." in done.stdout
     assert "\n2 rules not checked: uv was not found, see `accepted`\n" in done.stdout
     assert re.search(r"^1 failed, 1 passed, 2 not checked in", done.stdout, re.MULTILINE)
+
+
+def test_an_llm_that_cannot_be_replaced(agent: Agent) -> None:
+    patches = (
+        *VARIATIONS["no LLM"],
+        at_import("import socket\nfrom contextlib import suppress"),
+        in_agent(
+            "        text = str(to",
+            "        with suppress(OSError):\n"
+            '            socket.create_connection(("127.0.0.1", 9))\n'
+            "        text = str(to",
+        ),
+    )
+    command = ("weather-agent", "verify", *only("last-turn", "bounded-rounds"))
+    with agent.changed(patches):
+        done = agent.run(*command)
+        assert done.returncode == 2
+        assert "\n1 rule not proven: the agent connects to 127.0.0.1:9, and calls no" in done.stdout
+        assert "1 passed, 1 skipped in" in agent.check(*command, "--allow-skipped")
 
 
 # Runs the command line, but with the results of two rules instead of a run of the contract.

@@ -20,6 +20,7 @@ from tests.contract.breakages.changes import (
     tool,
     tools_file,
 )
+from tests.contract.own_clients import ASYNCHRONOUS, RESPONSES, SYNCHRONOUS
 
 INSTRUCTIONS = "        content = self.instructions\n"
 
@@ -374,6 +375,10 @@ if "who are you" in str(request.input[-1:]):
         Patch("instructions.md", None, "You help people in {country}.\n\nBe brief.\n"),
         in_agent(INSTRUCTIONS, '        content = self.instructions.format(country="Japan")\n'),
     ),
+    # LLM clients of the agent itself
+    "a synchronous OpenAI client": SYNCHRONOUS,
+    "an asynchronous OpenAI client": ASYNCHRONOUS,
+    "the Responses API of OpenAI": RESPONSES,
     # Requests
     "custom_inputs in the example": (
         in_example('"input": [', '"custom_inputs": {"city": "Paris"}, "input": ['),
@@ -701,6 +706,9 @@ TRIED_TOGETHER = (
     ),
     ("no LLM",),
     ("an agent of a few lines in another file",),
+    ("a synchronous OpenAI client",),
+    ("an asynchronous OpenAI client",),
+    ("the Responses API of OpenAI",),
     (
         # The mixin changes the class line, before which the client's imports are inserted.
         "tools that fail because of their input or environment",

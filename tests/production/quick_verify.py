@@ -11,7 +11,12 @@ def verify(**_: object) -> SimpleNamespace:
     """Return a report like that of the contract; it fails if VERIFY_FAILS is set."""
     passed = "VERIFY_FAILS" not in os.environ
     summary = "1 passed" if passed else "1 failed: answer-text"
-    return SimpleNamespace(passed=passed, summary=lambda: summary, as_json=lambda: '{"rules": []}')
+    return SimpleNamespace(
+        passed=passed,
+        exit_code=int(not passed),
+        summary=lambda: summary,
+        as_json=lambda: '{"rules": []}',
+    )
 
 
 importlib.import_module(f"{PACKAGE}.commands.release").verify = verify  # ty: ignore

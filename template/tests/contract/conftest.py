@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,14 @@ from .harness.agents import (
 from .harness.conversation import CONVERSATION
 from .harness.errors import AGENT_ERRORS, is_refusal
 from .harness.fresh_process import FreshProcess
+from .harness.observations import Observations
 from .harness.offline import OfflineLLM
 from .harness.project import PACKAGE, ROOT
+from .harness.provider import Provider
 from .harness.reporting import RuleReporter
 from .harness.rules import NotCheckedError
+
+Observe = Callable[[], Observations]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--model-path", type=Path, help="Check the logged model in this folder.")
     group.addoption("--url", help="Check the agent at this URL.")
     group.addoption("--rule", action="append", help="Check this rule; repeatable.")
+    group.addoption("--allow-skipped", action="store_true", help="Skip rules that are not proven.")
     group.addoption("--json-events", action="store_true", help="Print results as JSON records.")
 
 
@@ -56,7 +61,19 @@ def external_model(pytestconfig: pytest.Config) -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def logged() -> ModelInfo | BaseException:
+def provider() -> Iterator[Provider]:
+    """The LLM's provider for an agent with its own client, which may connect when it is loaded."""
+    provider = Provider()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("DATABRICKS_")]:
+            patch.delenv(name)
+        for name, value in provider.variables().items():
+            patch.setenv(name, value)
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def logged(provider: Provider) -> ModelInfo | BaseException:
     """The model logged from the source, or the error that logging raised."""
     with pytest.MonkeyPatch.context() as patch:
         # Another one than in config.yml; the model must not be logged with it.
@@ -105,7 +122,13 @@ def start_fresh_process(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def loaded(model_path: Path) -> LoadedAgent:
+def observe(request: pytest.FixtureRequest) -> Observe:
+    """A function that waits for the new process, and starts it if no other test needs it."""
+    return lambda: request.getfixturevalue("fresh_process").observations()
+
+
+@pytest.fixture(scope="session")
+def loaded(model_path: Path, provider: Provider) -> LoadedAgent:
     """The loaded model, of any class.
 
     From now on tracing is off, except for the rules about traces: storing a trace of each request
@@ -141,10 +164,10 @@ class FirstRequests:
 
 
 @pytest.fixture(scope="session")
-def first_requests(loaded_agent: LoadedAgent) -> FirstRequests:
+def first_requests(loaded_agent: LoadedAgent, observe: Observe) -> FirstRequests:
     """The requests to the LLM for the example and for a long conversation."""
     with pytest.MonkeyPatch.context() as patch:
-        llm = OfflineLLM(patch)
+        llm = OfflineLLM(patch, observe)
         llm.use("tools")
         for request in (loaded_agent.example, {"input": CONVERSATION}):
             try:
@@ -177,11 +200,13 @@ def example(url: str | None, request: pytest.FixtureRequest) -> Request:
 
 
 @pytest.fixture
-def offline_llm(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> Iterator[OfflineLLM]:
+def offline_llm(
+    agent: Agent, observe: Observe, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OfflineLLM]:
     """The offline LLM, which records its requests."""
     if isinstance(agent, ServedAgent):
         pytest.skip(OTHER_LLM)
-    llm = OfflineLLM(monkeypatch)
+    llm = OfflineLLM(monkeypatch, observe)
     yield llm
     llm.released = True
 

@@ -198,6 +198,8 @@ def test_llm_failures(agent: Agent, example: Request, offline_llm: OfflineLLM, m
         finished = all(attempt.finished() for attempt in attempts)
         if not finished:
             offline_llm.use("demo")  # so that the attempts finish
+        if model == "empty" and offline_llm.has_own_client:
+            pytest.skip("OpenAI's API does not require an answer with text")
         assert finished, (
             f"With offline:/{model} the agent called the LLM {offline_llm.calls - calls} times in "
             f"{PATIENCE} s and did not stop."

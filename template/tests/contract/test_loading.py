@@ -8,8 +8,8 @@ from mlflow.models import Model
 from .harness.agents import LoadedAgent
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fresh_process import FreshProcess
-from .harness.fresh_process_main import Observations
 from .harness.imports import entry_of, foreign_imports, is_of_repository
+from .harness.observations import Observations
 from .harness.project import ROOT
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 

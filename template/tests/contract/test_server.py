@@ -275,6 +275,8 @@ def check_rejected(served: ServedAgent, kind: str, body: Request | bytes, word: 
 def test_too_long(own: ServedAgent, offline_llm: OfflineLLM) -> None:
     response = own.post(with_custom_inputs(TOO_LONG, own.example))
     offline_llm.skip_if_unused()
+    if offline_llm.has_own_client:
+        pytest.skip("the server knows only the errors of runtime/llm")
     # An agent may also shorten the conversation.
     assert response.status_code in (200, 400, 413, 422), (
         f"The server answered {response.status_code}: {response.text[:300]}"

@@ -8,6 +8,7 @@ from tests.contract.breakages.changes import (
     in_agent,
     method,
 )
+from tests.contract.own_clients import RESPONSES, SYNCHRONOUS, changed
 
 LLM = {
     "completions converted by MLflow": breaks(
@@ -166,5 +167,58 @@ POOL = ThreadPoolExecutor(1)
 def predict(self, request):
     return POOL.submit(super().predict, request).result()
 """),
+    ),
+    # Agents with a client of their own
+    "an OpenAI client without a timeout": breaks(
+        "time-out",
+        "still waiting",
+        *changed(SYNCHRONOUS, "openai.OpenAI(timeout=30)", "openai.OpenAI(timeout=None)"),
+    ),
+    "an apology instead of OpenAI's error": breaks(
+        "llm-failures",
+        "offline:/fail the agent still answered: .*Sorry",
+        *changed(
+            SYNCHRONOUS,
+            "            message = self.complete(messages)\n",
+            """
+            try:
+                message = self.complete(messages)
+            except openai.APIError as error:
+                yield self.done(self.create_text_output_item(f"Sorry: {error}", str(uuid4())))
+                return
+""",
+        ),
+    ),
+    "a broken stream of OpenAI accepted as complete": breaks(
+        "llm-failures",
+        "offline:/cut the agent still answered",
+        at_import("""
+def until_it_breaks(stream):
+    try:
+        yield from stream
+    except Exception:
+        mlflow.pyfunc._logger.exception("The stream broke.")
+"""),
+        *changed(RESPONSES, "for event in stream:", "for event in until_it_breaks(stream):"),
+    ),
+    "an unlimited number of requests to OpenAI": breaks(
+        "bounded-rounds",
+        "times and did not stop",
+        *changed(SYNCHRONOUS, "for _ in range(5):", "while True:"),
+    ),
+    "only the last message sent to OpenAI": breaks(
+        "whole-conversation",
+        "did not receive 39 of 40 items: the developer message, the first user",
+        *changed(RESPONSES, "for item in request.input]", "for item in request.input[-1:]]"),
+    ),
+    "a lock around all requests to OpenAI": breaks(
+        "side-by-side",
+        "a second got no answer",
+        at_import("import threading\n\nLOCK = threading.Lock()"),
+        *changed(
+            SYNCHRONOUS,
+            "            message = self.complete(messages)\n",
+            "            with LOCK:\n                message = self.complete(messages)\n",
+        ),
     ),
 }

@@ -128,7 +128,7 @@ with sqlite3.connect("file:cities.db?mode=ro", uri=True) as database:
         "accepted", "'AGENT_REGION'", at_import('import os\n\nREGION = os.environ["AGENT_REGION"]')
     ),
     "a client without a key, created at import": breaks(
-        "accepted",
+        "fresh-process",
         "OPENAI_API_KEY|api_key",
         at_import("import openai\n\nCLIENT = openai.OpenAI()"),
     ),

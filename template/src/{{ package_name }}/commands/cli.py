@@ -11,7 +11,14 @@ import click
 from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT, ProjectError
 from . import production
 from .errors import print_error
-from .options import exit_on_signals, model_name, not_empty, port_option, read_question
+from .options import (
+    allow_skipped_option,
+    exit_on_signals,
+    model_name,
+    not_empty,
+    port_option,
+    read_question,
+)
 
 
 class ReadableErrors(click.Group):
@@ -149,22 +156,37 @@ def doctor(port: int, as_json: bool) -> None:
 @click.option(
     "--url", callback=not_empty, help="Check the agent at this URL, with the token in AGENT_TOKEN."
 )
+@allow_skipped_option
 @click.option("-v", "--verbose", is_flag=True, help="Print the full sentence of each rule.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def verify(
-    only: tuple[str, ...], model_uri: str | None, url: str | None, verbose: bool, as_json: bool
+    only: tuple[str, ...],
+    model_uri: str | None,
+    url: str | None,
+    allow_skipped: bool,
+    verbose: bool,
+    as_json: bool,
 ) -> None:
     """Check the agent against the Responses API contract.
 
     By default, checks the source: logs it to a temporary store and answers with the offline LLM.
+    Exits with 1 if a rule failed, and with 2 if one is not proven: the tests cannot replace the
+    agent's LLM.
     """
     from .verify import verify
 
     if model_uri and url:
         raise click.UsageError("Pass --model-uri or --url, not both.")
     exit_on_signals()
-    report = verify(only, model_uri=model_uri, url=url, verbose=verbose, as_json=as_json)
-    sys.exit(not report.passed)
+    report = verify(
+        only,
+        model_uri=model_uri,
+        url=url,
+        allow_skipped=allow_skipped,
+        verbose=verbose,
+        as_json=as_json,
+    )
+    sys.exit(report.exit_code)
 
 
 for command in (

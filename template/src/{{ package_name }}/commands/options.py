@@ -44,6 +44,10 @@ def exit_on_signals() -> None:
             signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
+allow_skipped_option = click.option(
+    "--allow-skipped", is_flag=True, help="Skip rules about an LLM that the tests cannot replace."
+)
+
 port_option = click.option(
     "--port",
     type=click.IntRange(1, 65535),

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..ops.project import CASES
-from .options import exit_on_signals, not_empty
+from .options import allow_skipped_option, exit_on_signals, not_empty
 
 
 class InvalidUsage(click.UsageError):
@@ -72,7 +72,8 @@ def evaluate(
 
 
 @click.command()
-def register() -> None:
+@allow_skipped_option
+def register(allow_skipped: bool) -> None:
     """Register the agent of this commit as the challenger.
 
     Logs and verifies the model first.
@@ -80,7 +81,7 @@ def register() -> None:
     from .release import register_version
 
     exit_on_signals()
-    register_version()
+    register_version(allow_skipped=allow_skipped)
 
 
 @click.command()
@@ -122,13 +123,15 @@ def deploy(version: str | None, dry_run: bool) -> None:
 @click.command()
 @click.option("--registered", is_flag=True, help="Start at `deploy`, with the challenger.")
 @junit_option
-def release(registered: bool, junit: Path | None) -> None:
+@allow_skipped_option
+def release(registered: bool, junit: Path | None, allow_skipped: bool) -> None:
     """Verify, evaluate, register, deploy and promote the agent.
 
     If a step fails, run the command again: it continues there. Exits with 1 if a step fails, and
-    otherwise as `evaluate` does.
+    otherwise as `verify` and `evaluate` do.
     """
     from .release import release_version
 
     exit_on_signals()
-    sys.exit(release_version(CASES, registered=registered, junit=junit))
+    code = release_version(CASES, registered=registered, junit=junit, allow_skipped=allow_skipped)
+    sys.exit(code)

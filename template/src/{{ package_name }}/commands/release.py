@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 COLD_START = 600  # seconds until an idle endpoint answers
 
 
-def release_version(cases: Path, *, registered: bool, junit: Path | None) -> int:
+def release_version(
+    cases: Path, *, registered: bool, junit: Path | None, allow_skipped: bool
+) -> int:
     """Verify, evaluate, register, deploy, check and promote the agent of the current commit.
 
     A second run continues where the first one stopped: it repeats no evaluation that the commit has
@@ -36,16 +39,17 @@ def release_version(cases: Path, *, registered: bool, junit: Path | None) -> int
         cases: The file of cases.
         registered: Release the challenger, without the first three steps.
         junit: Write the evaluation to this file as JUnit XML.
+        allow_skipped: Skip rules that are not proven.
 
     Returns:
         The exit code: 0, or that of `verify` or `evaluate` if the agent did not pass.
     """
     require_endpoint()
     if not registered:
-        if code := verify_and_evaluate(cases, junit):
+        if code := verify_and_evaluate(cases, junit, allow_skipped=allow_skipped):
             return code
         print_step("register")
-        register_version()
+        register_version(allow_skipped=allow_skipped)
     print_step("deploy, and verify the deployed agent")
     deploy_version(None, dry_run=False)
     print_step("promote")
@@ -53,7 +57,7 @@ def release_version(cases: Path, *, registered: bool, junit: Path | None) -> int
     return 0
 
 
-def verify_and_evaluate(cases: Path, junit: Path | None) -> int:
+def verify_and_evaluate(cases: Path, junit: Path | None, *, allow_skipped: bool) -> int:
     """Verify and evaluate the agent, unless its commit has passed an evaluation."""
     commit = require_commit()
     connect_store()
@@ -62,32 +66,33 @@ def verify_and_evaluate(cases: Path, junit: Path | None) -> int:
         click.echo(f"Commit {commit[:7]} has passed its evaluation, run {run.info.run_id}")
         return 0
     print_step("verify")
-    if not verify().passed:
-        return 1
+    if code := verify(allow_skipped=allow_skipped).exit_code:
+        return code
     from .evaluate import run_evaluation  # imports MLflow's evaluation
 
     print_step("evaluate")
     return run_evaluation(cases, url=None, with_champion=True, junit=junit, as_json=False)
 
 
-def register_version() -> None:
+def register_version(*, allow_skipped: bool) -> None:
     """Register the agent of the current commit as the challenger."""
     with naming_what_answers(find_endpoint()):
         store = connect_store()
         registry = Registry()
         click.echo(f"Registering {registry.name} in {store} …", err=True)
-        version = register(registry, verify_model)
+        check = partial(verify_model, allow_skipped=allow_skipped)
+        version = register(registry, check)
     evaluation = version.tags.get("evaluation", "missing")
     click.echo(f"{label(version)} is the challenger; its evaluation is {evaluation}")
 
 
-def verify_model(model_uri: str) -> str:
+def verify_model(model_uri: str, *, allow_skipped: bool) -> str:
     """Verify a logged model and return the report as JSON.
 
     Raises:
-        ProjectError: A rule failed.
+        ProjectError: A rule failed, or is not proven.
     """
-    report = verify(model_uri=model_uri)
+    report = verify(model_uri=model_uri, allow_skipped=allow_skipped)
     if not report.passed:
         raise ProjectError(f"The model is not registered: {report.summary()}.")
     return report.as_json()

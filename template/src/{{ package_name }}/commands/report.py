@@ -17,6 +17,7 @@ from ..ops.project import ProjectError
 MARKS = {
     "failed": ("✗", "red"),
     "not checked": ("?", "yellow"),
+    "not proven": ("?", "yellow"),
     "passed": ("✓", "green"),
     "skipped": ("-", "yellow"),
 }
@@ -65,7 +66,15 @@ class Report:
     @property
     def passed(self) -> bool:
         """Whether no rule failed and all could be checked."""
-        return all(finding.result in ("passed", "skipped") for finding in self.findings)
+        return not self.exit_code
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all rules passed, 1 if one failed or was not checked, 2 if one is not proven."""
+        results = {finding.result for finding in self.findings} - {"passed", "skipped"}
+        if results == {"not proven"}:
+            return 2
+        return 1 if results else 0
 
     def add(self, event: dict[str, Any]) -> None:
         """Process an event of `tests/contract/harness/reporting.py`.
@@ -109,16 +118,18 @@ class Report:
             self._print_failure(finding)
         if failed:
             self.print()
-        for result in ("not checked", "skipped"):
+        for result in ("not checked", "not proven", "skipped"):
             causes = Counter(finding.found for finding in self._with_result(result))
             for cause, count in causes.items():
                 self.print(f"{count} {'rule' if count == 1 else 'rules'} {result}: {cause}")
         self.print(self.summary())
+        if self._with_result("not proven"):
+            self.print("hint: --allow-skipped skips the rules that are not proven")
 
     def summary(self) -> str:
         """Return the number of rules per result, the time, and the names of failed rules."""
         counts = Counter(finding.result for finding in self.findings)
-        order = ("failed", "passed", "skipped", "not checked")
+        order = ("failed", "passed", "skipped", "not checked", "not proven")
         parts = [f"{counts[result]} {result}" for result in order if counts[result]]
         text = f"{', '.join(parts)} in {time.monotonic() - self.start_time:.0f} s"
         failed = ", ".join(finding.name for finding in self._with_result("failed"))
@@ -169,7 +180,7 @@ class Report:
 
     def _print_sentences(self, findings: list[Finding]) -> None:
         for finding in findings:
-            is_unchecked = finding.result in ("not checked", "skipped")
+            is_unchecked = finding.result in ("not checked", "not proven", "skipped")
             text = f"{finding.result}: {finding.found}" if is_unchecked else finding.requirement
             self.print(_mark(finding) + self._wrap(f"  {finding.name:<22}", text)[1:])
 

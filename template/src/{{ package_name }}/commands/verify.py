@@ -38,6 +38,7 @@ def verify(
     *,
     model_uri: str | None = None,
     url: str | None = None,
+    allow_skipped: bool = False,
     verbose: bool = False,
     as_json: bool = False,
 ) -> Report:
@@ -47,6 +48,7 @@ def verify(
         only: The names of the rules to check; by default, all.
         model_uri: Check this logged or registered model instead, or the model in this folder.
         url: Check the agent at this URL instead.
+        allow_skipped: Skip rules that the tests cannot check for this agent.
         verbose: Print the full sentence of each rule.
         as_json: Print the report as JSON.
 
@@ -56,6 +58,8 @@ def verify(
     """
     require_checkout()
     options = [f"--rule={name}" for name in only]
+    if allow_skipped:
+        options.append("--allow-skipped")
     with TemporaryDirectory() as folder:
         if model_uri:
             options.append(f"--model-path={folder_of(model_uri, Path(folder))}")

@@ -1,6 +1,7 @@
 """A long conversation, and what the calls of the LLM contain of it."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,8 @@ from typing import Any
 
 from .agents import Item
 from .project import PACKAGE
+
+_LOADS_INSTRUCTIONS = re.compile(r"load_instructions|['\"]instructions\.md['\"]")
 
 
 def message(role: str, text: str) -> Item:
@@ -96,12 +99,12 @@ def instruction_lines() -> list[str]:
     """Return the lines of instructions.md that an agent uses as they are.
 
     They have single spaces. Lines with placeholders are left out. An agent whose code does not
-    mention the file has no lines.
+    load the file has no lines.
     """
     package = files(PACKAGE)
     code = [one.read_text("utf-8") for one in package.iterdir() if one.name.endswith(".py")]
     file = package / "instructions.md"
-    if not file.is_file() or not any("instructions" in text for text in code):
+    if not file.is_file() or not _LOADS_INSTRUCTIONS.search("".join(code)):
         return []
     lines = (" ".join(line.split()) for line in file.read_text("utf-8-sig").splitlines())
     return [line for line in lines if line and not set(line) & set("{}<>$%")]

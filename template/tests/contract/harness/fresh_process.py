@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .fresh_process_main import Observations
+from .observations import Observations
 
 LOAD_PATIENCE = 60  # seconds
 HARNESS = Path(__file__).parent

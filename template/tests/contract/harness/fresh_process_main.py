@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -29,8 +29,10 @@ from .clock import date_of_loading, llm_data, stale_texts
 from .errors import AGENT_ERRORS, describe_error
 from .fixes import fix_for
 from .leftovers import changed, changes, growth, held_by_process, state_of_process, variables
+from .observations import Observations
 from .offline import OfflineLLM
 from .project import ENVIRONMENTS
+from .provider import Provider
 from .tool_calls import calls_in
 from .waiting import eventually
 
@@ -38,22 +40,6 @@ CONTRACT = Path(__file__).resolve().parents[1]
 START = time.time()
 REPEATS = 3
 SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/System", "/Library")
-
-
-@dataclass
-class Observations:
-    """What a model did while it was loaded and called, and its error if it did not answer."""
-
-    error: str = ""
-    fix: str | None = None
-    set_model_calls: list[str] = field(default_factory=list)
-    connections_at_import: list[str] = field(default_factory=list)
-    changes_at_import: list[str] = field(default_factory=list)
-    files_opened: list[str] = field(default_factory=list)
-    modules_outside: list[str] = field(default_factory=list)
-    tool_calls: list[dict[str, Any]] = field(default_factory=list)
-    stale_dates: list[str] = field(default_factory=list)
-    left_behind: list[str] = field(default_factory=list)
 
 
 class AuditHook:
@@ -68,23 +54,26 @@ class AuditHook:
         self.repository = repository
         self.observations = observations
         self.importing = True
+        self.provider: Provider | None = None
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[0], (str, bytes)):
             self.record_file(Path(os.fsdecode(arguments[0])), sys._getframe(1))
-        elif not self.importing:
-            return
         elif event == "socket.getaddrinfo":
-            self.refuse(f"{arguments[0]}:{arguments[1]}")
+            self.record_connection(f"{arguments[0]}:{arguments[1]}")
         elif event == "socket.connect" and isinstance(arguments[1], tuple):
-            self.refuse("{}:{}".format(*arguments[1][:2]))
-        elif event == "os.putenv" and self.is_own(sys._getframe(1)):
+            self.record_connection("{}:{}".format(*arguments[1][:2]))
+        elif event == "os.putenv" and self.importing and self.is_own(sys._getframe(1)):
             self.observations.changes_at_import.append(f"{os.fsdecode(arguments[0])} is set")
 
-    def refuse(self, address: str) -> None:
-        """Record a connection, and refuse it at once instead of after a long timeout."""
-        self.observations.connections_at_import.append(address)
-        raise ConnectionRefusedError(f"A connection to {address} was opened at import.")
+    def record_connection(self, address: str) -> None:
+        """Record a connection; at import, refuse it at once instead of after a long timeout."""
+        if self.importing:
+            self.observations.connections_at_import.append(address)
+            raise ConnectionRefusedError(f"A connection to {address} was opened at import.")
+        is_known = address in self.observations.connections
+        if not is_known and not (self.provider and address == self.provider.address):
+            self.observations.connections.append(address)
 
     def record_file(self, name: Path, frame: FrameType) -> None:
         """Record a file that exists only on this machine, or is missing in the model."""
@@ -160,7 +149,7 @@ def modules_outside(model: Path, repository: Path) -> list[str]:
 
 def stale_dates(model: Any, request: Request, loaded: datetime) -> list[str]:
     """Ask a model that was loaded on another day, and return texts that contain that day."""
-    llm = OfflineLLM(pytest.MonkeyPatch())
+    llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
     output: list[Item] = model.predict(request)["output"]
     texts = [item.get("output") or item.get("content") for item in output]
     return list(stale_texts([*llm_data(llm.bodies), texts], loaded))
@@ -198,6 +187,8 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             model = mlflow.pyfunc.load_model(str(model_path))
             hook.importing = False
             observations.changes_at_import += changes(before)
+            hook.provider = Provider()
+            os.environ |= hook.provider.variables()
             before, variables_before = state_of_process(), variables()
             gc.freeze()  # so that later collections are fast
             request = read_example(model_path) or HELLO

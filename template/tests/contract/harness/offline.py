@@ -12,7 +12,10 @@ import httpx
 import pytest
 
 from .agents import Request
+from .observations import Observations
 from .project import PACKAGE
+from .provider import HOST
+from .rules import NotCheckedError, NotProvenError
 from .waiting import PATIENCE, Attempt, eventually
 
 # A model of the offline LLM that does not answer before the test ends.
@@ -24,22 +27,31 @@ MODULES = (f"{PACKAGE}.runtime.llm.offline", f"{PACKAGE}.offline_llm")
 class OfflineLLM:
     """Controls the offline LLM in a test and records its requests.
 
+    Agents call it through runtime/llm, or with a client of their own through `provider.py`.
+
+    Args:
+        patch: Selects the model.
+        observe: Returns what the agent did in another process.
+
     Attributes:
         calls: The number of requests.
         in_flight: The number of requests without a response.
         bodies: The bodies of the requests, JSON.
         held_back: The number of the request whose response waits for `released` before it ends.
         released: Whether requests to `SILENT` are answered, and the held back response ends.
+        has_own_client: Whether the agent does not call the LLM through runtime/llm.
     """
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, observe: Callable[[], Observations]) -> None:
         self._patch = patch
+        self._observe = observe
         self.calls = 0
         self.in_flight = 0
         self.bodies: list[str] = []
         self.held_back = 0
         self.released = False
         self._meeting: asyncio.Barrier | None = None
+        self.has_own_client = False
         transport = _transport()
         if hasattr(transport, "handle_async_request"):
             patch.setattr(transport, "handle_async_request", self._recording(transport))
@@ -50,6 +62,7 @@ class OfflineLLM:
         handle = transport.handle_async_request
 
         async def record(transport: Any, request: httpx.Request) -> httpx.Response:
+            self.has_own_client = request.url.host == HOST
             with self._record((await request.aread()).decode()) as is_waiting:
                 while is_waiting():
                     await asyncio.sleep(0.02)
@@ -113,6 +126,8 @@ class OfflineLLM:
 
     def use_provider(self, name: str) -> None:
         """Answer as `tools`, with the stream of a provider."""
+        if self.has_own_client:
+            pytest.skip("the agent's own LLM client is for one provider")
         try:
             importlib.import_module(f"{MODULES[0]}.dialects")
         except ImportError:
@@ -137,9 +152,22 @@ class OfflineLLM:
             waiting.finished()  # so that its trace does not appear in another test
 
     def skip_if_unused(self) -> None:
-        """Skip the test if the agent has another LLM, or none."""
-        if not self.calls:
-            pytest.skip("the agent does not call its LLM through runtime/llm")
+        """Stop the test if the agent has no LLM, or one that the tests cannot replace.
+
+        Raises:
+            NotProvenError: The agent may have an LLM that is not called through this class.
+        """
+        if self.calls:
+            return
+        seen = self._observe()
+        if seen.error:
+            raise NotCheckedError("the model does not answer, see `fresh-process`")
+        if not seen.connections:
+            pytest.skip("the agent calls no LLM")
+        raise NotProvenError(
+            f"the agent connects to {', '.join(seen.connections)}, and calls no LLM through "
+            "runtime/llm or a client that reads OPENAI_BASE_URL or DATABRICKS_HOST"
+        )
 
 
 def _transport() -> Any:

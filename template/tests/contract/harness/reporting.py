@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .errors import causes_of, describe_error, line_of_agent
-from .rules import NotCheckedError, Rule
+from .rules import NotCheckedError, NotProvenError, Rule
 
 MAX_LENGTH = 1000
 # Marks a line of JSON among other output; see RFC 7464.
@@ -27,13 +27,15 @@ class RuleReporter:
       check, where `tests` is the number of tests;
     - `{"started": NAME}` before each test;
     - `{"name", "result", "found", "fix"}` after each test. A result is `passed`, `failed`,
-      `skipped` (it does not apply) or `not checked` (it cannot be checked);
+      `skipped` (it does not apply), `not checked` (another rule failed) or `not proven` (the tests
+      cannot check it for this agent; `--allow-skipped` makes it `skipped`);
     - `{"problem": TEXT}`: pytest cannot run the tests;
     - `{"finished": STATUS}`: the tests have ended, with the exit status of pytest.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.only = frozenset(config.getoption("rule", None) or ())
+        self.allow_skipped = config.getoption("allow_skipped", False)
         self.outcome: dict[str, str] = {}  # of the running test
         self.places: dict[str, str] = {}  # where the agent raised an error: the first rule
         self.stdout: int | None = None
@@ -85,6 +87,9 @@ class RuleReporter:
             if isinstance(error, pytest.skip.Exception) and is_skipped_by_marker(item):
                 error = NotCheckedError(f"tests/conftest.py skips it ({error.msg})")
             result, found = self.without_repetition(rule.name, error)
+            if result == "not proven" and self.allow_skipped:
+                result, report.outcome = "skipped", "skipped"
+                report.longrepr = (str(item.path), 0, f"Skipped: {found}")
             fix = getattr(error, "fix", None) or rule.fix
             if self.outcome.get("result", "passed") == "passed":  # the first failure counts
                 self.outcome = {"result": result, "found": found, "fix": fix}
@@ -137,12 +142,15 @@ def result_of(error: BaseException | None) -> tuple[str, str]:
     """Return the result of a test for its rule, and what the test found."""
     if error is None:
         return "passed", ""
-    is_worded = isinstance(error, (AssertionError, NotCheckedError, pytest.skip.Exception))
+    worded = (AssertionError, NotCheckedError, NotProvenError, pytest.skip.Exception)
+    is_worded = isinstance(error, worded)
     text = str(error).partition("\nassert ")[0] if is_worded else describe_error(error)
     text = text.encode(errors="backslashreplace").decode()  # surrogates cannot be printed
     found = textwrap.shorten(text, MAX_LENGTH, placeholder=" …")
     if isinstance(error, NotCheckedError):
         return "not checked", found
+    if isinstance(error, NotProvenError):
+        return "not proven", found
     if isinstance(error, pytest.skip.Exception):
         return "skipped", found
     return "failed", found

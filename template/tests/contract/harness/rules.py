@@ -35,3 +35,7 @@ class FailedRuleError(AssertionError):
 
 class NotCheckedError(Exception):
     """A rule cannot be checked; the message is the cause, as a clause in lower case."""
+
+
+class NotProvenError(Exception):
+    """The tests cannot produce the situation of a rule for this agent; the message is the cause."""

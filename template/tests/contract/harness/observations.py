@@ -1,0 +1,21 @@
+"""What `fresh_process_main.py` passes to the tests."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Observations:
+    """What a model did while it was loaded and called, and its error if it did not answer."""
+
+    error: str = ""
+    fix: str | None = None
+    set_model_calls: list[str] = field(default_factory=list)
+    connections_at_import: list[str] = field(default_factory=list)
+    changes_at_import: list[str] = field(default_factory=list)
+    files_opened: list[str] = field(default_factory=list)
+    modules_outside: list[str] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    stale_dates: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    connections: list[str] = field(default_factory=list)  # while it answers
