@@ -1,6 +1,8 @@
 """Rules about answers."""
 
 import json
+import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,13 +25,15 @@ from .harness.agents import (
     output_of,
     text_of,
 )
+from .harness.canaries import Canaries
 from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
 from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
-from .harness.rules import FailedRuleError, rule
+from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.state import state_of
 from .harness.strict_json import problems_with_json
+from .harness.waiting import PATIENCE, Attempt, eventually
 
 TOOL_CALL = {
     "type": "function_call",
@@ -118,8 +122,6 @@ REQUESTS: dict[str, Request] = {
     "options of the API": hello(**OPTIONS),
     "unknown keys": hello(no_such_key=True),
 }
-
-CANARY = "canary-of-the-contract"
 
 EVERY_REQUEST = rule(
     "every-request",
@@ -281,21 +283,50 @@ def problem_with(item: Item) -> str:
     return ""
 
 
-@rule(
+CLOSED_ENVIRONMENT = rule(
     "closed-environment",
-    "Answers contain no values of environment variables.",
-    why="The environment contains the agent's credentials, and callers see the answers.",
-    fix="Put only values that callers may see into texts and `custom_outputs`, one by one.",
+    "Answers, errors, LLM requests and logs contain no values of environment variables; answers "
+    "and errors no instructions or settings.",
+    why="The environment contains the agent's credentials. Callers see the answers and errors, "
+    "others read the logs.",
+    fix="Put only values that callers may see into texts, `custom_outputs` and messages of "
+    "exceptions, one by one. Do not log variables, headers or clients.",
 )
+
+
+@pytest.fixture
+def canaries(agent: Agent, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Canaries:
+    """Recognizes the environment, the instructions and the settings of the agent."""
+    return Canaries(monkeypatch, model_path)
+
+
+@CLOSED_ENVIRONMENT
+@pytest.mark.parametrize("model", ["demo", "tools", "wrong-tools", "fail"])
 def test_closed_environment(
-    agent: Agent, example: Request, monkeypatch: pytest.MonkeyPatch
+    agent: Agent,
+    example: Request,
+    canaries: Canaries,
+    offline_llm: OfflineLLM,
+    caplog: pytest.LogCaptureFixture,
+    model: str,
 ) -> None:
-    instance_of(agent)
-    monkeypatch.setenv("AGENT_CANARY", CANARY)
-    answers = json.dumps([agent.predict(example), list(agent.stream(example))], default=str)
-    assert CANARY not in answers, (
-        "An answer contains the value of the variable AGENT_CANARY, which this test sets."
-    )
+    caplog.set_level(logging.INFO)
+    offline_llm.use(model)
+    attempts = [
+        Attempt(agent.predict, example),
+        Attempt(lambda request: list(agent.stream(request)), example),
+        Attempt(agent.predict, REQUESTS["a file"]),
+    ]
+    assert all(one.finished() for one in attempts), f"The agent did not stop within {PATIENCE} s."
+    for one in attempts:
+        text = describe_error(one.error) if one.error else json.dumps(one.answer, default=str)
+        found = canaries.found_in(text)
+        kind = "error" if one.error else "answer"
+        assert not found, f"With offline:/{model}, an {kind} contains {found}."
+    found = canaries.variables_in(caplog.text)
+    assert not found, f"With offline:/{model}, the log contains {found}."
+    found = canaries.variables_in("".join(offline_llm.bodies))
+    assert not found, f"An LLM request contains {found}."
 
 
 @rule(
@@ -396,13 +427,17 @@ def texts_about(agent: Agent, word: str) -> list[str]:
     return [text_of(item) for item in output_of(agent, two_turns(word))]
 
 
-@rule(
+REQUESTS_APART = rule(
     "requests-apart",
-    "Answers contain no data of other requests, even if many run concurrently.",
+    "Answers and LLM requests contain no data of other requests, even if many run concurrently.",
     why="A server uses one instance for all users: state on it leaks from one user to another.",
     fix="Keep the data of a request in local variables, not on `self`, the class, the module or in "
-    "a default argument.",
+    "a default argument, a client's session, a file or a thread. The key of a cache must contain "
+    "all that its values depend on, such as the user.",
 )
+
+
+@REQUESTS_APART
 def test_requests_apart(agent: Agent) -> None:
     words = [f"word{number:02}" for number in range(agent.max_concurrency)]
     all_ready = Barrier(len(words))
@@ -417,6 +452,70 @@ def test_requests_apart(agent: Agent) -> None:
     for word, text in answers.items():
         others = [other for other in answers if other != word and other in text]
         assert not others, f"The answer to {word!r} contains other requests: {', '.join(others)}."
+
+
+USERS = ("alder", "birch")
+# Applications send such data of their users in `custom_inputs`.
+USER_DATA = ("user", "user_id", "tenant", "session_id", "thread_id", "language")
+
+
+def request_of(agent: Agent, name: str, text: str) -> Request:
+    """Return the request of a user; every value that belongs to the user starts with the name."""
+    data = {key: f"{name}-{key}" for key in USER_DATA}
+    context = {"user_id": f"{name}-user", "conversation_id": f"{name}-conversation"}
+    request = {"input": [HELLO_MESSAGE, ANSWER, user(text)], "context": context}
+    with_data = request | {"custom_inputs": (agent.example.get("custom_inputs") or {}) | data}
+    try:
+        agent.predict(with_data)
+    except AGENT_ERRORS:  # the agent accepts only certain `custom_inputs`
+        return request
+    return with_data
+
+
+@REQUESTS_APART
+def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("tools")
+    for texts in (("Say alder-text.", "Say birch-text."), ("Say it.", "Say it.")):
+        requests = [request_of(agent, *one) for one in zip(USERS, texts, strict=True)]
+        for waiting_call in (1, 2):  # before and after the first tool calls
+            data = interleaved(agent, offline_llm, requests, waiting_call)
+            for (answer, *bodies), other in zip(data, reversed(USERS), strict=True):
+                check_apart("The answer to one user", answer, other)
+                check_apart("An LLM request for one user", " ".join(bodies), other)
+    offline_llm.skip_if_unused()
+
+
+def interleaved(
+    agent: Agent, offline_llm: OfflineLLM, requests: list[Request], waiting_call: int
+) -> tuple[list[str], list[str]]:
+    """Send a request while another one waits for the LLM.
+
+    Returns:
+        For both requests, the answer and the bodies of the LLM requests.
+    """
+    start = offline_llm.calls
+    offline_llm.held_call = start + waiting_call
+    offline_llm.is_holding = offline_llm.released = False
+    first = Attempt(agent.predict, requests[0])
+    eventually(lambda: offline_llm.is_holding or first.finished(0))
+    offline_llm.held_call, held = 0, offline_llm.calls
+    second = Attempt(lambda request: list(agent.stream(request)), requests[1])
+    is_independent = second.finished()
+    end, offline_llm.released = offline_llm.calls, True
+    first.finished()
+    if not is_independent:
+        raise NotCheckedError("a request waits for another one, see `side-by-side`")
+    bodies = offline_llm.bodies
+    return (
+        [str(first.answer), *bodies[start:held], *bodies[end:]],
+        [str(second.answer), *bodies[held:end]],
+    )
+
+
+def check_apart(what: str, text: str, other: str) -> None:
+    """Assert that a text contains no data of another user."""
+    found = dict.fromkeys(re.findall(rf"{other}-\w+", text))
+    assert not found, f"{what} contains data of another: {', '.join(found)}."
 
 
 def answer_about(agent: Agent, word: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ from .harness.agents import (
     text_of,
     with_custom_inputs,
 )
+from .harness.canaries import Canaries
 from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
 from .harness.loop_watch import LoopWatch
 from .harness.offline import SILENT, OfflineLLM
@@ -307,14 +309,22 @@ def test_errors_of_the_agent(agent: Agent, example: Request, offline_llm: Offlin
 @SERVER_ERRORS
 @pytest.mark.parametrize("model", ["fail", "cut"])
 def test_errors_of_the_server(
-    own: ServedAgent, example: Request, offline_llm: OfflineLLM, model: str
+    own: ServedAgent,
+    example: Request,
+    offline_llm: OfflineLLM,
+    model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
 ) -> None:
     offline_llm.use(model)
+    canaries = Canaries(monkeypatch, model_path)
     request = with_custom_inputs(example, own.example)
     complete, streamed = own.post(request), own.post(request | {"stream": True})
     offline_llm.skip_if_unused()
     for response in (complete, streamed):
         check_public("The server answered:", response.text)
+        found = canaries.found_in(response.text)
+        assert not found, f"The answer to a failed request contains {found}."
         assert LLM_MESSAGE not in response.text, (
             f"The answer contains the error message of the LLM: {response.text[-500:]}"
         )

@@ -1,7 +1,8 @@
 """Rules about traces, which MLflow shows and evaluations read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -9,6 +10,7 @@ import pytest
 from mlflow.entities import SpanType, Trace, TraceState
 
 from .harness.agents import Agent, Request, instance_of
+from .harness.canaries import Canaries
 from .harness.rules import rule
 
 
@@ -34,9 +36,16 @@ def method(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def traces(agent: Agent, example: Request, method: str) -> list[Trace]:
-    """The traces of a request that calls every tool. Tracing is off for all other rules."""
+def canaries(agent: Agent, model_path: Path) -> Iterator[Canaries]:
+    """Recognizes the environment of the agent."""
     instance_of(agent)
+    with pytest.MonkeyPatch.context() as patch:
+        yield Canaries(patch, model_path)
+
+
+@pytest.fixture(scope="module")
+def traces(agent: Agent, example: Request, method: str, canaries: Canaries) -> list[Trace]:
+    """The traces of a request that calls every tool. Tracing is off for all other rules."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGENT_LLM", "offline:/tools")
         mlflow.tracing.enable()
@@ -66,3 +75,20 @@ def test_one_trace(traces: list[Trace], example: Request, method: str) -> None:
     )
     output = root.outputs.get("output") if isinstance(root.outputs, dict) else None
     assert output, f"The output of the root span has no items: {root.outputs!r}."
+
+
+@rule(
+    "closed-traces",
+    "Traces contain no values of environment variables.",
+    why="Everybody who evaluates, reviews or monitors the agent reads its traces. Credentials in "
+    "them stay in the store.",
+    fix="Read credentials where they are used, instead of passing them to a traced function or a "
+    "tool, and do not put them into attributes, tags or exceptions.",
+)
+def test_closed_traces(traces: list[Trace], canaries: Canaries) -> None:
+    for trace in traces:
+        for span in trace.data.spans:
+            found = canaries.variables_in(json.dumps(span.to_dict(), default=str))
+            assert not found, f"The span {span.name} contains {found}."
+        found = canaries.variables_in(json.dumps(trace.info.to_dict(), default=str))
+        assert not found, f"The tags of the trace contain {found}."

@@ -15,9 +15,12 @@ from tests.contract.breakages.changes import (
     method,
     new_answer,
     new_file,
+    tool,
 )
+from tests.contract.own_clients import RESPONSES, SYNCHRONOUS, changed
 
 OUTPUT = 'yield function_call_output(item["call_id"], output)'
+SYSTEM = "self.system_message(request)"
 INSTRUCTIONS = "        content = self.instructions\n"
 TOOLBOX_TRY = "        try:\n            output"
 
@@ -237,6 +240,70 @@ if item["type"] == "message":
         "AGENT_CANARY",
         at_import("import os"),
         custom_outputs('{"environment": dict(os.environ)}'),
+    ),
+    "a key in the error of a tool": breaks(
+        "closed-environment",
+        "an answer contains the value of the variable MAPS_API_KEY",
+        *tool(
+            "distance",
+            """
+def distance(place: str) -> str:
+    key = os.environ["MAPS_API_KEY"]
+    raise ConnectionError(f"https://maps.example.com/{place}?key={key} is unreachable.")
+""",
+        ),
+        Patch("tools.py", "from datetime import", "import os\nfrom datetime import"),
+    ),
+    "a token in the log": breaks(
+        "closed-environment",
+        "the log contains the value of the variable MAPS_TOKEN",
+        at_import("import logging\nimport os\n\nLOGGER = logging.getLogger(__name__)"),
+        in_answer('LOGGER.info("Connecting with %s", {"token": os.getenv("MAPS_TOKEN")})'),
+    ),
+    "a password in the instructions for the LLM": breaks(
+        "closed-environment",
+        "An LLM request contains the value of the variable DATABASE_PASSWORD",
+        at_import("import os"),
+        in_agent(
+            INSTRUCTIONS,
+            "        content = self.instructions + "
+            "f\"Log in with {os.environ.get('DATABASE_PASSWORD')}.\"\n",
+        ),
+    ),
+    "the instructions in custom_outputs": breaks(
+        "closed-environment",
+        "an answer contains the instructions: 'You are a helpful assistant",
+        in_agent('"rounds": rounds}', '"rounds": rounds, "prompt": self.system_message(request)}'),
+    ),
+    "the settings in custom_outputs": breaks(
+        "closed-environment",
+        "an answer contains the settings answer_timeout_seconds, llm_max_retries",
+        custom_outputs("self.config.model_dump()"),
+    ),
+    "the instructions in an exception": breaks(
+        "closed-environment",
+        "With offline:/fail, an error contains the instructions",
+        method("""
+def predict(self, request):
+    try:
+        return super().predict(request)
+    except Exception as error:
+        raise RuntimeError(f"No answer to {self.system_message(request)}") from error
+"""),
+    ),
+    "the key of an OpenAI client in an exception": breaks(
+        "closed-environment",
+        "With offline:/fail, an error contains the value of the variable OPENAI_API_KEY",
+        *changed(
+            SYNCHRONOUS,
+            "            message = self.complete(messages)\n",
+            """
+            try:
+                message = self.complete(messages)
+            except openai.APIError as error:
+                raise RuntimeError(f"{openai.OpenAI().auth_headers} failed") from error
+""",
+        ),
     ),
     # Tool calls
     "an output whose call_id matches no call": breaks(
@@ -479,6 +546,66 @@ def predict(self, request):
         CACHE[key] = super().predict(request)
     return CACHE[key]
 """),
+    ),
+    # Two users
+    "the previous user in custom_outputs": breaks(
+        "requests-apart",
+        "The answer to one user contains data of another: (alder|birch)-conversation",
+        at_import('LAST: dict[str, Any] = {"context": None}'),
+        in_answer('previous, LAST["context"] = LAST["context"], str(request.context)'),
+        in_agent('"rounds": rounds}', '"rounds": rounds, "previous": previous}'),
+    ),
+    "a user's data in a cache by text": breaks(
+        "requests-apart",
+        "An LLM request for one user contains data of another: alder-user, alder-user_id",
+        at_import("CACHE: dict[str, Any] = {}"),
+        in_agent(SYSTEM, "CACHE.setdefault(str(request.input[-1]), self.system_message(request))"),
+    ),
+    "the current user in the module of the tools": breaks(
+        "requests-apart",
+        "The answer to one user contains data of another: birch-user",
+        *tool(
+            "my_orders",
+            """
+CURRENT = {"user": ""}
+
+
+def my_orders() -> str:
+    return f"Orders of {CURRENT['user']}: none."
+""",
+        ),
+        at_import("from weather_agent.tools import CURRENT"),
+        in_answer('CURRENT["user"] = str(request.context and request.context.user_id)'),
+    ),
+    "the current user in a thread local": breaks(
+        "requests-apart",
+        "An LLM request for one user contains data of another: birch-user",
+        at_import("import threading\n\nLOCAL = threading.local()"),
+        in_answer("LOCAL.user = request.context and request.context.user_id"),
+        in_agent(
+            "llm.stream(messages, **options)",
+            'llm.stream([{"role": "system", "content": f"{LOCAL.user}"}, *messages], **options)',
+        ),
+    ),
+    "a conversation in a file": breaks(
+        "requests-apart",
+        "An LLM request for one user contains data of another: (alder|birch)-text",
+        at_import("import tempfile\nfrom pathlib import Path"),
+        in_answer("""
+memory = Path(tempfile.gettempdir(), f"{type(self).__module__}.txt")
+with memory.open("a", encoding="utf-8") as file:
+    file.write(json.dumps(to_messages(request.input)))
+"""),
+        in_agent(SYSTEM, '{"role": "system", "content": memory.read_text("utf-8")}'),
+    ),
+    "the previous response of OpenAI on the instance": breaks(
+        "requests-apart",
+        "An LLM request for one user contains data of another: (alder|birch)-text",
+        *changed(
+            changed(RESPONSES, "previous = None", 'previous = getattr(self, "previous", None)'),
+            "previous = event.response.id",
+            "previous = self.previous = event.response.id",
+        ),
     ),
     "a request counter on the instance": breaks(
         "stateless", "Agent.count", in_answer('self.count = getattr(self, "count", 0) + 1')

@@ -225,6 +225,16 @@ class Verbose(Agent):
         ),
         Patch("server/errors.py", "import logging\n", "import logging\nimport traceback\n"),
     ),
+    "the environment in the response": breaks(
+        "server-errors",
+        "The answer to a failed request contains the value of the variable AGENT_CANARY",
+        Patch(
+            "server/errors.py",
+            ERROR_RESPONSE,
+            "return ApiError(status, f\"{details} {os.environ.get('AGENT_CANARY')}\")",
+        ),
+        Patch("server/errors.py", "import logging\n", "import logging\nimport os\n"),
+    ),
     "status 200 for a failed answer": breaks(
         "server-errors",
         "The server answered 200",

@@ -3,6 +3,7 @@
 from tests.contract.breakages.changes import (
     RUN_IN_THREAD,
     Patch,
+    at_import,
     breaks,
     in_answer,
     method,
@@ -70,5 +71,36 @@ def predict(self, request):
         span.end(outputs="done")
     return response
 """),
+    ),
+    # Credentials
+    "a token in a tag of the trace": breaks(
+        "closed-traces",
+        "The tags of the trace contain the value of the variable SEARCH_TOKEN",
+        at_import("import os"),
+        in_answer(
+            'mlflow.update_current_trace(tags={"login": f"{os.environ.get(\'SEARCH_TOKEN\')}"})'
+        ),
+    ),
+    "a token in the input of a span": breaks(
+        "closed-traces",
+        "The span search contains the value of the variable SEARCH_TOKEN",
+        at_import("import os"),
+        in_answer("""
+with mlflow.start_span("search") as span:
+    span.set_inputs({"headers": {"Authorization": f"Bearer {os.environ['SEARCH_TOKEN']}"}})
+"""),
+    ),
+    "a password as the argument of a traced function": breaks(
+        "closed-traces",
+        "The span connect contains the value of the variable DATABASE_PASSWORD",
+        at_import("""
+import os
+
+
+@mlflow.trace
+def connect(user: str, password: str) -> str:
+    return f"{user} is connected."
+"""),
+        in_answer('connect("agent", os.getenv("DATABASE_PASSWORD", ""))'),
     ),
 }

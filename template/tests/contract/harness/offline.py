@@ -37,6 +37,8 @@ class OfflineLLM:
         calls: The number of requests.
         in_flight: The number of requests without a response.
         bodies: The bodies of the requests, JSON.
+        held_call: The number of the request that is not answered before `released`.
+        is_holding: Whether such a request has arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
         released: Whether requests to `SILENT` are answered, and the held back response ends.
         has_own_client: Whether the agent does not call the LLM through runtime/llm.
@@ -48,6 +50,8 @@ class OfflineLLM:
         self.calls = 0
         self.in_flight = 0
         self.bodies: list[str] = []
+        self.held_call = 0
+        self.is_holding = False
         self.held_back = 0
         self.released = False
         self._meeting: asyncio.Barrier | None = None
@@ -107,8 +111,10 @@ class OfflineLLM:
         self.calls += 1
         self.bodies.append(body)
         self.in_flight += 1
+        is_held = self.calls == self.held_call or json.loads(body)["model"] == SILENT
+        self.is_holding |= is_held
         try:
-            yield lambda: json.loads(body)["model"] == SILENT and not self.released
+            yield lambda: is_held and not self.released
         finally:
             self.in_flight -= 1
 
@@ -159,14 +165,14 @@ class OfflineLLM:
         """
         if self.calls:
             return
-        seen = self._observe()
-        if seen.error:
+        observations = self._observe()
+        if observations.error:
             raise NotCheckedError("the model does not answer, see `fresh-process`")
-        if not seen.connections:
+        if not observations.connections:
             pytest.skip("the agent calls no LLM")
         raise NotProvenError(
-            f"the agent connects to {', '.join(seen.connections)}, and calls no LLM through "
-            "runtime/llm or a client that reads OPENAI_BASE_URL or DATABRICKS_HOST"
+            f"the agent connects to {', '.join(observations.connections)}, and calls no LLM "
+            "through runtime/llm or a client that reads OPENAI_BASE_URL or DATABRICKS_HOST"
         )
 
 
