@@ -181,14 +181,17 @@ def calls_of(items: list[Item]) -> list[tuple[str, Any]]:
     return [(call["name"], json.loads(call["arguments"])) for call in calls]
 
 
-@rule(
+LLM_FAILURES = rule(
     "llm-failures",
     "If the LLM fails, the caller gets an error instead of an answer.",
     why="An apology or an empty answer looks like success: users see it, evaluations count it as "
     "an answer, and no alert fires.",
     fix="Do not catch the exception in the agent: servers turn it into a status. Never end the "
-    "process with sys.exit.",
+    "process with sys.exit. Do not answer with another LLM that callers did not select.",
 )
+
+
+@LLM_FAILURES
 @pytest.mark.parametrize("model", ["fail", "empty", "cut"])
 def test_llm_failures(agent: Agent, example: Request, offline_llm: OfflineLLM, model: str) -> None:
     for request in (HELLO, example):
@@ -216,6 +219,25 @@ def test_llm_failures(agent: Agent, example: Request, offline_llm: OfflineLLM, m
 def stream_of(agent: Agent) -> Callable[[Request], list[Event]]:
     """Return a function that collects the events of an answer."""
     return lambda request: list(agent.stream(request))
+
+
+@LLM_FAILURES
+def test_missing_login(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline_llm.use("demo")
+    agent.predict(example)
+    offline_llm.skip_if_unused()
+    if offline_llm.has_own_client:
+        pytest.skip("the agent's own LLM client does not read AGENT_LLM")
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AGENT_LLM", "openai:/no-login")
+    attempt = Attempt(agent.predict, example)
+    assert attempt.finished(), f"Without a login, the agent did not stop within {PATIENCE} s."
+    assert attempt.error, (
+        f"Without a login for openai:/, the agent still answered: {attempt.answer}"
+    )
 
 
 @rule(

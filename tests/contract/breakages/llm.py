@@ -126,6 +126,16 @@ def predict(self, request):
         os._exit(1)
 """),
     ),
+    "the offline LLM if there is no login": breaks(
+        "llm-failures",
+        "Without a login for openai:/, the agent still answered",
+        Patch(
+            "runtime/base.py",
+            "            self.config.llm_uri(),\n",
+            '            self.config.llm_uri() if os.getenv("OPENAI_API_KEY") '
+            'else "offline:/demo",\n',
+        ),
+    ),
     "no timeout": breaks(
         "time-out",
         "still waiting",
