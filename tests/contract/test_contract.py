@@ -84,7 +84,7 @@ def test_agent_that_prints_to_stdout(workbench: Workbench) -> None:
 
 def test_request_that_does_not_start(workbench: Workbench) -> None:
     hang = """
-while "who are you" in str(request.input):
+while __import__("os").environ["AGENT_LLM"] == "offline:/silent":
     await __import__("asyncio").sleep(1)
 """
     with workbench.agent.changed([SHORT_WAIT, in_answer(hang)]):
