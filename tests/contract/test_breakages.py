@@ -15,7 +15,8 @@ from tests.helpers.agents import Agent, rules_of
 REUSE_MODEL = [
     name
     for name, breakage in BREAKAGES.items()
-    if not breakage.affects_logging and name not in GROUPS["The source"] | GROUPS["The bundle"]
+    if not breakage.affects_logging
+    and name not in GROUPS["The source"] | GROUPS["The files"] | GROUPS["The bundle"]
 ]
 # At least one for each part of the contract.
 LOGGED_AGAIN = [

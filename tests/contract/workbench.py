@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).with_name("workbench_program.py")
 PATIENCE = 100  # seconds
 GROUPS = (
     *("model", "loading", "answers", "tools", "streams", "llm", "traces"),
-    *("server", "source", "bundle"),
+    *("server", "source", "files", "bundle"),
 )
 
 

@@ -6,6 +6,7 @@ There is one module per part of the contract.
 from tests.contract.breakages.answers import ANSWERS
 from tests.contract.breakages.bundle import BUNDLE
 from tests.contract.breakages.changes import Breakage, Patch
+from tests.contract.breakages.files import FILES
 from tests.contract.breakages.llm import LLM
 from tests.contract.breakages.llm_requests import LLM_REQUESTS
 from tests.contract.breakages.loading import LOADING
@@ -26,6 +27,7 @@ GROUPS: dict[str, dict[str, Breakage]] = {
     "The server": SERVER,
     "Tools": TOOLS,
     "The source": SOURCE,
+    "The files": FILES,
     "The bundle": BUNDLE,
 }
 BREAKAGES = {name: breakage for group in GROUPS.values() for name, breakage in group.items()}

@@ -186,7 +186,7 @@ TOOLS = {
     ),
     "a database connection kept in the module": breaks(
         "working-tools",
-        "The tool price, called with .* in two threads at once, returns: .*created in a thread",
+        "The tool price, called with .* returns: .*created in a thread",
         *tool(
             "price",
             "_database = None\n\n\ndef price(city: str) -> str:\n    global _database\n"

@@ -22,7 +22,7 @@ CONTRACT = ROOT / "tests" / "contract"
 # In the order of the dependencies between rules; the report has the same order.
 SUBJECTS = (
     *("model", "answers", "streams", "llm", "traces", "server"),
-    *("loading", "tools", "source", "bundle"),
+    *("loading", "tools", "source", "files", "bundle"),
 )
 RECORD_SEPARATOR = "\x1e"
 LONGEST_SILENCE = 90  # seconds without an event, after which the agent counts as hanging

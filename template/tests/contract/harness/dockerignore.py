@@ -1,0 +1,36 @@
+"""Matches files with .dockerignore; see https://docs.docker.com/build/concepts/context/."""
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+TOKEN = re.compile(r"(\*\*/|\*\*|\*|\?|\[[^]]+])")
+
+
+def is_ignored(file: str, lines: Iterable[str]) -> bool:
+    """Return whether the last pattern that matches a file, or a folder of it, excludes it.
+
+    Args:
+        file: A path relative to the context of the build.
+        lines: The lines of .dockerignore.
+    """
+    path = PurePosixPath(file)
+    names = [str(path), *map(str, path.parents)]
+    ignored = False
+    for line in map(str.strip, lines):
+        if not line or line.startswith("#"):
+            continue
+        pattern = re.compile(_expression(line.removeprefix("!").strip().strip("/")))
+        if any(map(pattern.fullmatch, names)):
+            ignored = not line.startswith("!")
+    return ignored
+
+
+def _expression(pattern: str) -> str:
+    """Translate a pattern into a regular expression."""
+    parts = TOKEN.split(str(PurePosixPath(pattern)))
+    return "".join(
+        WILDCARDS.get(part) or (part if TOKEN.fullmatch(part) else re.escape(part))
+        for part in parts
+    )

@@ -1,0 +1,61 @@
+"""Files of the package that git, the wheel, the image or the model lacks."""
+
+from tests.contract.breakages.changes import Patch, breaks, in_log_model, new_file
+
+PRICES = new_file("src/weather_agent/prices.csv", "city,price\nOslo,12\n")
+CODE = "            code_paths=[str(PACKAGE)],\n"
+WHEEL = 'packages = ["src/weather_agent"]\n'
+
+FILES = {
+    "data that .gitignore excludes": breaks(
+        "same-files",
+        r"Git ignores src/weather_agent/prices\.csv",
+        PRICES,
+        Patch(".gitignore", ".venv/\n", ".venv/\n*.csv\n"),
+    ),
+    "a .gitignore in the package": breaks(
+        "same-files",
+        r"Git ignores src/weather_agent/prices\.csv",
+        PRICES,
+        new_file("src/weather_agent/.gitignore", "*.csv\n"),
+    ),
+    "data excluded from the wheel": breaks(
+        "same-files",
+        r"The wheel lacks src/weather_agent/prices\.csv",
+        PRICES,
+        Patch("pyproject.toml", WHEEL, f'{WHEEL}exclude = ["*.csv"]\n'),
+    ),
+    "only the Python files in the wheel": breaks(
+        "same-files",
+        r"The wheel lacks .*src/weather_agent/instructions\.md",
+        Patch("pyproject.toml", WHEEL, 'only-include = ["src/weather_agent/commands"]\n'),
+    ),
+    "the instructions excluded from the image": breaks(
+        "same-files",
+        r"\.dockerignore excludes src/weather_agent/instructions\.md",
+        Patch(".dockerignore", "**/__pycache__\n", "**/__pycache__\n**/*.md\n"),
+    ),
+    "only Python files in the image": breaks(
+        "same-files",
+        r"\.dockerignore excludes .*src/weather_agent/config\.yml",
+        Patch(".dockerignore", "!src\n", "!src/**/*.py\n"),
+    ),
+    "a model without the data of the package": breaks(
+        "same-files",
+        r"The model lacks src/weather_agent/prices\.csv",
+        PRICES,
+        in_log_model(CODE, "            code_paths=[without_data(PACKAGE)],\n"),
+        in_log_model(
+            "def log_agent(",
+            """def without_data(package):
+    import shutil
+    import tempfile
+
+    copy = f"{tempfile.mkdtemp()}/{package.name}"
+    return shutil.copytree(package, copy, ignore=shutil.ignore_patterns("*.csv"))
+
+
+def log_agent(""",
+        ),
+    ),
+}
