@@ -140,15 +140,37 @@ def test_stream_events(events: list[Event]) -> None:
     assert len(ids) == len(set(ids)), f"An item has two done events; the ids are {ids}."
 
 
-@rule(
+STREAM_TEXT = rule(
     "stream-text",
     "The deltas of a message have its id, and together they are its text.",
     why="Clients show the deltas and store the item. If they differ, the conversation continues "
     "with a text that the user did not see.",
     fix="Create one id per message and use it for its deltas and its done event. Build the item's "
-    "text from the pieces that were sent as deltas.",
+    "text from the pieces that were sent as deltas. After the first of them, do not call the LLM "
+    "again for the same message.",
 )
+
+
+@STREAM_TEXT
 def test_stream_text(events: list[Event]) -> None:
+    check_texts(events)
+
+
+@STREAM_TEXT
+def test_text_after_a_broken_stream(agent: Agent, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("demo")
+    offline_llm.broken = 1
+    attempt = Attempt(lambda request: list(agent.stream(request)), HELLO)
+    finished = attempt.finished()
+    offline_llm.skip_if_unused()
+    assert finished, f"After a stream of the LLM broke, the agent did not stop in {PATIENCE} s."
+    if attempt.error:  # the agent does not call the LLM again, or calls it in vain
+        return
+    check_texts(attempt.answer, "After a stream of the LLM broke: ")
+
+
+def check_texts(events: list[Event], when: str = "") -> None:
+    """Assert that the deltas of each message are its text."""
     messages = [item for item in done_items(events) if item.get("type") == "message"]
     texts = {item.get("id"): text_of(item) for item in messages}
     streamed: dict[str | None, str] = {}
@@ -158,13 +180,15 @@ def test_stream_text(events: list[Event]) -> None:
             done.add(event["item"].get("id"))
         if event.get("type") == TEXT_DELTA:
             item_id, delta = event.get("item_id"), event.get("delta")
-            assert isinstance(delta, str), f"A delta is not a string: {delta!r}."
-            assert item_id not in done, f"A delta of {item_id} comes after its done event."
+            assert isinstance(delta, str), f"{when}A delta is not a string: {delta!r}."
+            assert item_id not in done, f"{when}A delta of {item_id} comes after its done event."
             streamed[item_id] = streamed.get(item_id, "") + delta
     unknown = streamed.keys() - texts.keys()
-    assert not unknown, f"No message has the id of the deltas {', '.join(map(str, unknown))}."
+    assert not unknown, f"{when}No message has the id of the deltas {', '.join(map(str, unknown))}."
     for item_id, text in streamed.items():
-        assert text == texts[item_id], f"The deltas are {text!r}, the item is {texts[item_id]!r}."
+        assert text == texts[item_id], (
+            f"{when}The deltas are {text!r}, the item is {texts[item_id]!r}."
+        )
 
 
 @rule(

@@ -269,6 +269,34 @@ class Thinking(Agent):
         yield from AGENT.predict_stream(request)
 """),
     ),
+    # Broken streams of the LLM
+    "a second call after a broken stream of the LLM": breaks(
+        "stream-text",
+        "After a stream of the LLM broke: No message has the id of the deltas msg_",
+        new_answer("""
+for attempt in (1, 2):
+    try:
+        async for event in super().answer(request, llm):
+            yield event
+        return
+    except Exception:
+        if attempt == 2:
+            raise
+"""),
+    ),
+    "a complete answer after a broken stream of the LLM": breaks(
+        "stream-text",
+        "After a stream of the LLM broke: No message has the id of the deltas msg_",
+        subclass("""
+class Retrying(Agent):
+    def predict_stream(self, request):
+        try:
+            yield from super().predict_stream(request)
+        except Exception:
+            for item in self.predict(request).output:
+                yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+"""),
+    ),
     # Abandoned streams
     "a stream that cannot be closed": breaks(
         "abandoned-streams",

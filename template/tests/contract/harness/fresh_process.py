@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .observations import Observations
 
-LOAD_PATIENCE = 60  # seconds
+LOAD_PATIENCE = 80  # seconds
 HARNESS = Path(__file__).parent
 # The variables that a process needs to start, on Linux, macOS and Windows, and the tests' own.
 KEPT_VARIABLES = ("PATH", "LANG", "SYSTEMROOT", "AGENT_UNCALLED_TOOLS")

@@ -40,6 +40,7 @@ class OfflineLLM:
         held_call: The number of the request that is not answered before `released`.
         is_holding: Whether such a request has arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
+        broken: The number of the request whose stream breaks before its end.
         released: Whether requests to `SILENT` are answered, and the held back response ends.
         has_own_client: Whether the agent does not call the LLM through runtime/llm.
     """
@@ -53,6 +54,7 @@ class OfflineLLM:
         self.held_call = 0
         self.is_holding = False
         self.held_back = 0
+        self.broken = 0
         self.released = False
         self._meeting: asyncio.Barrier | None = None
         self.has_own_client = False
@@ -71,12 +73,16 @@ class OfflineLLM:
                 while is_waiting():
                     await asyncio.sleep(0.02)
                 await self._meet()
-                is_held_back = self.calls == self.held_back
+                number = self.calls
                 response = await handle(transport, request)
-            if is_held_back and response.headers["content-type"] == "text/event-stream":
-                content = self._without_end(response.aiter_raw())
-                return httpx.Response(200, headers=response.headers, content=content)
-            return response
+            if response.headers.get("content-type") != "text/event-stream":
+                return response
+            content = response.aiter_raw()
+            if number == self.held_back:
+                content = self._without_end(content)
+            if number == self.broken:
+                content = _broken(content)
+            return httpx.Response(200, headers=response.headers, content=content)
 
         return record
 
@@ -174,6 +180,14 @@ class OfflineLLM:
             f"the agent connects to {', '.join(observations.connections)}, and calls no LLM "
             "through runtime/llm or a client that reads OPENAI_BASE_URL or DATABRICKS_HOST"
         )
+
+
+async def _broken(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the words of a completion, and then fail like a broken connection."""
+    async for chunk in chunks:
+        if b"finish_reason" in chunk:
+            raise httpx.ReadError("The offline LLM breaks a stream on request.")
+        yield chunk
 
 
 def _transport() -> Any:
