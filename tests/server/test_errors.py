@@ -263,6 +263,40 @@ def test_request_that_outlives_the_shutdown_has_a_failed_trace(
     assert [stored_trace(trace_id).info.state for trace_id in traces] == ["ERROR", "ERROR"]
 
 
+def status_error(status: int, **fields: str) -> openai.APIStatusError:
+    """Return the exception of the `openai` client for an error response."""
+    request = httpx.Request("POST", "https://llm.example.com/v1/chat/completions")
+    # openai 3 also accepts this, but its type hints name httpx2.
+    response: Any = httpx.Response(status, headers={"retry-after": "7"}, request=request)
+    return openai.APIStatusError("secret-7", response=response, body=fields)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (status_error(400, code="context_length_exceeded"), 400, "context_length_exceeded"),
+        (status_error(400, message="Unknown field."), 424, "llm_refused"),
+        (status_error(429), 429, "rate_limit_exceeded"),
+        (status_error(500), 502, "llm_error"),
+        (openai.OpenAIError("Missing credentials: secret-7."), 502, "llm_error"),
+    ],
+)
+def test_an_error_of_the_agents_own_llm_client_has_the_status_of_the_llm(
+    error: Exception, status: int, code: str, run_app: RunApp
+) -> None:
+    async def fail(_request: ResponsesAgentRequest) -> Events:
+        try:
+            raise error
+        except openai.OpenAIError as cause:
+            raise RuntimeError("No answer") from cause
+        yield message("never")
+
+    response = run_app(fail).post(HELLO)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert response.headers.get("retry-after") == ("7" if status == 429 else None)
+    assert "secret-7" not in response.text
+
+
 def test_failure_of_the_server_itself(
     package: Package,
     run_app: RunApp,

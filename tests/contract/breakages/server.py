@@ -15,6 +15,7 @@ from tests.contract.breakages.changes import (
     subclass,
     tools_file,
 )
+from tests.contract.own_clients import SYNCHRONOUS, changed
 
 CUSTOM_OUTPUTS = '{"llm": llm.uri, "rounds": rounds}'
 RESPOND = """                async with agent_events(self.agent, request) as events:
@@ -387,9 +388,23 @@ async def predict_stream_async(self, request):
 try:
     async for event in super().answer(request, llm):
         yield event
-except LLMError as error:
-    raise RuntimeError("The LLM is not available.") from error
+except LLMError:
+    raise RuntimeError("The LLM is not available.") from None
 """),
+    ),
+    "another exception than OpenAI's": breaks(
+        "too-long",
+        "The server answered 500",
+        *changed(
+            SYNCHRONOUS,
+            "            message = self.complete(messages)\n",
+            """
+            try:
+                message = self.complete(messages)
+            except openai.APIError:
+                raise RuntimeError("OpenAI is not available.") from None
+""",
+        ),
     ),
     "a conversation that is too long reported as a refusal": breaks(
         "too-long",

@@ -4,11 +4,13 @@ import logging
 from typing import Any
 from uuid import uuid4
 
+import openai
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..runtime.items import RequestError
 from ..runtime.llm import LLMError
+from ..runtime.llm.errors import llm_error
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +92,24 @@ def error_of_agent(error: Exception) -> ApiError:
     error_id = uuid4().hex[:12]
     logger.error("Error %s", error_id, exc_info=error)
     details = f"See error {error_id} in the server log."
-    if isinstance(error, LLMError):
-        reported = _error_of_llm(error, details)
+    if from_llm := _llm_error_in(error):
+        reported = _error_of_llm(from_llm, details)
     else:
         status = 504 if isinstance(error, TimeoutError) else 500
         reported = ApiError(status, f"The agent could not answer. {details}")
     reported.id = error_id
     return reported
+
+
+def _llm_error_in(error: BaseException | None) -> LLMError | None:
+    """Return the error of the LLM that caused an exception, also that of an agent's own client."""
+    while error:
+        if isinstance(error, LLMError):
+            return error
+        if isinstance(error, openai.OpenAIError):
+            return llm_error("The LLM", error)
+        error = error.__cause__
+    return None
 
 
 def _error_of_llm(error: LLMError, details: str) -> ApiError:

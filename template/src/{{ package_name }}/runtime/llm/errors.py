@@ -57,11 +57,9 @@ def readable_errors(uri: str) -> Generator[None]:
     """Turn the client's exceptions into an `LLMError` that names the LLM and the fix."""
     try:
         yield
-    except (openai.APIConnectionError, httpx.HTTPError) as error:
-        raise _unreachable(uri, error) from error
-    except openai.APIError as error:
-        raise _refused(uri, error) from error
     except openai.OpenAIError as error:
+        raise llm_error(uri, error) from error
+    except httpx.HTTPError as error:
         raise _unreachable(uri, error) from error
     except UnicodeEncodeError as error:
         before = error.object[max(0, error.start - 40) : error.start]
@@ -74,6 +72,14 @@ def readable_errors(uri: str) -> Generator[None]:
         raise LLMError(
             f"{uri} did not return a chat completion: {error}. Check its URL."
         ) from error
+
+
+def llm_error(uri: str, error: openai.OpenAIError) -> LLMError:
+    """Return the `LLMError` for an exception of the client."""
+    is_answer = isinstance(error, openai.APIError)
+    if is_answer and not isinstance(error, openai.APIConnectionError):
+        return _refused(uri, error)
+    return _unreachable(uri, error)
 
 
 def _refused(uri: str, error: openai.APIError) -> LLMError:
