@@ -106,6 +106,11 @@ class Provider:
             return await _complete(body, request)
         if "input" in body and request.url.path.endswith(("/responses", "/invocations")):
             return await self._respond(body, request)
+        if request.url.path.endswith("/embeddings"):
+            texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+            vector = [1.0] * body.get("dimensions", 1536)
+            data = [{"index": index, "embedding": vector} for index, _ in enumerate(texts)]
+            return httpx.Response(200, json={"object": "list", "data": data, "usage": {}})
         message = f"The contract has no API for {request.method} {request.url.path}."
         return httpx.Response(404, json={"error": {"message": message}})
 
@@ -118,10 +123,15 @@ class Provider:
         system = [{"role": "system", "content": instructions}] if instructions else []
         chat = {
             "messages": _module("runtime.messages").to_messages([*system, *items]),
-            "tools": [{"type": "function", "function": tool} for tool in body.get("tools") or []],
-            "tool_choice": body.get("tool_choice") or "auto",
+            "response_format": _response_format((body.get("text") or {}).get("format")),
             "stream": True,
         }
+        # Hosted tools, such as `web_search`, are for the provider.
+        tools = [one for one in body.get("tools") or [] if one["type"] == "function"]
+        if tools:
+            chat["tools"] = [{"type": "function", "function": tool} for tool in tools]
+            chat["tool_choice"] = body.get("tool_choice") or "auto"
+            chat["parallel_tool_calls"] = body.get("parallel_tool_calls")
         completion = await _complete(chat, request)
         if completion.is_error:
             return completion
@@ -144,6 +154,13 @@ class Provider:
         end = writer.end()
         self._conversations[end["response"]["id"]] = [*items, *writer.output]
         yield end
+
+
+def _response_format(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the format of a response as chat completions name it."""
+    if settings and settings["type"] == "json_schema":
+        return {"type": "json_schema", "json_schema": settings}
+    return settings
 
 
 def offline_model() -> str:

@@ -11,6 +11,8 @@ _QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
 # Capitalized words after the first word of the text are most likely a name.
 _NAME = re.compile(r"(?<=\s)[A-Z][\w/'-]*(?:\s+[A-Z][\w/'-]*)*")
 
+_MAX_DEPTH = 3  # of lists in lists, as a model can contain itself
+
 _EXAMPLES: dict[str, Any] = {
     "string": "example",
     "integer": 1,
@@ -66,7 +68,12 @@ def arguments_from_schema(schema: Schema) -> dict[str, Any]:
     return _example(schema, schema)
 
 
-def _example(schema: Schema, root: Schema) -> Any:
+def answer_from_schema(schema: Schema, text: str) -> Any:
+    """Return a valid answer with a text as its strings, and one item in each list."""
+    return _example(schema, schema, text)
+
+
+def _example(schema: Schema, root: Schema, text: str | None = None, depth: int = 0) -> Any:
     schema = _resolve(schema, root)
     for key in ("default", "const"):
         if key in schema:
@@ -76,16 +83,21 @@ def _example(schema: Schema, root: Schema) -> Any:
             return schema[key][0]
     for key in ("anyOf", "oneOf", "allOf"):
         if schema.get(key):
-            return _example(schema[key][0], root)
+            return _example(schema[key][0], root, text, depth)
     if schema.get("type") == "object":
         properties = schema.get("properties", {})
-        return {name: _example(properties[name], root) for name in schema.get("required", [])}
+        required = schema.get("required", [])
+        return {name: _example(properties[name], root, text, depth) for name in required}
     if "prefixItems" in schema:
-        return [_example(part, root) for part in schema["prefixItems"]]
+        return [_example(part, root, text, depth) for part in schema["prefixItems"]]
     if schema.get("format") in _EXAMPLES_BY_FORMAT:
         return _EXAMPLES_BY_FORMAT[schema["format"]]
     if "minimum" in schema:
         return schema["minimum"]
+    if text and schema.get("type") == "string":
+        return text
+    if text and schema.get("type") == "array" and depth < _MAX_DEPTH:
+        return [_example(schema.get("items", {}), root, text, depth + 1)]
     return _EXAMPLES.get(schema.get("type", "string"))
 
 

@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .arguments import arguments_from_schema, arguments_from_text
+from .arguments import answer_from_schema, arguments_from_schema, arguments_from_text
+
+# With one call per completion, an agent may stop after a few completions.
+_MAX_SINGLE_CALLS = 3
 
 Messages = list[dict[str, Any]]
 Tools = list[dict[str, Any]]
@@ -81,6 +84,39 @@ REPLIES: dict[str, Callable[[Messages, Tools], Reply]] = {
     "empty": return_nothing,
     "cut": stop_early,
 }
+
+
+def reply_to(body: dict[str, Any], model: str, tools: Tools) -> Reply:
+    """Return a model's reply, with one tool call or as JSON if the request asks for it."""
+    messages = body["messages"]
+    reply = REPLIES[model](messages, tools)
+    if body.get("parallel_tool_calls") is False:
+        reply = _one_call(REPLIES[model], messages, tools) or replace(reply, calls=reply.calls[:1])
+    if reply.text:
+        text = _formatted(reply.text, body.get("response_format") or {}, messages)
+        return replace(reply, text=text)
+    return reply
+
+
+def _one_call(answer: Callable[..., Reply], messages: Messages, tools: Tools) -> Reply | None:
+    """Return the next of the calls that a model would make at once; None after a few of them."""
+    asked = [at for at, message in enumerate(messages, 1) if message["role"] == "user"]
+    start = asked[-1] if asked else len(messages)
+    done = sum(message["role"] == "tool" for message in messages[start:])
+    calls = answer(messages[:start], tools).calls[:_MAX_SINGLE_CALLS][done : done + 1]
+    return Reply(calls=calls) if calls else None
+
+
+def _formatted(text: str, response_format: dict[str, Any], messages: Messages) -> str:
+    """Return a text in a response format: JSON with a schema, or with the fields in a prompt."""
+    kind = response_format.get("type", "text")
+    if kind == "json_schema":
+        return json.dumps(answer_from_schema(response_format["json_schema"]["schema"], text))
+    if kind == "json_object":
+        prompts = (str(one["content"]) for one in messages if one["role"] == "system")
+        fields = re.findall(r"[`\"'](\w+)[`\"']", " ".join(prompts))
+        return json.dumps(dict.fromkeys(fields or ["answer"], text))
+    return text
 
 
 def _tool_outputs(messages: Messages) -> list[tuple[str, str]]:

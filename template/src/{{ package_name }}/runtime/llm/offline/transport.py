@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 
 from .dialects import DIALECTS, missing_in_turns
-from .replies import REPLIES, Reply
+from .replies import REPLIES, Reply, reply_to
 from .requests import problem_with_length, problems_with_request
 
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -40,7 +40,7 @@ class OfflineTransport(httpx.AsyncBaseTransport):
             return _error(400, problem, "context_length_exceeded")
         if missing := missing_in_turns(dialect, body["messages"]):
             return _error(400, missing)
-        reply = REPLIES[model](body["messages"], _offered_tools(body))
+        reply = reply_to(body, model, _offered_tools(body))
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
             return httpx.Response(200, headers=headers, content=_one_by_one(_events(body, reply)))
@@ -138,7 +138,7 @@ def _event(chunk: dict[str, Any]) -> bytes:
 
 
 def _deltas(reply: Reply) -> Iterator[dict[str, Any]]:
-    yield {"role": "assistant", "content": ""}
+    yield {"role": "assistant", "content": "" if reply.text else None}
     for word in re.findall(r"\S+\s*", reply.text):
         yield {"content": word}
     for index, call in enumerate(_tool_calls(reply)):
