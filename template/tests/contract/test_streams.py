@@ -18,10 +18,12 @@ from .harness.agents import (
     LoadedAgent,
     Request,
     done_items,
+    ids_of,
     instance_of,
     text_of,
     with_custom_inputs,
 )
+from .harness.conversation import LLMCall, joined
 from .harness.errors import describe_error
 from .harness.offline import OfflineLLM
 from .harness.rules import rule
@@ -71,8 +73,10 @@ def test_streams(agent: Agent) -> None:
 @STREAMS
 def test_events_one_by_one(agent: Agent, offline_llm: OfflineLLM) -> None:
     offline_llm.use("demo")
-    list(agent.stream(HELLO))
+    answer = joined(map(text_of, done_items(list(agent.stream(HELLO)))))
     offline_llm.skip_if_unused()
+    if answer in LLMCall(offline_llm.bodies[-1]).text:  # another LLM checks it first
+        return
     # The last request of the next answer; earlier ones may be about something else.
     rounds = offline_llm.calls
     offline_llm.held_back = offline_llm.calls + rounds
@@ -136,7 +140,7 @@ def test_stream_events(events: list[Event]) -> None:
         assert not problems, f"A {event['type']} is not strict JSON: {'; '.join(problems)}."
     assert TEXT_DELTA in types, f"No text delta among {types}."
     assert "response.output_item.done" in types, f"No done event among {types}."
-    ids = [item.get("id") for item in done_items(events)]
+    ids = ids_of(done_items(events))
     assert len(ids) == len(set(ids)), f"An item has two done events; the ids are {ids}."
 
 
@@ -181,6 +185,8 @@ def check_texts(events: list[Event], when: str = "") -> None:
         if event.get("type") == TEXT_DELTA:
             item_id, delta = event.get("item_id"), event.get("delta")
             assert isinstance(delta, str), f"{when}A delta is not a string: {delta!r}."
+            if not delta:  # MLflow's helpers send one before a tool call
+                continue
             assert item_id not in done, f"{when}A delta of {item_id} comes after its done event."
             streamed[item_id] = streamed.get(item_id, "") + delta
     unknown = streamed.keys() - texts.keys()

@@ -26,7 +26,9 @@ WRITTEN_HERE = {
     "response.output_item.added",
     "response.content_part.added",
     "response.content_part.done",
+    "response.output_text.delta",  # only an empty one is left out
     "response.output_text.done",
+    "response.refusal.delta",
     "response.refusal.done",
     "response.function_call_arguments.delta",
     "response.function_call_arguments.done",

@@ -171,6 +171,12 @@ def done_items(events: list[Event]) -> list[Item]:
     return [event["item"] for event in done]
 
 
+def ids_of(items: list[Item]) -> list[str | None]:
+    """Return the ids of items, except for outputs of tools without one: they have a `call_id`."""
+    ids = ((one.get("id"), one.get("type")) for one in items)
+    return [identifier for identifier, kind in ids if identifier or kind != "function_call_output"]
+
+
 def text_of(item: Item) -> str:
     """Return the text of a message, or an empty string for other items."""
     parts = item.get("content") if item.get("type") == "message" else None
@@ -179,10 +185,15 @@ def text_of(item: Item) -> str:
 
 
 def _unload_other_code(model: Path) -> None:
-    """Unload modules that the model contains, too, so that it imports its own copies."""
+    """Unload modules that the model contains, too, so that it imports its own copies.
+
+    Their functions for MLflow's agent server are registered again, as in a new process.
+    """
     code = model / "code"
     packages = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
         if name.partition(".")[0] in packages and not file.startswith(str(code)):
             del sys.modules[name]
+            if server := sys.modules.get("mlflow.genai.agent_server.server"):
+                vars(server).update(_invoke_function=None, _stream_function=None)
