@@ -29,6 +29,7 @@ from .harness.conversation import (
 )
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fixes import fix_for
+from .harness.network import shorten_timeouts
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.waiting import PATIENCE, Attempt
@@ -248,10 +249,15 @@ def test_missing_login(
     "runtime/llm does.",
 )
 def test_time_out(
-    agent: Agent, model_path: Path, example: Request, offline_llm: OfflineLLM
+    agent: Agent,
+    model_path: Path,
+    example: Request,
+    offline_llm: OfflineLLM,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     offline_llm.use("hang")
     settings = {"llm_timeout_seconds": 0.2, "llm_max_retries": 0}
+    shorten_timeouts(monkeypatch, 0.2)  # of the agent's own client
     attempt = Attempt(LoadedAgent(model_path, settings).predict, example)
     finished = attempt.finished()
     offline_llm.skip_if_unused()

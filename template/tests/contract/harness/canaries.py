@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow.models import Model
 
+from .network import refuse_connections
 from .provider import KEY
 
 # Reads of variables in Python, such as `os.environ["MAPS_API_KEY"]`.
@@ -37,6 +38,8 @@ class Canaries:
         self.variables = {name: f"canary-of-{name}" for name in (*unset, "AGENT_CANARY")}
         for name, value in self.variables.items():
             patch.setenv(name, value)
+        if unset:  # their values are invalid, and not for any service
+            refuse_connections(patch)
         self.variables["OPENAI_API_KEY"] = KEY
         texts = [path.read_text(encoding="utf-8") for path in model.rglob("instructions.md")]
         lines = [line.strip() for text in texts for line in text.splitlines()]

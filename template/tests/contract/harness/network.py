@@ -1,8 +1,9 @@
-"""A test without a network."""
+"""A test without a network, or with clients that wait only for a moment."""
 
 import socket
 from typing import Any
 
+import httpx
 import pytest
 
 
@@ -26,3 +27,21 @@ def refuse_connections(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(socket.socket, "connect", connect_locally)
     patch.setattr(socket, "getaddrinfo", resolve_locally)
+
+
+def shorten_timeouts(patch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let clients wait at most this long until the test ends; those without a timeout, forever."""
+    settimeout = socket.socket.settimeout
+    send = httpx.AsyncClient.send
+
+    def set_shorter(self: socket.socket, timeout: float | None) -> None:
+        settimeout(self, timeout and min(timeout, seconds))
+
+    async def send_shorter(self: Any, request: httpx.Request, **options: Any) -> httpx.Response:
+        timeouts = request.extensions.get("timeout", {}).items()
+        shorter = {name: value and min(value, seconds) for name, value in timeouts}
+        request.extensions = {**request.extensions, "timeout": shorter}
+        return await send(self, request, **options)
+
+    patch.setattr(socket.socket, "settimeout", set_shorter)
+    patch.setattr(httpx.AsyncClient, "send", send_shorter)
