@@ -34,7 +34,9 @@ def require_answer(fresh: Observations) -> None:
     fix="Read files with importlib.resources, read credentials when a request is answered, pass "
     "settings to log_model as `model_config`, and let offline:/demo answer without a login.",
 )
-def test_fresh_process(fresh: Observations) -> None:
+def test_fresh_process(fresh: Observations, request: pytest.FixtureRequest) -> None:
+    if fresh.is_refused and request.getfixturevalue("first_requests").refusal:
+        raise NotCheckedError("the LLM refuses the agent's requests, see `llm-requests`")
     if fresh.error:
         raise FailedRuleError(f"The model failed: {fresh.error}", fresh.fix)
 

@@ -22,11 +22,10 @@ import mlflow
 import mlflow.models
 import mlflow.pyfunc
 import pytest
-import time_machine
 
 from .agents import HELLO, Item, Request, read_example
-from .clock import date_of_loading, llm_data, stale_texts
-from .errors import AGENT_ERRORS, describe_error
+from .clock import date_of_loading, llm_data, on_an_earlier_day, stale_texts
+from .errors import AGENT_ERRORS, describe_error, is_refusal
 from .fixes import fix_for
 from .leftovers import changed, changes, growth, held_by_process, state_of_process, variables
 from .observations import Observations
@@ -183,7 +182,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
     sys.addaudithook(hook)
     loaded = date_of_loading(model_path)
     try:
-        with time_machine.travel(loaded.timestamp()):
+        with on_an_earlier_day(loaded):
             model = mlflow.pyfunc.load_model(str(model_path))
             hook.importing = False
             observations.changes_at_import += changes(before)
@@ -206,6 +205,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         observations.left_behind += [f"{name} has another value" for name in names]
     except AGENT_ERRORS as error:
         observations.error, observations.fix = describe_error(error), fix_for(error)
+        observations.is_refused = is_refusal(error)
     finally:
         observations.modules_outside = modules_outside(model_path, repository)
         result.write_text(json.dumps(asdict(observations)), encoding="utf-8")

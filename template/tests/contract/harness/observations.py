@@ -10,6 +10,7 @@ class Observations:
 
     error: str = ""
     fix: str | None = None
+    is_refused: bool = False  # the LLM refused a request as invalid
     set_model_calls: list[str] = field(default_factory=list)
     connections_at_import: list[str] = field(default_factory=list)
     changes_at_import: list[str] = field(default_factory=list)
