@@ -349,6 +349,7 @@ RANGES = {
 }
 THREE_LEVELS = r"[^.\s]+\.[^.\s]+\.[^.\s]+"
 ONE_LEVEL = r"[\w-]+"
+AN_ID = r"(?=\D*\d)[\w-]+"  # an id of a workspace, or a placeholder such as abc123
 FORMS = {
     "function": (THREE_LEVELS, "CATALOG.SCHEMA.FUNCTION"),
     "table": (THREE_LEVELS, "CATALOG.SCHEMA.TABLE"),
@@ -357,8 +358,8 @@ FORMS = {
     "uc_connection": (ONE_LEVEL, "the name of a connection, without a catalog or schema"),
     "app": (ONE_LEVEL, "the name of an app"),
     "lakebase": (ONE_LEVEL, "the name of an instance"),
-    "sql_warehouse": (r"[0-9a-f]{16}", "the id of a warehouse, 16 hexadecimal digits"),
-    "genie_space": (r"[0-9a-f]{16,32}", "the id of a space, hexadecimal digits"),
+    "sql_warehouse": (AN_ID, "the id of a warehouse, such as 0123456789abcdef"),
+    "genie_space": (AN_ID, "the id of a space, such as 01ef0123456789abcdef0123456789ab"),
 }
 
 
