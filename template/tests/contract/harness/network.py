@@ -6,6 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+# The default of the clients of OpenAI and Anthropic.
+LONGEST_TIMEOUT = 600
+
 
 def refuse_connections(patch: pytest.MonkeyPatch) -> None:
     """Refuse connections to other machines until the test ends."""
@@ -30,17 +33,20 @@ def refuse_connections(patch: pytest.MonkeyPatch) -> None:
 
 
 def shorten_timeouts(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let clients wait at most this long until the test ends; those without a timeout, forever."""
+    """Let clients wait only this long until the test ends, unless they wait too long or forever."""
     settimeout = socket.socket.settimeout
     send = httpx.AsyncClient.send
 
+    def shorter(timeout: float | None) -> float | None:
+        return min(timeout, seconds) if timeout and timeout <= LONGEST_TIMEOUT else timeout
+
     def set_shorter(self: socket.socket, timeout: float | None) -> None:
-        settimeout(self, timeout and min(timeout, seconds))
+        settimeout(self, shorter(timeout))
 
     async def send_shorter(self: Any, request: httpx.Request, **options: Any) -> httpx.Response:
         timeouts = request.extensions.get("timeout", {}).items()
-        shorter = {name: value and min(value, seconds) for name, value in timeouts}
-        request.extensions = {**request.extensions, "timeout": shorter}
+        shorter_ones = {name: shorter(value) for name, value in timeouts}
+        request.extensions = {**request.extensions, "timeout": shorter_ones}
         return await send(self, request, **options)
 
     patch.setattr(socket.socket, "settimeout", set_shorter)

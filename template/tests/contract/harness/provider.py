@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from .network import LONGEST_TIMEOUT
 from .project import PACKAGE
 
 HOST = "provider.invalid"  # in requests that the offline LLM gets from this server
@@ -26,8 +27,7 @@ USAGE = {
     "total_tokens": 0,
 }
 EVENT_STREAM = {"content-type": "text/event-stream"}
-# The default of the clients of OpenAI and Anthropic, which state their timeout in this header.
-LONGEST_TIMEOUT = 600
+# The clients of OpenAI and Anthropic state their timeout in this header.
 TIMEOUT_HEADER = "x-stainless-read-timeout"
 
 
