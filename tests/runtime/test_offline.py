@@ -1,5 +1,6 @@
 """The offline LLM refuses what the APIs of LLMs refuse."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -110,3 +111,48 @@ def test_conversation_that_is_too_long_is_refused(package: Package) -> None:
     assert "maximum context length is 128000" in problem(
         [HELLO, HELLO | {"content": "x" * 512_001}]
     )
+
+
+TEAM = {
+    "type": "object",
+    "properties": {
+        "members": {"type": "array", "items": {"$ref": "#/$defs/Member"}},
+        "size": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    },
+    "required": ["members", "size"],
+    "$defs": {
+        "Member": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "reports": {"type": "array", "items": {"$ref": "#/$defs/Member"}},
+            },
+            "required": ["name", "reports"],
+        }
+    },
+}
+FIELDS: Message = {"role": "system", "content": "Return JSON with `topic` and 'mood'."}
+
+
+def reply(package: Package, messages: list[Message], tools: Any = (), **fields: Any) -> Any:
+    body = {"messages": messages} | fields
+    return package("runtime.llm.offline.replies").reply_to(body, "tools", [*tools])
+
+
+def test_answer_has_the_requested_format(package: Package) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "Team", "schema": TEAM}}
+    team = json.loads(reply(package, [HELLO], response_format=schema).text)
+    assert team["size"] == 1
+    assert "Hello" in team["members"][0]["name"]
+    answer = reply(package, [FIELDS, HELLO], response_format={"type": "json_object"})
+    assert json.loads(answer.text).keys() == {"topic", "mood"}
+
+
+def test_tools_are_called_one_by_one_without_parallel_calls(package: Package) -> None:
+    tools = [{"name": name, "parameters": TYPED} for name in ("map", "weather")]
+    messages, names = [HELLO], []
+    while calls := reply(package, messages, tools, parallel_tool_calls=False).calls:
+        assert len(calls) == 1
+        names.append(calls[0][0])
+        messages += [turn(call(f"call_{len(names)}", names[-1])), output(f"call_{len(names)}")]
+    assert names == ["map", "weather"]

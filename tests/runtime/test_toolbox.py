@@ -4,6 +4,7 @@ import asyncio
 import threading
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from types import FunctionType
 from typing import Any, Literal, NamedTuple
 
@@ -130,6 +131,10 @@ def test_parameters_come_from_type_hints_and_docstring(package: Package) -> None
     assert properties["coats"]["description"] == "The number of layers."
     assert properties["finish"]["enum"] == ["matt", "gloss"]
     assert parameters["$defs"]["Color"]["enum"] == ["red", "blue"]
+
+
+def test_function_with_a_cache_is_described_like_the_function(package: Package) -> None:
+    assert specification(package, lru_cache(paint)) == specification(package, paint)
 
 
 def test_description_without_a_docstring_is_the_name(package: Package) -> None:

@@ -50,5 +50,5 @@ def last_question(request: ResponsesAgentRequest) -> str:
 def sentences(question: str) -> Iterator[str]:
     """Yield the sentences of the answer."""
     found = [text for word, text in FAQ.items() if word in question.casefold()]
-    yield f"You asked: {question[:200]!r}. "
+    yield f"Question: {question[:200]!r}. "
     yield from found or ["Please call us."]

@@ -100,8 +100,8 @@ def reply_to(body: dict[str, Any], model: str, tools: Tools) -> Reply:
 
 def _one_call(answer: Callable[..., Reply], messages: Messages, tools: Tools) -> Reply | None:
     """Return the next of the calls that a model would make at once; None after a few of them."""
-    asked = [at for at, message in enumerate(messages, 1) if message["role"] == "user"]
-    start = asked[-1] if asked else len(messages)
+    users = [at for at, message in enumerate(messages, 1) if message["role"] == "user"]
+    start = users[-1] if users else len(messages)
     done = sum(message["role"] == "tool" for message in messages[start:])
     calls = answer(messages[:start], tools).calls[:_MAX_SINGLE_CALLS][done : done + 1]
     return Reply(calls=calls) if calls else None
