@@ -54,6 +54,17 @@ def test_an_error_of_the_agent_fails_one_rule(workbench: Workbench) -> None:
         assert found[rule].found == "the agent raises the same error, see `every-request`"
 
 
+def test_a_refused_request_fails_one_rule(workbench: Workbench) -> None:
+    # The last of several tool outputs is missing.
+    with workbench.agent.patched("agent.py", "to_messages(items)", "to_messages(items[:3])"):
+        found = workbench.findings("fresh-process", "llm-requests")
+    assert found["llm-requests"].result == "failed"
+    assert found["fresh-process"].result == "not checked"
+    assert (
+        found["fresh-process"].found == "the LLM refuses the agent's requests, see `llm-requests`"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "fix"),
     [
