@@ -13,6 +13,7 @@ from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 
 from tests.conftest import Render
+from tests.helpers.template import TEMPLATE
 
 CLASSES: dict[str, Any] = {
     "apps": App,
@@ -22,6 +23,95 @@ CLASSES: dict[str, Any] = {
     "schemas": Schema,
 }
 LLM = "databricks:/an-endpoint"
+# A job with another setting, or with another setting of its task.
+JOB = "resources: {{jobs: {{j: {{name: j, {}, tasks: [{{task_key: t, sql_task: {{}}}}]}}}}}}"
+TASK = "resources: {{jobs: {{j: {{name: j, tasks: [{{task_key: t, sql_task: {{}}, {}}}]}}}}}}"
+SCHEDULE = 'schedule: {{quartz_cron_expression: "{}", timezone_id: UTC}}'
+# The app of the agent, and one in another folder.
+APP = "resources: {{apps: {{a: {{name: agent, source_code_path: ., {}}}}}}}"
+OTHER_APP = "resources: {{apps: {{a: {{name: page, source_code_path: {}}}}}}}"
+QUERY = "resources: [{{name: llm, serving_endpoint: {{name: {}, permission: CAN_QUERY}}}}]"
+MODEL = "resources: {{registered_models: {{m: {{catalog_name: {}, schema_name: {}, name: {}}}}}}}"
+MISTAKES = [
+    ("variables: {a: {default: [A]}}\n" + MODEL.format("a", "b", "'${var.a[0]}.b'"), "is 'A.b'"),
+    ("resources: {apps: {a: {name: agent-, source_code_path: page}}}", "a.name is 'agent-'"),
+    ("bundle: {name: A}\nresources: {experiments: {e: {name: '${bundle.name}'}}}", "e.name is 'A'"),
+    ("resources: {experiments: {e: {name: /agent}}}", "experiments.e.name is '/agent'"),
+    ("resources: {jobs: {j: {}}}", "jobs.j.name is None"),
+    ("resources: {apps: {a: {name: '${app}', source_code_path: page}}}", "a.name is '${app}'"),
+    ("resources: {schemas: {s: {catalog_name: a.b, name: c}}}", "s.catalog_name is 'a.b'"),
+    ("resources: {schemas: {s: {catalog_name: a, name: b c}}}", "schemas.s.name is 'b c'"),
+    (MODEL.format("a/b", "c", "d"), "m.catalog_name is 'a/b'"),
+    (MODEL.format("a", "b.c", "d"), "m.schema_name is 'b.c'"),
+    (MODEL.format("a", "b", "x" * 256), "one name without spaces"),
+    (OTHER_APP.format("frontend"), "source_code_path is 'frontend', which is not a folder"),
+    (APP.format("config: {env: {MODE: fast}}"), "apps.a.config.env is a mapping, not a list"),
+    (APP.format("resources: {llm: {}}"), "apps.a.resources is a mapping, not a list"),
+    (APP.format("config: {env: [{name: A, value_from: b}]}"), "config.env uses 'b', which is not"),
+    (APP.format("config: {env: [{name: A, value: b}, {name: A, value: c}]}"), "'A' 2 times"),
+    (APP.format("config: {env: [{name: AGENT_LLM, value: 'databricks:/x'}]}"), "of AGENT_LLM"),
+    (JOB.format(SCHEDULE.format("0 30 2,7,11,15 * * *")), "has '0 30 2,7,11,15 * * *', not a cron"),
+    (JOB.format(SCHEDULE.format("0 0 6 ? * ?")), "not a cron"),
+    (JOB.format(SCHEDULE.format("0 0 25 * * ?")), "not a cron"),
+    (JOB.format(SCHEDULE.format("0 60 6 * * ?")), "not a cron"),
+    (JOB.format(SCHEDULE.format("0 0 6 ? * 0")), "not a cron"),
+    (JOB.format(SCHEDULE.format("0 0 6 ? * MONDAY")), "not a cron"),
+    (JOB.format(SCHEDULE.format("@daily")), "not a cron"),
+    (
+        JOB.format(SCHEDULE.format("0 0 6 * * ?") + ", continuous: {}, trigger: {a: 1}"),
+        "and trigger",
+    ),
+    (JOB.format("environments: {agent: {}}"), "jobs.j.environments is a mapping, not a list"),
+    (JOB.replace("task_key: t", "task_key: run it").format("a: b"), "has a task 'run it'"),
+    (TASK.format("job_cluster_key: c"), "uses 'c', which is not in job_clusters"),
+    (TASK.format("environment_variables_key: v"), "'v', which is not in environment_variables"),
+    (TASK.format("for_each_task: {task: {environment_key: e}}"), "'e', which is not in environ"),
+    ("resources: {jobs: {j: {name: '${var.a.b}'}}}", "${var.a.b} in resources.jobs.j.name is not"),
+]
+CORRECT = [
+    "include:",
+    "include: resources/*.yml\ntargets: {dev: }",
+    "resources: {jobs: }",
+    "variables: {a: {default: {b: agent}}}\n"
+    "resources: {apps: {a: {name: '${var.a.b}', source_code_path: page}}}",
+    "variables: {a: {default: [x]}}\nresources: {jobs: {j: {name: '${var.a[1]}'}}}",
+    "targets: {dev: {resources: {jobs: {j: }}}}\n" + JOB.format("a: b"),
+    APP.format(QUERY.format("x")) + "\ntargets: {dev: {resources: {apps: {a: {"
+    "resources: [{name: llm, serving_endpoint: {name: llm}}]}}}}}",
+    "variables: {a: {default: b}}\nresources: {jobs: {j: {name: '${variables.a.value}'}}}",
+    "resources: {experiments: {e: {name: '${var.a}/agent'}}}\nvariables: {a: }",
+    "resources: {jobs: {j: {name: '${bundle.git.branch}${artifacts.a.path}'}}}",
+    "variables: {a: }\ntargets: {dev: {variables: {a: {default: agent}}}}\n"
+    "resources: {apps: {a: {name: '${var.a}', source_code_path: page}}}",
+    "variables: {a: {default: A_B}}\ntargets: {dev: {variables: {a: {lookup: {job: j}}}}}\n"
+    "resources: {apps: {a: {name: '${var.a}', source_code_path: page}}}",
+    OTHER_APP.format("page"),
+    OTHER_APP.format("page, git_source: {branch: main}").replace("page,", "elsewhere,"),
+    OTHER_APP.format("/Workspace/Shared/page"),
+    OTHER_APP.format("'${workspace.file_path}/page'"),
+    OTHER_APP.format("'${artifacts.page.path}'"),
+    APP.format("lifecycle: {started: 'true'}, " + QUERY.format("llm")),
+    "variables: {a: }\n" + APP.format("lifecycle: {started: '${var.a}'}, " + QUERY.format("llm")),
+    "variables: {a: }\n" + APP.format(QUERY.format("'${var.a}'")),
+    APP.format("config: {env: [{name: AGENT_LLM, value: 'openai:/x'}]}"),
+    APP.format("config: {command: ['echo ${HOME}']}, " + QUERY.format("llm")),
+    "variables: {a: }\n" + JOB.format(SCHEDULE.replace("UTC", "'${{var.a}}'").format("${var.a}")),
+    *(
+        JOB.format(SCHEDULE.format(cron))
+        for cron in [
+            *("0 0/15 6-19 ? * MON-FRI", "0  0 6 * * ?", "0 30 1 * * ? *", "0 0 12 L-3 * ?"),
+            *(
+                "0 0 6 ? jan,jul 2#1 2027-2030",
+                "0 0 6 15W * ?",
+                "59 59 23 31 12 ?",
+                "0 */5 * ? * 6L",
+            ),
+        ]
+    ),
+    "resources: {jobs: {j: {name: j, job_clusters: [{job_cluster_key: c}], tasks: ["
+    "{task_key: t, sql_task: {}}]}}}\n"
+    "targets: {dev: {resources: {jobs: {j: {tasks: [{task_key: t, job_cluster_key: c}]}}}}}",
+]
 NAMES = ["a", "weather-agent", "the-longest-name-there-can-be1", "abcdefghij-klmnopqr-tuvwxyz"]
 
 
@@ -107,3 +197,53 @@ def test_bundle_is_short(project: Path) -> None:
 def test_other_agents_have_no_bundle(default_project: Path) -> None:
     assert not (default_project / "databricks.yml").exists()
     assert checks_of(default_project).read_bundles(default_project) == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for databricks.yml, with an app in `page`."""
+    (tmp_path / "page").mkdir()
+    return tmp_path
+
+
+def problems(folder: Path, text: str) -> str:
+    """Return what the contract reports for a databricks.yml of an agent with an LLM."""
+    (folder / "databricks.yml").write_text(text, encoding="utf-8")
+    checks = checks_of(TEMPLATE)
+    return "; ".join(
+        found
+        for bundle in checks.read_bundles(folder)
+        for found in (
+            *checks.invalid_values(bundle),
+            *checks.broken_references(bundle, folder, "databricks:/llm"),
+        )
+    )
+
+
+@pytest.mark.parametrize(("text", "found"), MISTAKES)
+def test_mistakes_are_found(text: str, found: str, folder: Path) -> None:
+    assert found in problems(folder, text)
+
+
+@pytest.mark.parametrize("text", CORRECT)
+def test_correct_files_are_accepted(text: str, folder: Path) -> None:
+    assert problems(folder, text) == ""
+
+
+@pytest.mark.parametrize("text", [OTHER_APP, f"targets: {{{{dev: {{{{{OTHER_APP}}}}}}}}}"])
+def test_paths_are_relative_to_the_file_that_contains_them(text: str, folder: Path) -> None:
+    (folder / "resources").mkdir()
+    included = folder / "resources" / "page.app.yml"
+    included.write_text(text.format("../page"), encoding="utf-8")
+    assert problems(folder, "include: [resources/*.yml]") == ""
+    included.write_text(text.format("page"), encoding="utf-8")
+    found = "apps.a.source_code_path is 'resources/page', which is not a folder"
+    assert problems(folder, "include: [resources/*.yml]") == found
+
+
+@pytest.mark.parametrize("name", ["app.yaml", "app.yml"])
+def test_both_names_of_the_settings_of_an_app_are_read(name: str, folder: Path) -> None:
+    text = "env: [{name: A, valueFrom: traces}, {name: AGENT_LLM, value: 'openai:/x'}]"
+    (folder / name).write_text(text, encoding="utf-8")
+    found = f"{name} uses 'traces', which is not in apps.a.resources"
+    assert problems(folder, APP.format("description: x")) == found

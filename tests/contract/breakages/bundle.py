@@ -56,7 +56,7 @@ BUNDLE = {
         "apps.agent.name is 'Weather_Agent'", "app: agent-weather-agent,", "app: Weather_Agent,"
     ),
     "an app that is started with a text": value(
-        "started is 'yes'", "{started: true}", '{started: "yes"}'
+        "started is 'always'", "{started: true}", "{started: always}"
     ),
     "a variable of an app with the key of app.yaml": value(
         "MODE",
