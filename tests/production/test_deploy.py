@@ -1,22 +1,41 @@
 """`deploy` and `rollback` with a fake workspace."""
 
+import copy
+
 import pytest
 
 from tests.helpers.agents import Agent
 from tests.helpers.fake_workspace import Fault
+from tests.helpers.fake_workspace.state import Endpoint
 from tests.production.conftest import add_version
 from tests.production.deployer import ENDPOINT, Deployer, check_interrupted
 
 CONFIG = "PUT /api/2.0/serving-endpoints/{name}/config"
 AGENTS = "POST /api/2.0/agents/deployments"
+SERVING = """serving:
+  name: weather-agent
+  workload_size: Small
+  # Idle endpoints cost nothing, but their first request takes minutes.
+  scale_to_zero: true
+  environment: {}
+"""
+OTHER_SERVING = """serving:
+  name: another-endpoint
+  workload_size: Medium
+  scale_to_zero: false
+  environment: {OPENAI_API_KEY: "{{secrets/agents/openai}}"}
+"""
 
 
 def test_versions_are_deployed_promoted_and_rolled_back(deployer: Deployer) -> None:
     plan = deployer.check("deploy", "1", "--dry-run")
     assert "agents.deploy('main.default.weather_agent', 1, endpoint_name='weather-agent'" in plan
-    assert plan.endswith("Nothing was changed\n")
+    assert plan.endswith("/weather-agent/invocations\nNothing was changed\n")
     assert not deployer.workspace.state.endpoints
-    assert deployer.check("deploy", "1").endswith("Version 1 answers.\n")
+    first, *_, smoke, last = deployer.check("deploy", "1").splitlines()
+    assert first.startswith("agents.deploy(")
+    assert smoke.startswith("The endpoint answered the input example in ")
+    assert last == "Version 1 answers."
     deployer.check("promote", "1")
     deployer.promoted("2")
     endpoint = deployer.workspace.state.endpoints[ENDPOINT]
@@ -35,6 +54,84 @@ def test_a_version_that_fails_its_checks_is_replaced(deployer: Deployer) -> None
     done = deployer.run("deploy", "2", VERIFY_FAILS="1")
     assert "1 failed: answer-text. Version 1 answers." in done.stderr
     assert (done.returncode, deployer.answering) == (1, "1")
+
+
+def test_the_version_that_answered_is_restored(deployer: Deployer) -> None:
+    """It need not be the champion, which may not even be served."""
+    add_version(deployer.workspace, "3")
+    deployer.check("promote", "1")
+    done = deployer.run("deploy", "2", VERIFY_FAILS="1")
+    assert done.stderr.endswith("1 failed: answer-text. Version 2 answers.\n")
+    deployer.check("deploy", "1")
+    deployer.check("deploy", "2")
+    done = deployer.run("deploy", "3", VERIFY_FAILS="1")
+    assert done.stderr.endswith("1 failed: answer-text. Version 2 answers.\n")
+
+
+def test_the_settings_reach_the_endpoint(deployer: Deployer, released: Agent) -> None:
+    with released.patched("config.yml", SERVING, OTHER_SERVING):
+        deployer.check("deploy", "1")
+    (entity,) = deployer.workspace.state.endpoints["another-endpoint"].config["served_entities"]
+    assert entity["workload_size"] == "Medium"
+    assert not entity["scale_to_zero_enabled"]
+    assert entity["environment_vars"]["OPENAI_API_KEY"] == "{{secrets/agents/openai}}"
+
+
+@pytest.mark.parametrize(
+    ("entity", "model"),
+    [
+        ({"entity_name": "main.default.forecast", "entity_version": "1"}, "main.default.forecast"),
+        ({"external_model": {"name": "gpt-5", "provider": "openai"}}, "an external model"),
+    ],
+)
+def test_an_endpoint_of_another_model_is_not_changed(
+    deployer: Deployer, entity: dict[str, object], model: str
+) -> None:
+    config = {"served_entities": [entity], "traffic_config": {"routes": []}}
+    deployer.workspace.state.endpoints[ENDPOINT] = Endpoint(ENDPOINT, config=config)
+    done = deployer.run("deploy", "1")
+    assert f"The endpoint weather-agent serves {model}. Set another name under" in done.stderr
+    assert deployer.workspace.state.endpoints[ENDPOINT].config == config
+
+
+def test_an_update_of_somebody_else_is_awaited(deployer: Deployer) -> None:
+    deployer.promoted("1", "2")
+    endpoint = deployer.workspace.state.endpoints[ENDPOINT]
+    for command in (["deploy", "1"], ["rollback"]):
+        endpoint.pending, endpoint.polls_left = copy.deepcopy(endpoint.config), 2
+        assert "weather-agent is updating, 0 s …\n" in deployer.check(*command)
+        assert deployer.answering == "1"
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_version_that_shares_the_traffic_gets_all_of_it(deployer: Deployer, version: str) -> None:
+    deployer.promoted("1", "2")
+    endpoint = deployer.workspace.state.endpoints[ENDPOINT]
+    for route, share in zip(endpoint.config["traffic_config"]["routes"], (90, 10), strict=True):
+        route |= {"traffic_percentage": share, "served_model_name": None}
+    done = deployer.run("promote", "9")
+    assert "is ready. See its versions in MLflow's UI. Version 2 answers 90 % of the" in done.stderr
+    assert deployer.check("deploy", version).endswith(f"Version {version} answers.\n")
+    assert deployer.answering == version
+
+
+def test_a_registration_is_made_up_for_only_without_dry_run(deployer: Deployer) -> None:
+    deployer.promoted("1")
+    deployer.workspace.state.agents.clear()
+    plan = deployer.check("deploy", "1", "--dry-run")
+    assert "POST /api/2.0/agents/deployments: register version 1\n" in plan
+    assert not deployer.registered
+    deployer.check("deploy", "1")
+    assert deployer.registered == ["1"]
+
+
+def test_a_first_version_that_did_not_start_is_deployed_again(deployer: Deployer) -> None:
+    deployer.workspace.state.broken.add("1")
+    done = deployer.run("deploy", "1")
+    assert "Version 1 did not start. See the logs of weather-agent. No version" in done.stderr
+    deployer.workspace.state.broken.clear()
+    assert deployer.check("deploy", "1").endswith("Version 1 answers.\n")
+    assert deployer.registered == ["1"]
 
 
 def test_a_first_version_that_fails_its_checks_still_answers(deployer: Deployer) -> None:

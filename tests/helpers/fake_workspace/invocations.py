@@ -34,7 +34,7 @@ def add_routes(api: Api, state: State) -> None:
             raise not_found(f"Endpoint {request.path_params['name']}")
         if not endpoint.config:
             raise ApiError(400, "BAD_REQUEST", f"Endpoint {endpoint.name} is not ready.")
-        (version,) = endpoint.answering
+        version = max(endpoint.answering, key=lambda one: endpoint.answering[one])
         upstream = state.upstreams.get(version) or state.upstreams[""]
         response = await forwarded(request, f"{upstream}/invocations")
         response.headers["served-model-name"] = version

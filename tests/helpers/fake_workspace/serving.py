@@ -42,7 +42,10 @@ class Entity(Body):
 
 
 class TrafficRoute(Body):
-    served_model_name: str
+    """A route; the workspace shows its target under both names, and accepts one of them."""
+
+    served_entity_name: str = ""
+    served_model_name: str = ""
     traffic_percentage: int
 
 
@@ -150,6 +153,9 @@ class Serving:
             message = "Cannot create 2+ served entities with the same name and version."
             raise ApiError(400, "BAD_REQUEST", message)
         names, routes = {one.name for one in entities}, config.traffic_config.routes
+        for route in routes:
+            route.served_model_name = route.served_model_name or route.served_entity_name
+            route.served_entity_name = route.served_model_name
         if ghosts := {route.served_model_name for route in routes} - names:
             raise invalid(f"The traffic goes to {ghosts}, which are not served.")
         if len({route.served_model_name for route in routes}) < len(routes):

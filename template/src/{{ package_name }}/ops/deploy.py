@@ -48,7 +48,7 @@ def deploy(
         now = start(endpoint, now, version, settings, others)
     if version in now.entities and not agents.get_deployments(endpoint.model, int(version)):
         register(endpoint, version, now.entities[version].name)
-    if now.answering != version:
+    if not now.routes_all_to(version):
         now = endpoint.route(now, version)
     endpoint.report(f"verify --url {endpoint.url}")
     if not endpoint.dry_run:
@@ -64,7 +64,7 @@ def start(
         ProjectError: It did not start.
     """
     if len(now.entities) >= MAX_SERVED:
-        now = endpoint.route(now, now.answering or kept[0], kept)
+        now = endpoint.route(now, kept[0], kept)
     options: dict[str, Any] = {
         "endpoint_name": endpoint.name,
         "workload_size": settings.workload_size,

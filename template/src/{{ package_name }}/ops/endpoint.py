@@ -22,7 +22,7 @@ UPDATE_TIMEOUT = 45 * 60  # seconds
 
 def endpoint_name() -> str:
     """Return the name of the endpoint that serves the agent."""
-    return load_config().serving.name or PROJECT_NAME[:63]
+    return load_config().serving.name or PROJECT_NAME
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,20 @@ class Served:
 
     Attributes:
         entities: The served entities by version.
-        answering: The version with the traffic; None if none is ready.
+        answering: The version with most of the traffic; None if none is ready.
+        share: How much of the traffic it gets, in percent.
         is_updating: Whether the endpoint prepares another configuration. It serves this one until
             the other one is ready.
     """
 
     entities: dict[str, serving.ServedEntityOutput]
     answering: str | None = None
+    share: int = 100
     is_updating: bool = False
+
+    def routes_all_to(self, version: str) -> bool:
+        """Return whether a version gets all the traffic."""
+        return self.answering == version and self.share == 100
 
 
 class Endpoint:
@@ -78,13 +84,17 @@ class Endpoint:
         entities = {str(one.entity_version): one for one in found.config.served_entities or []}
         for other in {one.entity_name for one in entities.values()} - {self.model}:
             raise ProjectError(
-                f"The endpoint {self.name} serves {other}. Set another name under `serving` in "
-                "config.yml."
+                f"The endpoint {self.name} serves {other or 'an external model'}. Set another name "
+                "under `serving` in config.yml."
             )
         traffic = found.config.traffic_config or serving.TrafficConfig()
-        busy = {one.served_model_name for one in traffic.routes or [] if one.traffic_percentage}
-        answering = next((one for one in entities if entities[one].name in busy), None)
-        return Served(entities, answering, is_updating)
+        shares = {
+            one.served_entity_name or one.served_model_name: one.traffic_percentage
+            for one in traffic.routes or []
+        }
+        found_shares = [(shares.get(entity.name, 0), one) for one, entity in entities.items()]
+        share, answering = max(found_shares, default=(0, None))
+        return Served(entities, answering if share else None, share, is_updating)
 
     def wait(self) -> Served:
         """Wait until the endpoint is not updating, and return what it serves."""
@@ -129,9 +139,9 @@ class Endpoint:
         except Exception:
             # If only a response was lost, the endpoint is updated nevertheless.
             now = self.wait()
-            if now.answering != version:
+            if not now.routes_all_to(version):
                 raise
-        if now.answering != version:
+        if not now.routes_all_to(version):
             raise ProjectError(f"{self.name} was not updated. See its events in the workspace.")
         return now
 
@@ -143,4 +153,5 @@ class Endpoint:
             return f"Which version answers is unknown ({error})."
         until = " until the endpoint is updated" if now.is_updating else ""
         who = f"Version {now.answering}" if now.answering else "No version"
-        return f"{who} answers{until}."
+        share = "" if now.share in (0, 100) else f" {now.share} % of the requests"
+        return f"{who} answers{share}{until}."
