@@ -190,6 +190,29 @@ def test_production_has_the_model_of_the_settings(project: Path) -> None:
     assert config["model_name"] == ".".join(levels)
 
 
+def test_the_job_releases_the_registered_version(project: Path) -> None:
+    """`mode: development` would add a name to that of the model."""
+    document = read(project)
+    assert "mode" not in document["targets"]["dev"]
+    prod = document["targets"]["prod"]
+    assert prod["mode"] == "production"
+    assert prod["workspace"]["root_path"].startswith("/Workspace/Shared/")
+    _, bundle = checks_of(project).read_bundles(project)
+    job, app = bundle.resources["jobs"]["release"], bundle.resources["apps"]["agent"]
+    assert job["tasks"][0]["python_wheel_task"] == {
+        "package_name": "weather-agent",
+        "entry_point": "weather-agent",
+        "parameters": ["release", "--registered"],
+    }
+    assert job["environment_variables"][0]["spec"]["variables"] == {
+        "MLFLOW_TRACKING_URI": "databricks",
+        "AGENT_MODEL_NAME": "main.weather_agent.weather_agent",
+    }
+    assert app["lifecycle"]["started"] is True
+    permissions = [one.popitem()[1]["permission"] for one in app["resources"]]
+    assert permissions == ["CAN_EDIT", "CAN_QUERY"]
+
+
 def test_bundle_is_short(project: Path) -> None:
     assert len((project / "databricks.yml").read_text(encoding="utf-8").splitlines()) < 60
 

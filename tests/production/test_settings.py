@@ -14,6 +14,9 @@ from tests.conftest import Package
         ({"environment": {"MODE": "{{secrets/scope}}"}}, "must be a reference such as {{secrets/"),
         ({"workload_size": "Huge"}, "'Small', 'Medium' or 'Large'"),
         ({"name": "-agent"}, "should match pattern"),
+        ({"name": "a" * 64}, "should match pattern"),
+        ({"scale_to_zero": "yes"}, "should be a valid boolean"),
+        ({"scale_to_zeros": True}, "Extra inputs are not permitted"),
     ],
 )
 def test_settings_that_model_serving_refuses_are_rejected(
@@ -22,6 +25,10 @@ def test_settings_that_model_serving_refuses_are_rejected(
     with pytest.raises(ValidationError) as error:
         package("runtime.config").Serving(**settings)
     assert problem in str(error.value)
+
+
+def test_idle_endpoints_cost_nothing_by_default(package: Package) -> None:
+    assert package("runtime.config").Serving().scale_to_zero
 
 
 def test_secrets_are_references(package: Package) -> None:

@@ -4,8 +4,10 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import Render
 from tests.helpers.template import ROOT
@@ -126,6 +128,78 @@ def test_releases_log_in_without_a_secret(ci: str, render: Render) -> None:
     assert step["env"]["DATABRICKS_AUTH_TYPE"] == types[ci]
     text = (project / RELEASES[ci]).read_text(encoding="utf-8")
     assert not re.search(r"secrets\.|DATABRICKS_TOKEN|CLIENT_SECRET", text)
+
+
+def test_releases_pass_what_the_login_and_the_agent_need(ci: str, render: Render) -> None:
+    variables = {
+        "github": {
+            name: f"${{{{ vars.{name} }}}}"
+            for name in ("DATABRICKS_HOST", "DATABRICKS_CLIENT_ID", "AGENT_MODEL_NAME")
+        },
+        "gitlab": {},  # it passes the variables of the environment, and the group, by itself
+        "azure": {"SYSTEM_ACCESSTOKEN": "$(System.AccessToken)"},
+    }
+    key = {
+        "github": {"OPENAI_API_KEY": "${{ secrets.OPENAI_API_KEY }}"},
+        "gitlab": {},
+        "azure": {"OPENAI_API_KEY": "$(OPENAI_API_KEY)"},
+    }
+    for llm, more in (("offline:/demo", {}), ("openai:/gpt-5-mini", key[ci])):
+        env = release_steps(ci, render(ci=ci, llm=llm))[-1]["env"]
+        assert env.pop("DATABRICKS_AUTH_TYPE").endswith("oidc")
+        assert env == {"MLFLOW_TRACKING_URI": "databricks"} | variables[ci] | more
+
+
+def test_github_releases_a_tag_to_dev_and_then_to_prod(render: Render) -> None:
+    release = parsed("github", render)
+    assert release[True] == {"push": {"tags": ["v*"]}}  # `on` is true in YAML 1.1
+    assert release["concurrency"] == {"group": "release", "cancel-in-progress": False}
+    assert release["permissions"] == {}
+    dev, prod = release["jobs"]["dev"], release["jobs"]["prod"]
+    assert (dev["environment"], prod["environment"], prod["needs"]) == ("dev", "prod", "dev")
+    assert dev["steps"] == prod["steps"]
+    for job in (dev, prod):
+        assert job["permissions"] == {"contents": "read", "id-token": "write"}
+        assert job["timeout-minutes"] == 120
+    (setup,) = (step for step in dev["steps"] if "setup-uv" in str(step))
+    assert setup["with"]["enable-cache"] is False  # others could write to it
+
+
+def test_gitlab_releases_a_tag_to_dev_and_by_hand_to_prod(render: Render) -> None:
+    release = parsed("gitlab", render)
+    dev, prod = release["release to dev"], release["release to prod"]
+    tag = {"if": "$CI_COMMIT_TAG =~ /^v/"}
+    assert dev == {"extends": ".release", "environment": "dev", "rules": [tag]}
+    assert prod == {
+        "extends": ".release",
+        "environment": "prod",
+        "needs": ["release to dev"],
+        "rules": [tag | {"when": "manual"}],
+    }
+    shared = release[".release"]
+    assert shared["id_tokens"] == {"DATABRICKS_OIDC_TOKEN": {"aud": "$DATABRICKS_HOST"}}
+    assert (shared["resource_group"], shared["timeout"]) == ("release", "2 hours")
+    assert shared["artifacts"]["when"] == "always"
+
+
+def test_azure_releases_a_tag_to_dev_and_then_to_prod(render: Render) -> None:
+    """Stages run in their order. A deployment waits for the checks of its environment."""
+    release = parsed("azure", render)
+    assert release["trigger"] == {"tags": {"include": ["v*"]}}
+    assert release["pr"] == "none"
+    ((loop, (stage,)),) = release["stages"][0].items()
+    assert loop == "${{ each target in split('dev,prod', ',') }}"
+    (job,) = stage["jobs"]
+    assert (stage["stage"], job["environment"]) == ("${{ target }}", "${{ target }}")
+    assert job["variables"] == [{"group": "weather-agent-${{ target }}"}]
+    assert job["timeoutInMinutes"] == "120"
+    *_, publish = job["strategy"]["runOnce"]["deploy"]["steps"]
+    assert publish["condition"] == "succeededOrFailed()"
+
+
+def parsed(ci: str, render: Render) -> dict[Any, Any]:
+    """Return the workflow of a service that releases."""
+    return yaml.safe_load((render(ci=ci) / RELEASES[ci]).read_text(encoding="utf-8"))
 
 
 def test_first_check_ignores_a_line_of_equal_signs(ci: str, repository: Repository) -> None:
