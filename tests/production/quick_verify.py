@@ -7,8 +7,10 @@ from types import SimpleNamespace
 PACKAGE: str = globals()["PACKAGE"]
 
 
-def verify(**_: object) -> SimpleNamespace:
+def verify(*, url: str | None = None, **_: object) -> SimpleNamespace:
     """Return a report like that of the contract; it fails if VERIFY_FAILS is set."""
+    if url:
+        print(f"verified {url} with {os.environ['AGENT_TOKEN'].partition('-')[0]}-…")
     passed = "VERIFY_FAILS" not in os.environ
     summary = "1 passed" if passed else "1 failed: answer-text"
     return SimpleNamespace(

@@ -4,11 +4,12 @@ import copy
 
 import pytest
 
+from tests.conftest import Package
 from tests.helpers.agents import Agent
 from tests.helpers.fake_workspace import Fault
 from tests.helpers.fake_workspace.state import Endpoint
 from tests.production.conftest import add_version
-from tests.production.deployer import ENDPOINT, Deployer, check_interrupted
+from tests.production.deployer import ENDPOINT, MODEL, Deployer, check_interrupted
 
 CONFIG = "PUT /api/2.0/serving-endpoints/{name}/config"
 AGENTS = "POST /api/2.0/agents/deployments"
@@ -32,17 +33,24 @@ def test_versions_are_deployed_promoted_and_rolled_back(deployer: Deployer) -> N
     assert "agents.deploy('main.default.weather_agent', 1, endpoint_name='weather-agent'" in plan
     assert plan.endswith("/weather-agent/invocations\nNothing was changed\n")
     assert not deployer.workspace.state.endpoints
-    first, *_, smoke, last = deployer.check("deploy", "1").splitlines()
+    first, *_, smoke, verified, last = deployer.check("deploy", "1").splitlines()
     assert first.startswith("agents.deploy(")
     assert smoke.startswith("The endpoint answered the input example in ")
+    url = f"{deployer.workspace.url}/serving-endpoints/weather-agent/invocations"
+    assert verified == f"verified {url} with dapi-…"
     assert last == "Version 1 answers."
     deployer.check("promote", "1")
     deployer.promoted("2")
+    # A version that somebody registered by hand has no such tag.
+    del deployer.workspace.state.models[MODEL].versions["1"].tags["git_commit"]
     endpoint = deployer.workspace.state.endpoints[ENDPOINT]
     assert (deployer.answering, deployer.champion, endpoint.served) == ("2", "2", ["2", "1"])
     variables = endpoint.config["served_entities"][0]["environment_vars"]
     assert variables["MLFLOW_EXPERIMENT_ID"] == "1"
-    assert deployer.check("rollback").endswith("weather-agent: Version 1 answers.\n")
+    rolled_back = deployer.check("rollback")
+    assert rolled_back.startswith("PUT /api/2.0/serving-endpoints/weather-agent/config: serve 2, 1")
+    assert f"{MODEL}, version 1 (commit unknown), is the champion\n" in rolled_back
+    assert rolled_back.endswith("weather-agent: Version 1 answers.\n")
     assert (deployer.answering, deployer.champion) == ("1", "1")
     again = deployer.run("rollback")
     assert "no version before the champion, which is 1. Version 1 answers." in again.stderr
@@ -115,14 +123,45 @@ def test_a_version_that_shares_the_traffic_gets_all_of_it(deployer: Deployer, ve
     assert deployer.answering == version
 
 
-def test_a_registration_is_made_up_for_only_without_dry_run(deployer: Deployer) -> None:
-    deployer.promoted("1")
+def test_a_dry_run_changes_nothing(deployer: Deployer) -> None:
+    deployer.promoted("1", "2")
     deployer.workspace.state.agents.clear()
-    plan = deployer.check("deploy", "1", "--dry-run")
-    assert "POST /api/2.0/agents/deployments: register version 1\n" in plan
-    assert not deployer.registered
+    plan = deployer.check("deploy", "1", "--dry-run").splitlines()
+    assert plan[:2] == [
+        "POST /api/2.0/agents/deployments: register version 1",
+        "PUT /api/2.0/serving-endpoints/weather-agent/config: serve 2, 1 with all traffic to 1",
+    ]
+    assert (deployer.answering, deployer.registered) == ("2", [])
     deployer.check("deploy", "1")
-    assert deployer.registered == ["1"]
+    assert (deployer.answering, deployer.registered) == ("1", ["1"])
+
+
+def test_a_failed_update_is_reported(deployer: Deployer) -> None:
+    deployer.promoted("1", "2")
+    deployer.workspace.state.broken.add("1")
+    done = deployer.run("deploy", "1")
+    assert "weather-agent was not updated. See its events in the workspace. Ver" in done.stderr
+    assert (done.returncode, deployer.answering) == (1, "2")
+
+
+def test_an_answer_with_an_error_is_reported(deployer: Deployer) -> None:
+    deployer.promoted("1")
+    deployer.workspace.api.fault = Fault("POST /serving-endpoints/{name}/invocations", status=503)
+    done = deployer.run("deploy", "2")
+    assert "The input example got status 503: " in done.stderr
+    assert (done.returncode, deployer.answering) == (1, "1")
+
+
+def test_an_update_that_does_not_end_is_reported(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = package("ops.endpoint")
+    endpoint = object.__new__(module.Endpoint)
+    endpoint.name = "weather-agent"
+    endpoint.read = lambda: module.Served({}, is_updating=True)
+    monkeypatch.setattr(module, "UPDATE_TIMEOUT", -1)
+    with pytest.raises(RuntimeError, match="weather-agent is still updating after 0 s"):
+        endpoint.wait()
 
 
 def test_a_first_version_that_did_not_start_is_deployed_again(deployer: Deployer) -> None:

@@ -98,7 +98,7 @@ class Serving:
         if not NAME.fullmatch(body.name):
             raise invalid(f"{body.name!r} is not a valid name of an endpoint.")
         if body.name in self.state.endpoints:
-            raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{body.name} already exists.")
+            raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"{body.name} already exists.")
         config = self.checked(body.config)
         tags = {tag["key"]: tag["value"] for tag in body.tags}
         endpoint = Endpoint(body.name, tags, body.description)

@@ -217,7 +217,8 @@ def print_step(name: str) -> None:
 
 def label(version: ModelVersion) -> str:
     """Return how a message names a version."""
-    return f"{version.name}, version {version.version} (commit {version.tags['git_commit'][:7]}),"
+    commit = version.tags.get("git_commit", "unknown")[:7]
+    return f"{version.name}, version {version.version} (commit {commit}),"
 
 
 def print_answering(registry: Registry, endpoint: "Endpoint | None") -> None:
