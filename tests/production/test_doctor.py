@@ -16,6 +16,7 @@ from tests.server.serving import free_port
 NAMES = ["host", "login", "endpoint", "catalog", "serving", "versions", "app", "LLM", "store"]
 LLM = {"AGENT_LLM": "databricks:/llm"}
 BUNDLE = """
+bundle: {name: agents}
 variables: {app: {}, suffix: {default: x}}
 resources: {apps: {agent: {name: "${var.app}-${var.suffix}"}}}
 targets: {dev: {variables: {app: dev}}, prod: {variables: {app: prod}}}
@@ -112,10 +113,18 @@ def test_missing_things_are_found_with_their_fix(doctor: Doctor) -> None:
     ("variables", "name", "fix"),
     [
         ({"DATABRICKS_TOKEN": "dapi-old"}, "login", "Replace DATABRICKS_TOKEN, or unset it and"),
-        ({"DATABRICKS_TOKEN": ""}, "login", "or expired. Run `databricks auth login --host http"),
+        ({"DATABRICKS_TOKEN": ""}, "login", "default credentials). Run `databricks auth login --h"),
         ({"DATABRICKS_HOST": "http://127.0.0.1:9"}, "host", "refused). Check the URL, the network"),
         ({"DATABRICKS_HOST": "http://db.invalid/?o=1"}, "host", "to https://db.invalid."),
         ({"DATABRICKS_HOST": ""}, "host", "No host is set. Run `databricks auth login --host"),
+        ({"DATABRICKS_HOST": "https://db.invalid/ml/endpoints"}, "host", "to https://db.invalid."),
+        ({"DATABRICKS_HOST": "http://db.invalid"}, "host", "to https://db.invalid."),
+        ({"DATABRICKS_HOST": "https://db.invalid?o=1"}, "host", "to https://db.invalid."),
+        (
+            {"DATABRICKS_CLIENT_ID": "one", "DATABRICKS_CLIENT_SECRET": "two"},
+            "host",
+            "configured: oauth and pat. Check ~/.databrickscfg and DATABRICKS_",
+        ),
     ],
 )
 def test_checks_that_need_a_login_do_not_repeat_its_error(
@@ -135,6 +144,86 @@ def test_a_workspace_that_fails_hides_no_other_check(doctor: Doctor) -> None:
     _, failed = doctor.run()
     assert list(failed) == ["app"]
     assert "failed. Run `doctor` again, or ask its administrator." in failed["app"]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "found"),
+    [
+        ("targets: {dev: }\nresources: ", "databricks.yml has no app"),
+        (
+            "resources: {apps: {a: {name: an-app}}}\n"
+            "targets: {dev: {resources: {apps: {a: {description: d}}}}}",
+            "an-app does not exist",
+        ),
+        ("targets: {dev: {resources: {apps: {a: {name: a-dev}, b: }}}}", "a-dev does not exist"),
+        (
+            "bundle: {name: b}\nresources: {apps: {a: {name: '${bundle.name}-${bundle.target}'}}}\n"
+            "targets: {dev: , prod: }",
+            "b-dev does not exist; `databricks bundle deploy` creates it; b-prod does not exist",
+        ),
+        (
+            "variables: {x: , y: {default: b}}\n"
+            "targets: {dev: , prod: {variables: {x: {default: c}, y: d}}}\n"
+            "resources: {apps: {a: {name: 'a${var.x}${var.y}'}}}",
+            "acd does not exist; `databricks bundle deploy` creates it",
+        ),
+    ],
+)
+def test_apps_are_found_in_every_form_of_the_bundle(
+    bundle: str, found: str, doctor: Doctor, released: Agent
+) -> None:
+    with released.patched("databricks.yml", None, bundle):
+        passed, failed = doctor.run()
+    assert not failed
+    assert passed["app"].startswith(found)
+
+
+def test_permissions_that_are_enough(doctor: Doctor, released: Agent) -> None:
+    state = doctor.workspace.state
+    state.grants = {"main": {"ALL_PRIVILEGES"}}
+    model = state.models[MODEL]
+    model.aliases = {"champion": "1"}
+    major, minor, _ = model.versions["1"].tags["mlflow"].split(".", 2)
+    model.versions["1"].tags["mlflow"] = f"{major}.{minor}.999"
+    with released.patched("databricks.yml", None, "resources: {}"):
+        passed, failed = doctor.run()
+    assert not failed
+    assert passed["versions"].endswith(f"mlflow {major}.{minor}.999 logged version 1")
+    del model.versions["1"].tags["mlflow"]
+    assert "version 1 does not say which mlflow logged it" in doctor.run()[0]["versions"]
+
+
+def test_permissions_that_are_not_enough(doctor: Doctor) -> None:
+    state = doctor.workspace.state
+    state.endpoints["llm"].permission = ""
+    state.endpoints[ENDPOINT].permission = "CAN_QUERY"
+    state.grants["main.default"] = set()
+    _, failed = doctor.run()
+    assert f"{USER} may not query the endpoint llm." in failed["endpoint"]
+    assert f"{USER} may not manage the endpoint {ENDPOINT}." in failed["serving"]
+    assert "GRANT CREATE MODEL ON SCHEMA main.default TO" in failed["catalog"]
+
+
+def test_the_reason_of_a_refused_login_is_reported(doctor: Doctor) -> None:
+    """A workspace answers 403 to an invalid token, and to an address that it blocks."""
+    doctor.workspace.api.fault = Fault("GET /api/2.0/preview/scim/v2/Me", status=403)
+    _, failed = doctor.run()
+    assert "invalid or expired (GET /api/2.0/preview/scim/v2/Me failed). Rep" in failed["login"]
+    doctor.workspace.api.fault = Fault("GET /api/2.0/preview/scim/v2/Me", status=404)
+    _, failed = doctor.run()
+    assert "is not a workspace. Set DATABRICKS_HOST to the URL of one." in failed["login"]
+    doctor.workspace.api.fault = Fault("GET /.well-known/databricks-config", status=404)
+    assert not doctor.run()[1]
+
+
+def test_only_what_the_agent_uses_is_checked(doctor: Doctor, released: Agent) -> None:
+    """An agent with an LLM in a workspace may have a local store and no bundle."""
+    (released.folder / "databricks.yml").unlink()
+    passed, _ = doctor.run(MLFLOW_TRACKING_URI="", MLFLOW_REGISTRY_URI="")
+    assert [name for name in passed if name in NAMES] == [*NAMES[:3], "LLM", "store"]
+    passed, _ = doctor.run(AGENT_LLM="offline:/demo")
+    assert [name for name in passed if name in NAMES] == [*NAMES[:2], *NAMES[3:6], "LLM", "store"]
+    (released.folder / "databricks.yml").touch()  # the fixture deletes it
 
 
 def test_nothing_of_a_workspace_is_checked_without_one(doctor: Doctor) -> None:

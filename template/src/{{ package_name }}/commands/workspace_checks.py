@@ -131,7 +131,9 @@ def check_versions(_login: Login) -> str:
     model = registry.with_alias(CHALLENGER) or registry.with_alias(CHAMPION)
     if model is None:
         return f"{installed}; {registry.name} has no version yet"
-    logged = model.tags.get("mlflow", "0")
+    logged = model.tags.get("mlflow")
+    if logged is None:
+        return f"{installed}; version {model.version} does not say which mlflow logged it"
     if Version(logged).release[:2] != Version(mlflow.__version__).release[:2]:
         raise ProjectError(
             f"Version {model.version} was logged with mlflow {logged}, but {installed} would "

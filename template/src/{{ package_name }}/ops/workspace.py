@@ -1,6 +1,7 @@
 """A Databricks workspace: who is logged in, and what they may do."""
 
 import os
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -50,7 +51,9 @@ class Login:
                 retry_timeout_seconds=1,
             )
         except ValueError as error:
-            raise ProjectError(f"{error}. Check ~/.databrickscfg and DATABRICKS_….") from error
+            raise ProjectError(
+                f"{reason_of(error)}. Check ~/.databrickscfg and DATABRICKS_…."
+            ) from error
         self.host = config.host or ""
         if not self.host:
             raise ProjectError(
@@ -94,7 +97,7 @@ class Login:
             token = os.environ.get("DATABRICKS_TOKEN")
             start = "Replace DATABRICKS_TOKEN, or unset it and run" if token else "Run"
             raise ProjectError(
-                "The login is missing, invalid or expired. "
+                f"The login is missing, invalid or expired ({reason_of(error)}). "
                 f"{start} `databricks auth login --host {self.host}`."
             ) from error
         self.user = user.user_name or ""
@@ -145,6 +148,11 @@ class Login:
         }
 
 
+def reason_of(error: Exception) -> str:
+    """Return the message of an error of the SDK, without the settings that it appends."""
+    return re.split(r"\. Config:|, please|\.$", str(error))[0]
+
+
 def innermost(error: BaseException) -> BaseException:
     """Return the first cause of an error, which has the shortest message."""
     while cause := error.__cause__ or error.__context__:
@@ -153,15 +161,19 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def app_names() -> list[str]:
-    """Return the names of the apps of all targets in databricks.yml."""
-    bundle = yaml.safe_load(BUNDLE.read_text(encoding="utf-8"))
-    apps = bundle.get("resources", {}).get("apps", {}).values()
-    declared = {name: one.get("default") for name, one in bundle.get("variables", {}).items()}
+    """Return the names of the apps of all targets in databricks.yml, as far as it has them."""
+    bundle = yaml.safe_load(BUNDLE.read_text(encoding="utf-8")) or {}
     names: set[str] = set()
-    for target in bundle.get("targets", {"": {}}).values():
-        variables = declared | target.get("variables", {})
-        for name in [app["name"] for app in apps]:
-            for variable, value in variables.items():
-                name = name.replace(f"${{var.{variable}}}", str(value))
+    for target, settings in (bundle.get("targets") or {"": {}}).items():
+        values = {"bundle.target": target, "bundle.name": (bundle.get("bundle") or {}).get("name")}
+        apps: dict[str, dict[str, str]] = {}
+        for source in (bundle, settings or {}):
+            for name, value in (source.get("variables") or {}).items():
+                values[f"var.{name}"] = value.get("default") if isinstance(value, dict) else value
+            for key, app in ((source.get("resources") or {}).get("apps") or {}).items():
+                apps[key] = apps.get(key, {}) | (app or {})
+        for name in [app.get("name", "$") for app in apps.values()]:
+            for reference, value in values.items():
+                name = name.replace(f"${{{reference}}}", "$" if value is None else str(value))
             names.add(name)
-    return sorted(names)
+    return sorted(name for name in names if "$" not in name)
