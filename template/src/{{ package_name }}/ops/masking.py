@@ -6,27 +6,30 @@ Names and addresses of people have no pattern, so a person must still read the t
 import re
 from typing import Any
 
+_CREDENTIAL = r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|private)[_ -]?key)"
 _PATTERNS = {
     "SECRET": (
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-        r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
-        r"(?i)(?<=bearer )\S+",
-        r"(?i)\b(?:password|passwd|pwd|secret|token|api[_ -]?key)\b[\"']?\s*(?:[:=]|\bis\b)\s*\S+",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z ]*-----|\Z)",
+        r"(?<=://)[^/\s:@]*:[^/\s]+(?=@)",
+        r"(?i)(?:(?<=bearer )|(?<=authorization: basic )|(?<=authorization: token ))\S+",
+        rf"(?i)(?<![^\W_]){_CREDENTIAL}\b[\"']?\s*(?:[:=]|\bis\b)\s*\S+",
+        r"\b(?:sk|xox[a-z])-[\w-]{8,}",
         # A long word with letters and digits: keys, tokens, hashes, ids.
-        r"(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])(?<![\w+/=.~-])[\w+/=~-][\w+/=.~-]{19,}",
+        r"(?<![\w+/=.~-])(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])[\w+/=~-][\w+/=.~-]{19,}",
     ),
-    "EMAIL": (r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",),
+    "EMAIL": (r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",),
     "IBAN": (r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b",),
-    "CARD": (r"\b(?:\d[ -]?){12,18}\d\b",),
-    "SSN": (r"\b\d{3}-\d{2}-\d{4}\b",),
+    "CARD": (r"\b(?:\d[ .-]?){12,18}\d\b",),
+    "SSN": (r"\b\d{3}[ -]\d{2}[ -]\d{4}\b",),
     "PHONE": (
         r"\+\d[\d ()./-]{6,}\d",
-        r"(?<![\w.-])\(?0\d[\d ()/-]{6,}\d",
-        r"(?<![\w.-])\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b",
+        r"(?<![\w.:-])\(?0\d[\d ()/-]{6,}\d",
+        r"(?<![\w.-])(?:1[ .-])?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b",
     ),
     "IP_ADDRESS": (
         r"\b(?:\d{1,3}\.){3}\d{1,3}\b",
         r"\b(?:[0-9a-fA-F]{1,4}:){4,7}[0-9a-fA-F]{1,4}\b",
+        r"\b(?:[0-9a-fA-F]{1,4}:){1,7}(?::[0-9a-fA-F]{1,4}){1,7}\b",
     ),
 }
 _COMPILED = [
@@ -43,5 +46,10 @@ def mask(value: Any) -> Any:
             value = pattern.sub(name, value)
         return value
     if isinstance(value, dict):
-        return {mask(key): mask(field) for key, field in value.items()}
+        return {mask(key): _mask_field(key, field) for key, field in value.items()}
     return [mask(item) for item in value] if isinstance(value, list) else value
+
+
+def _mask_field(name: str, value: Any) -> Any:
+    is_credential = isinstance(value, str) and re.search(f"(?i){_CREDENTIAL}$", name)
+    return "<SECRET>" if is_credential else mask(value)
