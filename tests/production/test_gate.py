@@ -53,7 +53,9 @@ def failed(verdict: Any) -> list[str]:
 
 
 def test_cases_that_meet_all_thresholds_pass(verdict: Any) -> None:
-    assert verdict([GOOD] * 10).status == "passed"
+    result = verdict([GOOD] * 10)
+    assert result.status == "passed"
+    assert len(result.checks) == len(THRESHOLDS)  # none is about a champion
 
 
 def test_yes_and_no_of_judges_count_as_pass_and_fail(verdict: Any) -> None:
@@ -89,7 +91,9 @@ def test_a_case_without_a_value_counts_as_failed(verdict: Any) -> None:
 def test_a_case_without_a_quantity_is_above_every_maximum(verdict: Any) -> None:
     missing = [GOOD] * 5 + [GOOD | {"seconds": None}]
     assert failed(verdict(missing)) == ["seconds"]
-    assert failed(verdict([GOOD] * 5 + [GOOD | {"seconds": float("nan")}])) == ["seconds"]
+    undefined = verdict([GOOD | {"seconds": 99}, GOOD | {"seconds": float("nan")}, GOOD])
+    assert failed(undefined) == ["seconds"]
+    assert undefined.checks[-1].failed_cases == ["Question 0", "Question 1"]
     assert failed(verdict([GOOD] * 9 + [GOOD | {"seconds": None}])) == []  # not within p90
 
 
@@ -108,6 +112,7 @@ def test_an_agent_that_fails_in_one_case_is_not_measured(verdict: Any) -> None:
     result = verdict([GOOD] * 99 + [{"error": "LLMError: rate limit"}])
     assert result.status == "not measured"
     assert result.problems == ["The agent failed in 1 of 100 cases: LLMError: rate limit"]
+    assert len(verdict([{"error": "LLMError: rate limit"}]).problems) == 1
 
 
 def test_a_scorer_that_fails_in_one_of_100_cases_is_not_measured(verdict: Any) -> None:
@@ -176,6 +181,9 @@ def test_a_significant_difference_fails_below_the_number_of_regressions(verdict:
     # MLflow's test has the last word where it exists.
     p_values = {"facts": 0.5}
     assert failed(verdict(new, champion, {"facts": 0.5}, p_values, max_regressions=10)) == []
+    # A significant improvement is none of its business.
+    p_values = {"facts": 0.01}
+    assert failed(verdict(champion, new, {"facts": 0.5}, p_values)) == []
 
 
 @pytest.mark.parametrize(
@@ -185,6 +193,7 @@ def test_a_significant_difference_fails_below_the_number_of_regressions(verdict:
         ([1.5] * 5, False),  # chance explains it
         ([1.2] * 6, False),  # within the allowed growth
         ([1.5] * 3 + [0.9] * 3, False),
+        ([1.5] + [1.1] * 7, False),  # only one case
         ([0.5] * 6, False),
     ],
 )
@@ -197,9 +206,20 @@ def test_growth_counts_if_it_is_large_and_significant(
     ]
     result = verdict(new, champion, {"tokens": {"growth": 0.25}})
     assert failed(result) == (["tokens"] if fails else [])
+    larger = [number for number, factor in enumerate(factors) if factor > 1]
+    assert result.checks[0].failed_cases == [f"Question {number}" for number in larger]
+    assert verdict(new, thresholds={"tokens": {"growth": 0}}).checks == []
+
+
+def test_mlflow_tests_growth_where_it_can(verdict: Any) -> None:
+    new, champion, growth = [{"tokens": 200}] * 3, [{"tokens": 100}] * 3, {"tokens": {"growth": 0}}
+    assert failed(verdict(new, champion, growth)) == []
+    assert failed(verdict(new, champion, growth, {"tokens": 0.01})) == ["tokens"]
 
 
 def test_growth_from_nothing_is_infinite(verdict: Any) -> None:
     zeros = [{"tokens": 0}] * 6
     assert failed(verdict([{"tokens": 1}] * 6, zeros, {"tokens": {"growth": 9}})) == ["tokens"]
     assert failed(verdict(zeros, zeros, {"tokens": {"growth": 0}})) == []
+    few = [{"tokens": number % 2} for number in range(13)]
+    assert failed(verdict(few, [{"tokens": 0}] * 13, {"tokens": {"growth": 9}})) == []
