@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mlflow.entities import TraceState
 
 from tests.conftest import Package
 
@@ -17,10 +18,14 @@ def cases(package: Package) -> Any:
 
     def cases_of(*inputs: Any) -> list[dict[str, Any]]:
         spans = [SimpleNamespace(inputs=one, span_type="AGENT") for one in inputs]
-        trace = SimpleNamespace(data=SimpleNamespace(spans=spans))
-        return [one.model_dump(exclude_none=True) for one in module.case_of(trace)]
+        return [one.model_dump(exclude_none=True) for one in module.case_of(trace_of(spans))]
 
     return cases_of
+
+
+def trace_of(spans: list[Any], state: TraceState = TraceState.OK) -> Any:
+    """Return a trace with spans."""
+    return SimpleNamespace(data=SimpleNamespace(spans=spans), info=SimpleNamespace(state=state))
 
 
 def message(*parts: dict[str, str]) -> dict[str, Any]:
@@ -53,6 +58,43 @@ def test_other_traces_are_left_out(cases: Any, inputs: Any) -> None:
 
 def test_a_trace_without_spans_is_left_out(cases: Any) -> None:
     assert cases() == []
+
+
+def test_the_newest_trace_that_did_not_fail_says_which_calls_are_expected(package: Package) -> None:
+    """A trace that failed is a case, too, but its calls are not complete."""
+    module = package("ops.trace_cases")
+
+    def trace_about(place: str, state: TraceState) -> Any:
+        root = SimpleNamespace(span_type="AGENT", inputs={"input": [QUESTION]})
+        call = SimpleNamespace(span_type="TOOL", name="current_time", inputs={"place": place})
+        return trace_of([root, call], state)
+
+    newest, oldest = trace_about("Oslo", TraceState.OK), trace_about("Rome", TraceState.OK)
+    (case,) = module.cases_from([newest, oldest], [])
+    assert case.expectations["calls"][0]["arguments"] == {"place": "Oslo"}
+    (failed,) = module.cases_from([trace_about("Oslo", TraceState.ERROR)], [])
+    assert failed.expectations == {}
+
+
+def test_everything_in_a_case_is_masked(cases: Any) -> None:
+    answer = {"role": "assistant", "content": "Done."}
+    call = {"type": "function_call", "id": "1", "call_id": "1", "name": "send"}
+    sent = call | {"arguments": '{"to": "a@b.example"}'}
+    (case,) = cases(
+        {"input": [QUESTION, answer, sent], "custom_inputs": {"user": "a@b.example", "token": "x"}}
+    )
+    assert case == {
+        "inputs": {
+            "turns": [QUESTION["content"]],
+            "custom_inputs": {"user": "<EMAIL>", "token": "<SECRET>"},
+        },
+        "expectations": {"calls": [{"name": "send", "arguments": {"to": "<EMAIL>"}}]},
+    }
+    (plain,) = cases({"input": [QUESTION, call | {"arguments": ""}], "custom_inputs": {}})
+    assert plain == {
+        "inputs": {"turns": [QUESTION["content"]]},
+        "expectations": {"calls": [{"name": "send", "arguments": {}}]},
+    }
 
 
 @pytest.mark.parametrize("arguments", ["{", "not JSON"])

@@ -1,5 +1,8 @@
 """The cases of an evaluation and their results."""
 
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +91,12 @@ def load_cases(path: Path) -> list[Case]:
     if not cases:
         raise ConfigError(f"{path.name} contains no cases. Write one JSON object per line.")
     return list(cases.values())
+
+
+def calls_in(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the tool calls in items of the Responses API; invalid ones were mistakes of the LLM."""
+    for item in items:
+        if item.get("type") == "function_call":
+            with suppress(ValueError):
+                arguments = json.loads(item["arguments"] or "{}")
+                yield {"name": item["name"], "arguments": arguments}

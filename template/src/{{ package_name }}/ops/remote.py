@@ -1,6 +1,5 @@
 """An agent at a URL: a server, or an endpoint of Model Serving."""
 
-import json
 import os
 from typing import Any
 
@@ -9,6 +8,7 @@ import mlflow
 from mlflow.entities import SpanType
 
 from ..runtime.validation import is_token
+from .cases import calls_in
 from .project import ProjectError
 
 
@@ -18,8 +18,10 @@ def require_agent_at(url: str) -> None:
     Raises:
         ProjectError: It does not; the message says what to do.
     """
-    status = _post(url, {}, timeout=60).status_code
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+    answer = _post(url, {}, timeout=60)
+    status = answer.status_code
+    # Databricks Apps redirects to its login.
+    if answer.is_redirect or status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise ProjectError(
             f"{url} answered {status}. Set AGENT_TOKEN to a token that may query the agent."
         )
@@ -44,13 +46,18 @@ def respond_at(url: str, request: dict[str, Any], *, timeout: float) -> dict[str
         ProjectError: The agent is unreachable or answers with an error.
     """
     answer = _post(url, request, timeout=timeout)
-    if answer.is_error:
+    if not answer.is_success:
         raise ProjectError(f"{url} answered {answer.status_code}: {answer.text[:500]}")
-    response = answer.json()
-    for item in response["output"]:
-        if item["type"] == "function_call":
-            with mlflow.start_span(item["name"], span_type=SpanType.TOOL) as span:
-                span.set_inputs(json.loads(item["arguments"]))
+    try:
+        response = answer.json()
+        calls = list(calls_in(response["output"]))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ProjectError(
+            f"{url} did not answer with a response of the Responses API: {answer.text[:500]}"
+        ) from error
+    for call in calls:
+        with mlflow.start_span(call["name"], span_type=SpanType.TOOL) as span:
+            span.set_inputs(call["arguments"])
     return response
 
 

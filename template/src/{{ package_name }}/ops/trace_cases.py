@@ -1,18 +1,16 @@
 """Turns traces into cases."""
 
-import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import mlflow
-from mlflow.entities import SpanType, Trace
+from mlflow.entities import SpanType, Trace, TraceState
 from mlflow.exceptions import MlflowException
 from mlflow.types.responses import ResponsesAgentRequest
 from pydantic import ValidationError
 
 from ..runtime.config import ConfigError
-from .cases import Case, Inputs
+from .cases import Case, Inputs, calls_in
 from .masking import mask
 
 MAX_TRACES = 1000
@@ -38,10 +36,13 @@ def find_traces(experiment_id: str, condition: str) -> list[Trace]:
 def cases_from(traces: Iterable[Trace], known: Iterable[Case]) -> list[Case]:
     """Return a case per conversation, without credentials and personal data.
 
-    The tool calls in the trace become the expected ones. Cases that are known are left out, as are
-    conversations that another one continues.
+    The tool calls in the newest trace become the expected ones, unless the agent failed. Cases that
+    are known are left out, as are conversations that another one continues.
     """
-    cases = {case.key: case for trace in traces for case in case_of(trace)}
+    cases: dict[str, Case] = {}
+    for trace in traces:
+        for case in case_of(trace):
+            cases.setdefault(case.key, case)
     for case in known:
         cases.pop(case.key, None)
     conversations = [case.inputs.turns for case in cases.values()]
@@ -60,7 +61,8 @@ def case_of(trace: Trace) -> Iterator[Case]:
     items = [item.model_dump(exclude_none=True) for item in request.input]
     turns = [text_of(item) for item in items if item.get("role") == "user"]
     if turns and all(turn.strip() for turn in turns):
-        expectations = {"calls": [*_calls_before(items), *_calls_in(trace)]}
+        calls = {"calls": [*calls_in(items), *_calls_in(trace)]}
+        expectations = calls if trace.info.state == TraceState.OK else {}
         yield Case(
             inputs=Inputs(turns=mask(turns), custom_inputs=mask(request.custom_inputs or None)),
             expectations=mask(expectations),
@@ -73,15 +75,6 @@ def text_of(item: dict[str, Any]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part["text"] for part in content if part.get("text"))
-
-
-def _calls_before(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the calls of earlier turns, which the client sent; invalid ones were mistakes."""
-    for item in items:
-        if item["type"] == "function_call":
-            with suppress(ValueError):
-                arguments = json.loads(item["arguments"] or "{}")
-                yield {"name": item["name"], "arguments": arguments}
 
 
 def _calls_in(trace: Trace) -> list[dict[str, Any]]:

@@ -1,0 +1,67 @@
+"""`evaluate --url`: what the server at the URL answers."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Package
+
+URL = "http://agent.example"
+MESSAGE = {"type": "message", "id": "1", "role": "assistant", "content": []}
+
+
+@pytest.fixture
+def answer(package: Package, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that sets what the server answers, and returns the module."""
+    remote = package("ops.remote")
+
+    def answers(body: object, status: int = 200) -> Any:
+        text = body if isinstance(body, str) else json.dumps(body)
+        response = httpx.Response(status, text=text)
+        monkeypatch.setattr(httpx, "post", lambda *_, **__: response)
+        return remote
+
+    return answers
+
+
+@pytest.mark.parametrize("status", [302, 401, 403])
+def test_a_server_that_demands_a_login_is_reported(answer: Any, status: int) -> None:
+    """Databricks Apps redirects to its login."""
+    with pytest.raises(RuntimeError, match=f"answered {status}. Set AGENT_TOKEN to a token"):
+        answer("", status).require_agent_at(URL)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_url_without_an_agent_is_reported(answer: Any, status: int) -> None:
+    with pytest.raises(RuntimeError, match=f"No agent answers at {URL}/invoc.*{status}"):
+        answer("", status).require_agent_at(URL)
+
+
+@pytest.mark.parametrize("status", [302, 429, 500])
+def test_a_status_that_is_no_success_fails_the_case(answer: Any, status: int) -> None:
+    with pytest.raises(RuntimeError, match=f"{URL} answered {status}: Busy"):
+        answer("Busy", status).respond_at(URL, {}, timeout=1)
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>", "", [1], None, {"choices": []}, {"output": None}, {"output": ["a"]}]
+)
+def test_other_answers_fail_the_case(answer: Any, body: object) -> None:
+    with pytest.raises(RuntimeError, match="did not answer with a response of the Responses API"):
+        answer(body).respond_at(URL, {}, timeout=1)
+
+
+@pytest.mark.parametrize("arguments", ["", "{", "{}"])
+def test_calls_with_unusual_arguments_do_not_fail_the_case(answer: Any, arguments: str) -> None:
+    call = {"type": "function_call", "call_id": "1", "name": "now", "arguments": arguments}
+    response = {"output": [call, MESSAGE]}
+    assert answer(response).respond_at(URL, {}, timeout=1) == response
+
+
+@pytest.mark.parametrize("content", ["Hello", None, [{"type": "output_text", "text": None}]])
+def test_the_report_shows_invalid_responses(package: Package, content: object) -> None:
+    """The scorer `contract` fails, and nothing is lost."""
+    response = {"output": [MESSAGE | {"content": content}]}
+    assert package("ops.evaluate").text_of(response) == json.dumps(response)
