@@ -40,14 +40,29 @@ def test_only_a_complete_commit_is_registered(
     git(released.folder, "rm", "--quiet", "--cached", "uv.lock")
     try:
         unlocked = commands.run("register", **store)
+    excluded = released.folder / ".git" / "info" / "exclude"
     finally:
-        git(released.folder, "reset", "--quiet")
+        git(released.folder, "reset", "--quiet", head)
     assert "error: uv.lock is not committed, and the model's packages" in unlocked.stderr
-    assert "Run `git add uv.lock` and `git commit" in unlocked.stderr
+        git(released.folder, "commit", "--quiet", "-m", "Ignore the lock file")
+        with released.patched(str(excluded), None, "uv.lock\n"):
+            ignored = commands.run("register", **store)
+    assert "Run `git add --force uv.lock` and `git commit" in unlocked.stderr
+    assert ignored.stderr == unlocked.stderr
     with released.patched("instructions.md", None, "Be brief.\n"):
         dirty = commands.run("register", **store)
     assert "src/weather_agent/instructions.md: not committed. Commit, stash" in dirty.stderr
-    assert (empty.returncode, unlocked.returncode, dirty.returncode) == (1, 1, 1)
+    git(released.folder, "config", "status.showUntrackedFiles", "no")
+    with released.patched("more_tools.py", None, "TOOLS = []\n"):
+        hidden = commands.run("register", **store)
+    git(released.folder, "config", "--unset", "status.showUntrackedFiles")
+    assert "more_tools.py: not committed. Commit, stash" in hidden.stderr
+    stranger = commands.run("register", GIT_TEST_ASSUME_DIFFERENT_OWNER="1", **store)
+    assert "git config --global --add safe.directory" in stranger.stderr
+    no_git = commands.run("register", PATH="/nowhere", **store)
+    assert "No such file or directory: 'git'. Install git." in no_git.stderr
+    for done in (empty, unlocked, ignored, dirty, hidden, stranger, no_git):
+        assert done.returncode == 1
 
 
 def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
