@@ -206,6 +206,14 @@ def test_a_full_endpoint_keeps_what_a_rollback_needs(deployer: Deployer) -> None
     assert list(dict.fromkeys(endpoint.history)) == [str(number) for number in range(1, 18)]
 
 
+def test_a_commit_is_found_among_many_versions(deployer: Deployer) -> None:
+    add_version(deployer.workspace, "3")
+    versions = deployer.workspace.state.models[MODEL].versions
+    versions["3"].tags["git_commit"] = versions["1"].tags.pop("git_commit")
+    assert "version 3" in deployer.check("register")
+    assert len(versions) == 3
+
+
 def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
     done = agent.run("weather-agent", "deploy", **deployer.workspace.variables)
     assert "error: Model Serving needs databricks-agents. Run `uv sync --extra" in done.stderr

@@ -20,6 +20,8 @@ from tests.helpers.fake_workspace.state import READY, Model, State, Version
 
 PREFIX = "/api/2.0/mlflow/unity-catalog"
 MODEL_NAME = re.compile(r"[^\s./]+\.[^\s./]+\.[^\s./]+")
+# How many versions a search returns at most; Unity Catalog returns few, too.
+PAGE = 2
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 FILTER = re.compile(r"name\s*=\s*'([^']+)'")
 
@@ -139,7 +141,7 @@ class Registry:
         model = self.state.models.get(match[1])
         versions = list(model.versions.values()) if model else []
         start = int(body.page_token or 0)
-        end = start + body.max_results
+        end = start + min(body.max_results, PAGE)
         page = [self.shown(one) | {"tags": [], "aliases": []} for one in versions[start:end]]
         return reply(
             {"model_versions": page} | ({"next_page_token": f"{end}"} if versions[end:] else {})

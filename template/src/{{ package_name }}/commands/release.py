@@ -217,7 +217,7 @@ def print_step(name: str) -> None:
 
 def label(version: ModelVersion) -> str:
     """Return how a message names a version."""
-    commit = version.tags.get("git_commit", "unknown")[:7]
+    commit = version.tags.get("git_commit", "unknown")[:7]  # other tools register without it
     return f"{version.name}, version {version.version} (commit {commit}),"
 
 

@@ -26,7 +26,8 @@ class Registry:
         self.client = MlflowClient()
         self.name = load_config().registered_model()
         in_unity_catalog = mlflow.get_registry_uri().startswith("databricks-uc")
-        has_levels = not in_unity_catalog or self.name.count(".") == 2
+        levels = self.name.split(".")
+        has_levels = not in_unity_catalog or (len(levels) == 3 and all(levels))
         if not is_model_name(self.name) or not has_levels:
             raise ProjectError(
                 f"{self.name!r} is not the name of a registered model. Set `model_name` in "
@@ -68,7 +69,7 @@ class Registry:
 
     def of_commit(self, commit: str) -> ModelVersion | None:
         """Return the newest complete version of a commit."""
-        found = self.client.search_model_versions(f"name='{self.name}'")
+        found = mlflow.search_model_versions(filter_string=f"name='{self.name}'")
         for one in sorted(found, key=lambda version: int(version.version), reverse=True):
             if one.status == READY:
                 # Unity Catalog returns no tags when it searches.
