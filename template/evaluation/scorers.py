@@ -13,8 +13,11 @@ from mlflow.entities import Feedback, SpanType, Trace
 from mlflow.genai import Scorer, scorer
 from mlflow.genai.scorers import Guidelines
 
+# What a case can expect. Add the names that your scorers read.
+EXPECTATIONS = {"facts", "calls"}
+
 PERSONAL_DATA = {
-    "an email address": r"[\w.+-]+@[\w-]+\.\w{2,}",
+    "an email address": r"(?<![\w.+-])[\w.+-]+@[\w-]+\.\w{2,}",
     "a card number": r"\b(?:\d[ -]?){13,16}\b",
     "a phone number": r"\+\d[\d ()/-]{7,}\d",
 }
@@ -24,7 +27,8 @@ PERSONAL_DATA = {
 def expected_facts(outputs: dict[str, Any], expectations: dict[str, Any]) -> Feedback:
     """Check that the answer contains each text in `facts`, in upper or lower case."""
     answer = text_of(outputs).casefold()
-    missing = [fact for fact in expectations.get("facts", []) if fact.casefold() not in answer]
+    facts = expected(expectations, "facts") or []
+    missing = [fact for fact in facts if str(fact).casefold() not in answer]
     return Feedback(value=not missing, rationale=f"Missing: {missing}" if missing else None)
 
 
@@ -33,8 +37,8 @@ def expected_calls(trace: Trace, expectations: dict[str, Any]) -> Feedback:
     """Check that the agent made exactly the tool calls in `calls`, in any order."""
     spans = [span for span in trace.data.spans if span.span_type == SpanType.TOOL]
     calls = [{"name": span.name, "arguments": span.inputs} for span in spans]
-    expected = expectations.get("calls", calls)
-    passes = in_order(calls) == in_order(expected)
+    wanted = expected(expectations, "calls")
+    passes = wanted is None or in_order(calls) == in_order(wanted)
     return Feedback(value=passes, rationale=None if passes else f"Called: {calls}")
 
 
@@ -57,6 +61,16 @@ def latency_seconds(trace: Trace) -> float | None:
 def total_tokens(trace: Trace) -> int:
     """Return the tokens of all LLM calls; the offline LLM uses none."""
     return (trace.info.token_usage or {}).get("total_tokens", 0)
+
+
+def expected(expectations: dict[str, Any], name: str) -> list[Any] | None:
+    """Return the list that a case expects, if any; a misspelled name would expect nothing."""
+    if unknown := expectations.keys() - EXPECTATIONS:
+        raise ValueError(f"EXPECTATIONS in scorers.py does not contain {sorted(unknown)}")
+    wanted = expectations.get(name)
+    if not isinstance(wanted, list | None):
+        raise TypeError(f"{name} must be a list")
+    return wanted
 
 
 def in_order(calls: list[dict[str, Any]]) -> list[str]:

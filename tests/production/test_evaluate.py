@@ -121,6 +121,31 @@ def call(name: str, **arguments: str) -> dict[str, Any]:
 
 def test_an_agent_that_fails_is_not_measured(
     agent: Agent, evaluate: Any, server: ChatServer, tmp_path: Path
+def test_expectations_that_no_scorer_reads_are_not_measured(agent: Agent, evaluate: Any) -> None:
+    """They would expect nothing, so that every answer passes."""
+    cases = case("Hello!", fact=["x"]) + case("Hi!", facts="x") + case("Good day!", facts=[1])
+    with agent.patched(CASES, None, cases):
+        done = evaluate("--json")
+    assert done.returncode == 2
+    rows = json.loads(done.stdout)["rows"]
+    scores = [row["scores"]["expected_facts"] for row in rows]
+    assert [score["error"] for score in scores] == [
+        *("EXPECTATIONS in scorers.py does not contain ['fact']", "facts must be a list", ""),
+    ]
+    assert scores[2]["rationale"] == "Missing: [1]"
+
+
+def test_scorers_that_exit_are_not_measured(agent: Agent, evaluate: Any) -> None:
+    """Whatever their exit code is; they may import modules beside them."""
+    with (
+        agent.patched("evaluation/more_scorers.py", None, "import sys\n\nsys.exit(0)\n"),
+        agent.patched(SCORERS, "import json\n", "import json\nimport more_scorers\n"),
+    ):
+        done = evaluate()
+    assert "error: The agent or a scorer called `sys.exit`." in done.stderr
+    assert done.returncode == 2
+
+
 ) -> None:
     server.reply(*(Turn(text("Hello")),) * 5, Turn(status=500, error="broken"))
     junit = tmp_path / "junit.xml"

@@ -18,7 +18,7 @@ from ..ops.evaluate import Respond, check_judge, evaluate_cases, load_scorers
 from ..ops.evaluation_report import Evaluation, html_report, junit_report
 from ..ops.gate import judge_rows
 from ..ops.git import clean_commit
-from ..ops.project import CASES, ROOT, require_checkout
+from ..ops.project import CASES, ROOT, ProjectError, require_checkout
 from ..ops.registry import Registry
 from ..ops.remote import require_agent_at, respond_at
 from ..ops.store import connect_store
@@ -73,6 +73,12 @@ def run_evaluation(
         print_evaluation(evaluation)
     return EXIT_CODES[evaluation.verdict.status]
 
+    except SystemExit as error:
+        if isinstance(error.code, int) and error.code > 128:  # of a signal
+            raise
+        return report_error(
+            ProjectError("The agent or a scorer called `sys.exit`. Raise another exception there.")
+        )
 
 def print_cases_from_traces(known: Path, condition: str) -> int:
     """Print a case per line for the traces that match a filter, except for known cases.

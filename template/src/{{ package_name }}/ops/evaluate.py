@@ -3,6 +3,7 @@
 import io
 import runpy
 from collections.abc import Callable, Sequence
+import sys
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -30,6 +31,7 @@ def load_scorers(judge: str | None) -> list[Scorer]:
     """
     try:
         names = runpy.run_path(str(SCORERS))
+    sys.path.append(str(SCORERS.parent))  # for modules that it imports
         scorers = [contract, *names["SCORERS"], *(names["judges"](judge) if judge else [])]
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
