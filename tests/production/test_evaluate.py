@@ -106,8 +106,10 @@ def test_calls_with_other_arguments_or_of_other_tools_fail(agent: Agent, evaluat
             calls=[call("days_between", end="2026-12-24", start="2026-01-31")],
         )
     )
+    # The traces stay here.
+    telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}
     with agent.patched(CASES, None, cases):
-        done = evaluate("--json")
+        done = evaluate("--json", **telemetry)
     (check,) = [
         one for one in json.loads(done.stdout)["checks"] if one["scorer"] == "expected_calls"
     ]
@@ -119,8 +121,6 @@ def call(name: str, **arguments: str) -> dict[str, Any]:
     return {"name": name, "arguments": arguments}
 
 
-def test_an_agent_that_fails_is_not_measured(
-    agent: Agent, evaluate: Any, server: ChatServer, tmp_path: Path
 def test_expectations_that_no_scorer_reads_are_not_measured(agent: Agent, evaluate: Any) -> None:
     """They would expect nothing, so that every answer passes."""
     cases = case("Hello!", fact=["x"]) + case("Hi!", facts="x") + case("Good day!", facts=[1])
@@ -146,9 +146,11 @@ def test_scorers_that_exit_are_not_measured(agent: Agent, evaluate: Any) -> None
     assert done.returncode == 2
 
 
+def test_an_agent_that_fails_is_not_measured(
+    agent: Agent, evaluate: Any, server: ChatServer, tmp_path: Path
 ) -> None:
     server.reply(*(Turn(text("Hello")),) * 5, Turn(status=500, error="broken"))
-    junit = tmp_path / "junit.xml"
+    junit = tmp_path / "reports" / "junit.xml"
     with agent.patched(CASES, None, "".join(case(f"Question {number}") for number in range(6))):
         done = evaluate(f"--junit={junit}", OPENAI_BASE_URL=f"{server.url}/v1", **LLM)
     assert done.returncode == 2
@@ -181,6 +183,8 @@ def test_a_scorer_that_fails_is_not_measured(agent: Agent, evaluate: Any) -> Non
         ("config.yml", "contract: 1.0", "contract: 1.5", "less than or equal to 1"),
         ("config.yml", "{p90: 30}", "{p91: 30}", "latency_seconds.maximums.p91: This name is"),
         ("config.yml", "{p90: 30}", "{}", "latency_seconds.maximums: Set at least one maximum"),
+        ("config.yml", "judge:\n", "judge: gpt-5\n", "Set it to openai:/MODEL or databricks:/END"),
+        ("config.yml", "judge:\n", "judge: offline:/demo\n", "sets `judge` to 'offline:/demo'."),
         ("config.yml", "max_regressions: 1", "max_regressions: -1", "max_regressions: Input"),
     ],
 )
@@ -203,8 +207,9 @@ def test_thresholds_are_required(agent: Agent, evaluate: Any) -> None:
     assert "config.yml sets no `thresholds`" in done.stderr
 
 
-def test_invalid_options_exit_with_3(evaluate: Any) -> None:
+def test_invalid_options_exit_with_3(evaluate: Any, tmp_path: Path) -> None:
     assert evaluate("--bogus").returncode == 3
+    assert evaluate(f"--junit={tmp_path}").returncode == 3
     missing = evaluate("--cases=/nowhere/cases.jsonl")
     assert missing.returncode == 3
     assert "Cannot read cases" in missing.stderr
@@ -273,7 +278,9 @@ def test_the_champion_is_compared_case_by_case(
     mlflow_client.delete_model_version_tag(name, version.version, "evaluation_run")
     done = evaluate(AGENT_MODEL_NAME=name)
     assert done.returncode == 2
-    assert "has no evaluation to compare with. Pass --without-champion." in done.stderr
+    assert (
+        "has no evaluation to compare with. Run `uv run weather-agent evaluate --wi" in done.stderr
+    )
     mlflow_client.set_model_version_tag(name, version.version, "evaluation_run", "0" * 32)
     done = evaluate(AGENT_MODEL_NAME=name)
     assert done.returncode == 2
@@ -287,15 +294,18 @@ def test_an_evaluation_of_a_commit_has_its_name(
     subprocess.run([*git, "add", "--all"], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "Start"], check=True)
     try:
+        head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
         clean = json.loads(evaluate("--json").stdout)
-        with agent.patched("instructions.md", None, "Be brief.\n"):
+        # The tree is clean when the evaluation ends.
+        git_commit = 'subprocess.run(["git", "commit", "-am", "Later"], capture_output=True)'
+        start = "    answer = text_of(outputs)\n    found"
+        with agent.patched(SCORERS, start, f"    import subprocess\n    {git_commit}\n{start}"):
             changed = json.loads(evaluate("--json").stdout)
         (tmp_path / "easy.jsonl").write_text(case("Hello!"), encoding="utf-8")
         easy = json.loads(evaluate("--json", f"--cases={tmp_path / 'easy.jsonl'}").stdout)
-        head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
     finally:
         subprocess.run([*git, "update-ref", "-d", "HEAD"], check=True)
-        subprocess.run([*git, "rm", "-r", "--cached", "--quiet", "."], check=True)
+        subprocess.run([*git, "rm", "-r", "-f", "--cached", "--quiet", "."], check=True)
     assert clean["commit"] == head
     assert changed["commit"] is None
     assert easy["commit"] is None

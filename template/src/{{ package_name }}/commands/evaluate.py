@@ -34,6 +34,10 @@ ENVIRONMENT = {
     # Scorers read the trace of each case, so it must be stored when they run.
     "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
     "MLFLOW_TRACE_SAMPLING_RATIO": "1",
+    # MLflow sends traces to OpenTelemetry's endpoint instead of its store.
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "",
+    "OTEL_SDK_DISABLED": "false",
     # Otherwise MLflow answers the first case once more.
     "MLFLOW_GENAI_EVAL_SKIP_TRACE_VALIDATION": "true",
 }
@@ -62,23 +66,25 @@ def run_evaluation(
         champion, 2 if something could not be measured, 3 if the settings are invalid.
     """
     try:
+        if junit:
+            junit.parent.mkdir(parents=True, exist_ok=True)
         evaluation = evaluate(cases, url=url, with_champion=with_champion)
         if junit:
             junit.write_text(junit_report(evaluation), encoding="utf-8")
     except Exception as error:
         return report_error(error)
-    if as_json:
-        click.echo(json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False))
-    else:
-        print_evaluation(evaluation)
-    return EXIT_CODES[evaluation.verdict.status]
-
     except SystemExit as error:
         if isinstance(error.code, int) and error.code > 128:  # of a signal
             raise
         return report_error(
             ProjectError("The agent or a scorer called `sys.exit`. Raise another exception there.")
         )
+    if as_json:
+        click.echo(json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False))
+    else:
+        print_evaluation(evaluation)
+    return EXIT_CODES[evaluation.verdict.status]
+
 
 def print_cases_from_traces(known: Path, condition: str) -> int:
     """Print a case per line for the traces that match a filter, except for known cases.
@@ -126,13 +132,13 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     check_judge(config)
     target = url or f"this source with {config.llm_uri()}"
     click.echo(f"Evaluating {target}: {len(cases)} cases, in {store} …", err=True)
+    # The agent at a URL may be of another commit, and other cases decide nothing about this one.
+    commit = clean_commit() if not url and path.resolve() == CASES.resolve() else None
     with mlflow.start_run(run_name="evaluate") as run:
         rows = evaluate_cases(cases, scorers, respond)
     run_id = run.info.run_id
     p_values = compare_runs(run_id, champion) if champion else {}
     verdict = judge_rows(rows, config, before, p_values)
-    # The agent at a URL may be of another commit, and other cases decide nothing about this one.
-    commit = clean_commit() if not url and path.resolve() == CASES.resolve() else None
     evaluation = Evaluation(run_id, commit, target, rows, verdict, before)
     log_evaluation(evaluation)
     return evaluation

@@ -26,7 +26,9 @@ class EvaluateCommand(click.Command):
 
 
 junit_option = click.option(
-    "--junit", type=click.Path(path_type=Path), help="Write the evaluation to this JUnit XML file."
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the evaluation to this JUnit XML file.",
 )
 
 

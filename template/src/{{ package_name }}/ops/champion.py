@@ -5,12 +5,13 @@ from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
 from .cases import Row
-from .project import ProjectError
+from .project import PROJECT_NAME, ProjectError
 from .registry import CHAMPION, Registry
 
 ROWS = TypeAdapter(list[Row])
 ROWS_ARTIFACT = "evaluation/rows.json"
 RUN_TAG = "evaluation_run"
+ALONE = f"Run `uv run {PROJECT_NAME} evaluate --without-champion`."
 
 
 def champion_run(registry: Registry) -> str | None:
@@ -26,7 +27,7 @@ def champion_run(registry: Registry) -> str | None:
     if not run:
         raise ProjectError(
             f"The champion, version {version.version} of {registry.name}, has no evaluation to "
-            "compare with. Pass --without-champion."
+            f"compare with. {ALONE}"
         )
     return run
 
@@ -41,8 +42,7 @@ def load_rows(run_id: str) -> list[Row]:
         return ROWS.validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{ROWS_ARTIFACT}"))
     except (MlflowException, OSError, ValidationError) as error:
         raise ProjectError(
-            f"Cannot read the champion's evaluation in run {run_id}: {error}. Pass "
-            "--without-champion."
+            f"Cannot read the champion's evaluation in run {run_id}: {error}. {ALONE}"
         ) from error
 
 

@@ -1,9 +1,10 @@
 """Evaluates the agent: answers the cases in `evaluation/`, and measures the answers with MLflow."""
 
 import io
+import json
 import runpy
-from collections.abc import Callable, Sequence
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -11,6 +12,7 @@ import mlflow
 from mlflow.entities import Feedback, Trace, TraceState
 from mlflow.genai import Scorer, scorer
 from mlflow.types.responses import ResponsesAgentResponse
+from pydantic import ValidationError
 
 from ..runtime.config import Config, ConfigError
 from .cases import Case, Inputs, Row, Score
@@ -29,9 +31,9 @@ def load_scorers(judge: str | None) -> list[Scorer]:
     Raises:
         ConfigError: The file fails, or lists something else than scorers.
     """
+    sys.path.append(str(SCORERS.parent))  # for modules that it imports
     try:
         names = runpy.run_path(str(SCORERS))
-    sys.path.append(str(SCORERS.parent))  # for modules that it imports
         scorers = [contract, *names["SCORERS"], *(names["judges"](judge) if judge else [])]
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
@@ -56,9 +58,15 @@ def check_judge(config: Config) -> None:
     """Ask the judge for a word, because MLflow retries an unreachable judge for minutes per case.
 
     Raises:
-        LLMError: The judge is misconfigured or does not answer.
+        ConfigError: MLflow has no such judge.
+        LLMError: The judge does not answer.
     """
     if config.judge:
+        if not config.judge.startswith(("openai:/", "databricks:/")):
+            raise ConfigError(
+                f"config.yml sets `judge` to {config.judge!r}. Set it to openai:/MODEL or "
+                "databricks:/ENDPOINT."
+            )
         require_response(config.judge, config.llm_timeout_seconds)
 
 
@@ -118,7 +126,10 @@ def score_of(feedback: Feedback) -> Score:
 
 
 def text_of(response: Any) -> str:
-    """Return the text of the messages in a response."""
-    items = (response or {}).get("output", [])
-    messages = [item for item in items if item["type"] == "message"]
+    """Return the text of the messages in a response; an invalid response as JSON."""
+    try:
+        ResponsesAgentResponse.model_validate(response)
+    except ValidationError:
+        return json.dumps(response, ensure_ascii=False)
+    messages = [item for item in response["output"] if item["type"] == "message"]
     return "\n".join(part.get("text", "") for item in messages for part in item["content"])
