@@ -45,8 +45,9 @@ def test_versions_are_deployed_promoted_and_rolled_back(deployer: Deployer) -> N
     del deployer.workspace.state.models[MODEL].versions["1"].tags["git_commit"]
     endpoint = deployer.workspace.state.endpoints[ENDPOINT]
     assert (deployer.answering, deployer.champion, endpoint.served) == ("2", "2", ["2", "1"])
-    variables = endpoint.config["served_entities"][0]["environment_vars"]
-    assert variables["MLFLOW_EXPERIMENT_ID"] == "1"
+    entity = endpoint.config["served_entities"][0]
+    assert entity["scale_to_zero_enabled"]
+    assert entity["environment_vars"]["MLFLOW_EXPERIMENT_ID"] == "1"
     rolled_back = deployer.check("rollback")
     assert rolled_back.startswith("PUT /api/2.0/serving-endpoints/weather-agent/config: serve 2, 1")
     assert f"{MODEL}, version 1 (commit unknown), is the champion\n" in rolled_back
