@@ -84,6 +84,10 @@ def test_the_settings_reach_the_endpoint(deployer: Deployer, released: Agent) ->
     assert entity["workload_size"] == "Medium"
     assert not entity["scale_to_zero_enabled"]
     assert entity["environment_vars"]["OPENAI_API_KEY"] == "{{secrets/agents/openai}}"
+    with released.patched("config.yml", SERVING, OTHER_SERVING.replace("Medium", "Large")):
+        printed = deployer.check("deploy", "1")
+    kept = "version 1 is served already and keeps its workload_size; a new version gets those of"
+    assert printed.startswith(kept)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from .project import ProjectError
 
 try:
     from databricks import agents  # ty: ignore
+    from databricks.sdk.service.serving import ServedEntityOutput
 except ImportError as error:
     raise ProjectError(
         "Model Serving needs databricks-agents. Run `uv sync --extra deploy`."
@@ -46,6 +47,11 @@ def deploy(
     others = [one for one in (now.answering, *kept) if one and one != version]
     if version not in now.entities:
         now = start(endpoint, now, version, settings, others)
+    elif changed := changed_settings(now.entities[version], settings):
+        endpoint.report(
+            f"version {version} is served already and keeps its {', '.join(changed)}; a new "
+            "version gets those of config.yml"
+        )
     if version in now.entities and not agents.get_deployments(endpoint.model, int(version)):
         register(endpoint, version, now.entities[version].name)
     if not now.routes_all_to(version):
@@ -53,6 +59,17 @@ def deploy(
     endpoint.report(f"verify --url {endpoint.url}")
     if not endpoint.dry_run:
         check_or_restore(endpoint, now, others, check)
+
+
+def changed_settings(entity: ServedEntityOutput, settings: Serving) -> list[str]:
+    """Return the names of the settings that differ from those of a served version."""
+    variables = entity.environment_vars or {}
+    pairs = {
+        "workload_size": (entity.workload_size, settings.workload_size),
+        "scale_to_zero": (entity.scale_to_zero_enabled, settings.scale_to_zero),
+        **{name: (variables.get(name), value) for name, value in settings.environment.items()},
+    }
+    return [name for name, (found, wanted) in pairs.items() if found != wanted]
 
 
 def start(
