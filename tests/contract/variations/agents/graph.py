@@ -93,7 +93,7 @@ class GraphAgent(ResponsesAgent):
     def predict_stream(self, request: ResponsesAgentRequest):
         memory = list((request.custom_inputs or {}).get("memory", []))
         system = SYSTEM_PROMPT + "".join(f"\nRemember: {one}" for one in memory)
-        items = [without_refusals(item.model_dump(exclude_none=True)) for item in request.input]
+        items = [item.model_dump(exclude_none=True) for item in request.input]
         messages = self.prep_msgs_for_cc_llm(items)
         state = State([{"role": "system", "content": system}, *fix(messages)], memory)
         node = "llm"
@@ -174,15 +174,6 @@ def run_tool(name: str, arguments: str) -> str:
         return json.dumps(function(cls.model_validate_json(arguments)))
     except (KeyError, ValueError) as error:
         return f"Error: {error}"
-
-
-def without_refusals(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an item whose refusals are texts."""
-    if not isinstance(item.get("content"), list):
-        return item
-    return item | {
-        "content": [{"text": one.get("refusal") or one["type"], **one} for one in item["content"]]
-    }
 
 
 def fix(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
