@@ -1,6 +1,7 @@
 """databricks.yml of agents with an LLM on Databricks; breakages of the contract cover mistakes."""
 
-import importlib.util
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from databricks.bundles.schemas import Schema
 
 from tests.conftest import Render
 from tests.helpers.template import TEMPLATE
+
+sys.path.insert(0, str(TEMPLATE / "tests" / "contract"))
+READER: Any = import_module("harness.bundle")
+CHECKS: Any = import_module("harness.bundle_checks")
+sys.path.pop(0)
 
 CLASSES: dict[str, Any] = {
     "apps": App,
@@ -126,24 +132,12 @@ def read(project: Path) -> dict[str, Any]:
     return yaml.safe_load((project / "databricks.yml").read_text(encoding="utf-8"))
 
 
-def checks_of(project: Path) -> Any:
-    """Return the module of the contract that checks databricks.yml."""
-    path = project / "tests" / "contract" / "harness" / "bundle.py"
-    spec = importlib.util.spec_from_file_location("bundle_checks", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_bundle_is_valid_for_every_name(name: str, render: Render) -> None:
     project = render(project_name=name, llm=LLM)
-    checks = checks_of(project)
-    for bundle in checks.read_bundles(project):
-        assert [*checks.invalid_values(bundle)] == []
-        assert [*checks.broken_references(bundle, project, LLM)] == []
+    for bundle in READER.read_bundles(project):
+        assert [*CHECKS.invalid_values(bundle)] == []
+        assert [*CHECKS.broken_references(bundle, project, LLM)] == []
         assert "$" not in bundle.resources["apps"]["agent"]["name"]
 
 
@@ -184,7 +178,7 @@ def test_fields_of_databricks_are_checked(project: Path, mistake: dict[str, Any]
 
 def test_production_has_the_model_of_the_settings(project: Path) -> None:
     config = yaml.safe_load((project / "src/weather_agent/config.yml").read_text(encoding="utf-8"))
-    _, production = checks_of(project).read_bundles(project)
+    _, production = READER.read_bundles(project)
     model = production.resources["registered_models"]["agent"]
     levels = (model["catalog_name"], model["schema_name"], model["name"])
     assert config["model_name"] == ".".join(levels)
@@ -197,7 +191,7 @@ def test_the_job_releases_the_registered_version(project: Path) -> None:
     prod = document["targets"]["prod"]
     assert prod["mode"] == "production"
     assert prod["workspace"]["root_path"].startswith("/Workspace/Shared/")
-    _, bundle = checks_of(project).read_bundles(project)
+    _, bundle = READER.read_bundles(project)
     job, app = bundle.resources["jobs"]["release"], bundle.resources["apps"]["agent"]
     assert job["tasks"][0]["python_wheel_task"] == {
         "package_name": "weather-agent",
@@ -219,7 +213,7 @@ def test_bundle_is_short(project: Path) -> None:
 
 def test_other_agents_have_no_bundle(default_project: Path) -> None:
     assert not (default_project / "databricks.yml").exists()
-    assert checks_of(default_project).read_bundles(default_project) == []
+    assert READER.read_bundles(default_project) == []
 
 
 @pytest.fixture
@@ -232,13 +226,12 @@ def folder(tmp_path: Path) -> Path:
 def problems(folder: Path, text: str) -> str:
     """Return what the contract reports for a databricks.yml of an agent with an LLM."""
     (folder / "databricks.yml").write_text(text, encoding="utf-8")
-    checks = checks_of(TEMPLATE)
     return "; ".join(
         found
-        for bundle in checks.read_bundles(folder)
+        for bundle in READER.read_bundles(folder)
         for found in (
-            *checks.invalid_values(bundle),
-            *checks.broken_references(bundle, folder, "databricks:/llm"),
+            *CHECKS.invalid_values(bundle),
+            *CHECKS.broken_references(bundle, folder, "databricks:/llm"),
         )
     )
 

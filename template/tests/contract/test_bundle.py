@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .harness.bundle import Bundle, broken_references, invalid_values, read_bundles
+from .harness.bundle import Bundle, read_bundles
+from .harness.bundle_checks import broken_references, invalid_values
 from .harness.project import PACKAGE, ROOT
 from .harness.rules import FailedRuleError, rule
 
