@@ -57,6 +57,7 @@ def test_credentials_and_personal_data_are_masked(text: str, secret: str, packag
         ("pwd=a, passphrase=b, passcode=c", "<SECRET> <SECRET> <SECRET>"),
         ("client_secret=a access_token=b", "client_<SECRET> access_<SECRET>"),
         ("api_key=a apikey=b x-api-key: c private key: d", "<SECRET> <SECRET> x-<SECRET> <SECRET>"),
+        ("accessToken=a access key is b", "access<SECRET> <SECRET>"),
         ("Authorization: Basic am9lOmE=", "Authorization: Basic <SECRET>"),
         ("Authorization: token abc", "Authorization: token <SECRET>"),
         ("IBAN: NO93 8601 1117 947", "IBAN: <IBAN>"),
@@ -96,7 +97,7 @@ def test_all_texts_of_a_value_are_masked(package: Package) -> None:
 
 
 def test_fields_with_the_name_of_a_credential_are_masked(package: Package) -> None:
-    value = {"password": "a", "user": {"apiKey": "b", "access_token": "c"}, "max_tokens": 5}
+    value = {"password": 1234, "user": {"apiKey": "b", "access_token": "c"}, "max_tokens": 5}
     assert package("ops.masking").mask(value) == {
         "password": "<SECRET>",
         "user": {"apiKey": "<SECRET>", "access_token": "<SECRET>"},

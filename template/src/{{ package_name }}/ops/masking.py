@@ -12,7 +12,7 @@ _PATTERNS = {
         r"-----BEGIN [A-Z ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z ]*-----|\Z)",
         r"(?<=://)[^/\s:@]*:[^/\s]+(?=@)",
         r"(?i)(?:(?<=bearer )|(?<=authorization: basic )|(?<=authorization: token ))\S+",
-        rf"(?i)(?<![^\W_]){_CREDENTIAL}\b[\"']?\s*(?:[:=]|\bis\b)\s*\S+",
+        rf"(?i){_CREDENTIAL}\b[\"']?\s*(?:[:=]|\bis\b)\s*\S+",
         r"\b(?:sk|xox[a-z])-[\w-]{8,}",
         # A long word with letters and digits: keys, tokens, hashes, ids.
         r"(?<![\w+/=.~-])(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])[\w+/=~-][\w+/=.~-]{19,}",
@@ -51,5 +51,4 @@ def mask(value: Any) -> Any:
 
 
 def _mask_field(name: str, value: Any) -> Any:
-    is_credential = isinstance(value, str) and re.search(f"(?i){_CREDENTIAL}$", name)
-    return "<SECRET>" if is_credential else mask(value)
+    return "<SECRET>" if re.search(f"(?i){_CREDENTIAL}$", name) else mask(value)
