@@ -212,11 +212,14 @@ def test_a_full_endpoint_keeps_what_a_rollback_needs(deployer: Deployer) -> None
 
 
 def test_a_commit_is_found_among_many_versions(deployer: Deployer) -> None:
-    add_version(deployer.workspace, "3")
+    add_version(deployer.workspace, "10")
     versions = deployer.workspace.state.models[MODEL].versions
-    versions["3"].tags["git_commit"] = versions["1"].tags.pop("git_commit")
-    assert "version 3" in deployer.check("register")
-    assert len(versions) == 3
+    commit = versions["1"].tags.pop("git_commit")
+    versions["2"].tags["git_commit"] = versions["10"].tags["git_commit"] = commit
+    add_version(deployer.workspace, "11")  # an interrupted run has left it
+    versions["11"].tags["git_commit"], versions["11"].status = commit, "PENDING_REGISTRATION"
+    assert "version 10" in deployer.check("register")
+    assert len(versions) == 4
 
 
 def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:

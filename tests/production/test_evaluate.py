@@ -2,17 +2,21 @@
 
 import json
 import re
+import runpy
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 
 from tests.chat_page.browser import browser
+from tests.conftest import Package
 from tests.helpers.agents import Agent
 from tests.helpers.forked_commands import ForkedCommands, forked_commands
 from tests.helpers.model_server import ChatServer, Turn, text
@@ -83,9 +87,10 @@ def test_a_new_agent_passes_and_its_report_is_a_page(
 def test_an_answer_below_a_threshold_exits_with_1(agent: Agent, evaluate: Any) -> None:
     wrong = case("What time is it in Tokyo?", facts=["Europe/Berlin"])
     with agent.patched(CASES, None, wrong + case("Hello!")):
-        done = evaluate("--json")
+        done = evaluate("--json", GIT_DIR="/nowhere")
     assert done.returncode == 1
     result = json.loads(done.stdout)
+    assert result["commit"] is None  # there is no repository
     assert result["status"] == "failed"
     (failed,) = [check for check in result["checks"] if not check["passed"]]
     assert failed["scorer"] == "expected_facts"
@@ -106,8 +111,12 @@ def test_calls_with_other_arguments_or_of_other_tools_fail(agent: Agent, evaluat
             calls=[call("days_between", end="2026-12-24", start="2026-01-31")],
         )
     )
-    # The traces stay here.
-    telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}
+    telemetry = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_SDK_DISABLED": "true",
+        "MLFLOW_TRACE_SAMPLING_RATIO": "0",
+        "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "true",
+    }
     with agent.patched(CASES, None, cases):
         done = evaluate("--json", **telemetry)
     (check,) = [
@@ -135,6 +144,70 @@ def test_expectations_that_no_scorer_reads_are_not_measured(agent: Agent, evalua
     assert scores[2]["rationale"] == "Missing: [1]"
 
 
+def test_cases_may_start_with_a_mark_and_contain_line_separators(
+    package: Package, tmp_path: Path
+) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + '{"inputs": {"turns": ["a\u2028b"]}}\r\n'.encode())
+    (only,) = package("ops.cases").load_cases(file)
+    assert only.inputs.turns == ["a\u2028b"]
+    file.write_bytes('{"inputs": {"turns": ["ä"]}}'.encode("latin-1"))
+    with pytest.raises(ValueError, match="Cannot read cases: 'utf-8' codec"):
+        package("ops.cases").load_cases(file)
+
+
+def test_an_answer_must_be_a_response_with_a_message(package: Package) -> None:
+    contract = package("ops.evaluate").contract
+    content = [{"type": "output_text", "text": "Hello!"}]
+    message = {"type": "message", "id": "1", "role": "assistant", "content": content}
+    assert contract(outputs={"output": [message]}) is True
+    assert contract(outputs={"output": []}) is False
+    with pytest.raises(ValueError, match="message"):
+        contract(outputs={"output": [{"type": "message"}]})
+
+
+def test_scorers_find_personal_data_and_ignore_the_order_of_calls(default_project: Path) -> None:
+    names = runpy.run_path(str(default_project / SCORERS))
+    for text_of_answer, passes in (
+        *(("Mail joe@example.com", False), ("4111 1111 1111 1111", False)),
+        *(("+49 30 1234567", False), ("It is 10:45 on 2026-01-31.", True)),
+    ):
+        message = {"type": "message", "content": [{"text": text_of_answer}]}
+        assert names["no_personal_data"](outputs={"output": [message]}).value is passes
+    calls = [call("now", place="Oslo", unit="s"), call("now", place="Lima")]
+    spans = [
+        SimpleNamespace(span_type="TOOL", name="now", inputs=inputs)
+        for inputs in ({"place": "Lima"}, {"unit": "s", "place": "Oslo"})
+    ]
+    trace = SimpleNamespace(data=SimpleNamespace(spans=spans))
+    assert names["expected_calls"](trace=trace, expectations={"calls": calls}).value is True
+    assert names["expected_calls"](trace=trace, expectations={"calls": calls[:1]}).value is False
+
+
+def test_each_turn_sends_the_conversation_and_the_custom_inputs(package: Package) -> None:
+    requests: list[Any] = []
+
+    def respond(request: dict[str, Any]) -> dict[str, Any]:
+        requests.append(request | {"input": [*request["input"]]})
+        return {"output": ["an answer"]}
+
+    answer = package("ops.evaluate").conversation_with(respond)
+    answer(turns=["Hello!", "Bye!"], custom_inputs={"tone": "formal"})
+    hello, bye = ({"role": "user", "content": text} for text in ("Hello!", "Bye!"))
+    assert requests == [
+        {"input": items, "custom_inputs": {"tone": "formal"}}
+        for items in ([hello], [hello, "an answer", bye])
+    ]
+
+
+def test_a_case_without_a_trace_failed(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = SimpleNamespace(result_df=None)
+    monkeypatch.setattr(mlflow.genai, "evaluate", lambda **_: result)
+    hello = package("ops.cases").Case.model_validate_json(case("Hello!"))
+    (row,) = package("ops.evaluate").evaluate_cases([hello], [], dict)
+    assert row.error == "MLflow recorded no trace."
+
+
 def test_scorers_that_exit_are_not_measured(agent: Agent, evaluate: Any) -> None:
     """Whatever their exit code is; they may import modules beside them."""
     with (
@@ -155,6 +228,7 @@ def test_an_agent_that_fails_is_not_measured(
         done = evaluate(f"--junit={junit}", OPENAI_BASE_URL=f"{server.url}/v1", **LLM)
     assert done.returncode == 2
     assert "? The agent failed in 1 of 6 cases: LLMError:" in done.stdout
+    assert "✗ total_tokens      p90 inf" in done.stdout  # the failed case has no scores
     assert ElementTree.parse(junit).getroot().get("errors") == "2"
 
 
@@ -237,6 +311,8 @@ def test_judges_run_if_there_is_a_judge(agent: Agent, evaluate: Any, server: Cha
             done = evaluate(**variables)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✗ helpful           0 of 6 cases  at least 0.5" in done.stdout
+    assert "    and 1 more\n" in done.stdout
+    assert "→" not in done.stdout  # in the title of the last case
 
 
 def test_a_deployed_agent_is_evaluated(evaluate: Any, served: Served) -> None:
@@ -288,7 +364,7 @@ def test_the_champion_is_compared_case_by_case(
 
 
 def test_an_evaluation_of_a_commit_has_its_name(
-    agent: Agent, evaluate: Any, store: str, tmp_path: Path
+    agent: Agent, evaluate: Any, store: str, served: Served, tmp_path: Path
 ) -> None:
     git = ["git", "-C", str(agent.folder)]
     subprocess.run([*git, "add", "--all"], check=True)
@@ -296,19 +372,19 @@ def test_an_evaluation_of_a_commit_has_its_name(
     try:
         head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
         clean = json.loads(evaluate("--json").stdout)
+        (tmp_path / "easy.jsonl").write_text(case("Hello!"), encoding="utf-8")
+        easy = json.loads(evaluate("--json", f"--cases={tmp_path / 'easy.jsonl'}").stdout)
+        remote = json.loads(evaluate("--json", f"--url={served.url}").stdout)
         # The tree is clean when the evaluation ends.
         git_commit = 'subprocess.run(["git", "commit", "-am", "Later"], capture_output=True)'
         start = "    answer = text_of(outputs)\n    found"
         with agent.patched(SCORERS, start, f"    import subprocess\n    {git_commit}\n{start}"):
             changed = json.loads(evaluate("--json").stdout)
-        (tmp_path / "easy.jsonl").write_text(case("Hello!"), encoding="utf-8")
-        easy = json.loads(evaluate("--json", f"--cases={tmp_path / 'easy.jsonl'}").stdout)
     finally:
         subprocess.run([*git, "update-ref", "-d", "HEAD"], check=True)
         subprocess.run([*git, "rm", "-r", "-f", "--cached", "--quiet", "."], check=True)
     assert clean["commit"] == head
-    assert changed["commit"] is None
-    assert easy["commit"] is None
+    assert [one["commit"] for one in (easy, remote, changed)] == [None] * 3
     tags = MlflowClient(store).get_run(clean["run_id"]).data.tags
     assert tags["git_commit"] == head
 
@@ -335,6 +411,8 @@ def test_traces_become_cases_without_personal_data(
     ]
     assert "2 new cases from 4 traces." in done.stderr
 
+    done = commands.run("evaluate", "--from-traces", "", "--cases=/nowhere.jsonl", **variables)
+    assert "3 new cases from 4 traces." in done.stderr
     done = commands.run("evaluate", "--from-traces", "trace.bogus = 1", **variables)
     assert done.returncode == 3
     assert "MLflow rejects the filter" in done.stderr

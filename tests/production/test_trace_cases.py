@@ -76,6 +76,15 @@ def test_the_newest_trace_that_did_not_fail_says_which_calls_are_expected(packag
     assert failed.expectations == {}
 
 
+def test_the_start_of_another_conversation_is_left_out(package: Package) -> None:
+    items = [[QUESTION], [QUESTION, {"role": "assistant", "content": "12:00"}, QUESTION]]
+    traces = [
+        trace_of([SimpleNamespace(span_type="AGENT", inputs={"input": one})]) for one in items
+    ]
+    (case,) = package("ops.trace_cases").cases_from(traces, [])
+    assert case.inputs.turns == [QUESTION["content"]] * 2
+
+
 def test_everything_in_a_case_is_masked(cases: Any) -> None:
     answer = {"role": "assistant", "content": "Done."}
     call = {"type": "function_call", "id": "1", "call_id": "1", "name": "send"}
