@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Render
 from tests.helpers.agents import Agent
 from tests.helpers.fake_workspace import Fault
-from tests.production.deployer import Deployer
+from tests.production.deployer import MODEL, Deployer
 from tests.rendering.workflows import RELEASES, release_steps, run_as
 
 EVALUATED = "has passed its evaluation"
@@ -65,6 +65,15 @@ def test_a_registered_version_is_released_without_the_first_steps(deployer: Depl
     printed = deployer.check("release", "--registered")
     assert printed.startswith("\ndeploy, and verify the deployed agent\n")
     assert (deployer.answering, deployer.champion) == ("1", "1")
+
+
+def test_a_version_that_failed_its_evaluation_does_not_answer(deployer: Deployer) -> None:
+    version = deployer.workspace.state.models[MODEL].versions["1"]
+    version.tags["evaluation"] = "failed"
+    done = deployer.run("release", "--registered")
+    assert "Version 1 cannot be promoted, because its evaluation is failed." in done.stderr
+    assert done.stderr.endswith("No version answers.\n")
+    assert (done.returncode, deployer.answering) == (1, None)
 
 
 def test_an_agent_that_fails_is_not_released(deployer: Deployer) -> None:

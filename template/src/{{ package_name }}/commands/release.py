@@ -16,7 +16,14 @@ from mlflow.types.responses import ResponsesAgentResponse
 from ..ops.git import require_commit
 from ..ops.project import ProjectError
 from ..ops.registry import CHAMPION, Registry
-from ..ops.release import PREVIOUS, newest_evaluation, promote, register, version_before
+from ..ops.release import (
+    PREVIOUS,
+    newest_evaluation,
+    promote,
+    register,
+    require_passed,
+    version_before,
+)
 from ..ops.store import connect_store
 from ..runtime.config import load_config, load_input_example
 from .verify import verify
@@ -44,8 +51,12 @@ def release_version(
     Returns:
         The exit code: 0, or that of `verify` or `evaluate` if the agent did not pass.
     """
-    require_endpoint()
-    if not registered:
+    endpoint = require_endpoint()
+    if registered:
+        with naming_what_answers(endpoint):
+            connect_store()
+            require_passed(Registry().version_or_challenger(None))  # before it answers
+    else:
         if code := verify_and_evaluate(cases, junit, allow_skipped=allow_skipped):
             return code
         print_step("register")

@@ -70,8 +70,8 @@ def template_version() -> str:
     return yaml.safe_load(answers)["_commit"]
 
 
-def promote(registry: Registry, version: ModelVersion) -> None:
-    """Make a version the champion.
+def require_passed(version: ModelVersion) -> None:
+    """Check that a version may become the champion.
 
     Raises:
         ProjectError: It has not passed an evaluation.
@@ -82,6 +82,15 @@ def promote(registry: Registry, version: ModelVersion) -> None:
             f"Version {version.version} cannot be promoted, because its evaluation is "
             f"{evaluation}. At its commit, run `uv run {PROJECT_NAME} evaluate` and `register`."
         )
+
+
+def promote(registry: Registry, version: ModelVersion) -> None:
+    """Make a version the champion.
+
+    Raises:
+        ProjectError: It has not passed an evaluation.
+    """
+    require_passed(version)
     champion = registry.with_alias(CHAMPION)
     if champion and champion.version != version.version:
         registry.tag(version, **{PREVIOUS: str(champion.version)})  # a number in a local registry
