@@ -58,6 +58,17 @@ def test_versions_are_deployed_promoted_and_rolled_back(deployer: Deployer) -> N
     assert (again.returncode, endpoint.history) == (1, ["1", "2", "1"])
 
 
+def test_a_rollback_starts_at_what_answers(deployer: Deployer) -> None:
+    deployer.promoted("1")
+    deployer.check("deploy", "2")
+    deployer.check("rollback")  # of a version that was not promoted
+    assert (deployer.answering, deployer.champion) == ("1", "1")
+    deployer.promoted("2")
+    deployer.check("deploy", "1")  # as an interrupted rollback
+    deployer.check("rollback")
+    assert (deployer.answering, deployer.champion) == ("1", "1")
+
+
 def test_a_version_that_fails_its_checks_is_replaced(deployer: Deployer) -> None:
     deployer.promoted("1")
     done = deployer.run("deploy", "2", VERIFY_FAILS="1")
