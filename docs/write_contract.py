@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.contract.breakages import BREAKAGES, GROUPS
+from tests.contract.own_clients import has_own_client
 from tests.contract.workbench import Workbench, start_workbench
 from tests.helpers.agents import install, parts_of_rules
 
@@ -68,7 +69,8 @@ def measure(workbench: Workbench) -> Measured:
     noticed = {}
     for name, breakage in BREAKAGES.items():
         with workbench.agent.changed(breakage.patches):
-            noticed[name] = workbench.noticed_by_mlflow()
+            has_provider = has_own_client(breakage.patches)
+            noticed[name] = workbench.noticed_by_mlflow(has_provider=has_provider)
         print(f"{noticed[name] or 'never':<16}{name}", flush=True)
     return Measured(workbench.agent.check(*show_version).strip(), noticed)
 

@@ -25,7 +25,7 @@ class NoticedError(Exception):
     """A step failed without an exception of its own."""
 
 
-def try_all(package: str, folder: Path, notes: Path) -> None:
+def try_all(package: str, folder: Path, notes: Path, *, has_provider: bool) -> None:
     """Do what the developer of an agent does, step by step, until a step fails.
 
     Args:
@@ -33,13 +33,16 @@ def try_all(package: str, folder: Path, notes: Path) -> None:
         folder: An empty folder for MLflow's store.
         notes: A file to which the name of each step is added when it starts, and `end` after the
             last step. If a step hangs or ends the process, its name is the last line.
+        has_provider: Whether OpenAI answers, for agents with a client of their own.
     """
+    provider = provider_variables() if has_provider else {}
+    os.environ |= provider
     os.environ["AGENT_LLM"] = "offline:/demo"
     store = f"sqlite:///{folder / 'mlflow.db'}"
     mlflow.set_tracking_uri(store)
     mlflow.create_experiment("alone", artifact_location=(folder / "artifacts").as_uri())
     mlflow.set_experiment("alone")
-    steps = Steps(package, folder)
+    steps = Steps(package, folder, provider)
     for name, step in steps.all().items():
         with notes.open("a", encoding="utf-8") as file:
             file.write(f"{name}\n")
@@ -48,12 +51,19 @@ def try_all(package: str, folder: Path, notes: Path) -> None:
         file.write("end\n")
 
 
+def provider_variables() -> dict[str, str]:
+    """Start the server that takes the provider's place, and return the variables that select it."""
+    sys.path.append("tests/contract")
+    return importlib.import_module("harness.provider").Provider().variables()
+
+
 class Steps:
     """The steps of a developer; each raises the exception of MLflow if it fails."""
 
-    def __init__(self, package: str, folder: Path) -> None:
+    def __init__(self, package: str, folder: Path, provider: dict[str, str]) -> None:
         self.package = package
         self.folder = folder
+        self.provider = provider
         self.path = Path()
         self.model: Any = None
         self.requests: list[Request] = [PLAIN_REQUEST]
@@ -101,7 +111,7 @@ class Steps:
                     raise NoticedError(response.text)
 
     def answer_elsewhere(self) -> None:
-        """Load the model in another process and folder, without credentials."""
+        """Load the model in another process and folder, without other credentials."""
         elsewhere = self.folder / "elsewhere"
         elsewhere.mkdir()
         environment = {
@@ -110,6 +120,7 @@ class Steps:
             "AGENT_LLM": "offline:/demo",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
+            **self.provider,
         }
         process = subprocess.Popen(
             [sys.executable, __file__, self.path, Path.cwd()], cwd=elsewhere, env=environment

@@ -1,5 +1,6 @@
 """Agents with an LLM client of their own, which do not call `llm`."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tests.contract.breakages.changes import Patch, at_import, in_agent, instead_of_set_model
@@ -138,6 +139,11 @@ ASYNCHRONOUS = (
     at_import(_ASYNCHRONOUS),
     in_agent("llm.stream(messages, **options)", "stream_openai(messages, options)"),
 )
+
+
+def has_own_client(patches: Iterable[Patch]) -> bool:
+    """Return whether patches add one of these agents."""
+    return any('"gpt-5-mini"' in patch.new for patch in patches)
 
 
 def changed(patches: tuple[Patch, ...], old: str, new: str) -> tuple[Patch, ...]:

@@ -65,11 +65,16 @@ class Workbench:
         """Return all rules in order, without checking them."""
         return self._findings(["--collect-only"], GROUPS)
 
-    def noticed_by_mlflow(self) -> str | None:
-        """Return the step at which MLflow alone fails; None if no step fails."""
+    def noticed_by_mlflow(self, *, has_provider: bool = False) -> str | None:
+        """Return the step at which MLflow alone fails; None if no step fails.
+
+        Args:
+            has_provider: Whether OpenAI answers, for agents with a client of their own.
+        """
         with tempfile.TemporaryDirectory() as name:
             notes = Path(name, "notes.txt")
-            self._do("mlflow", [self.agent.package.name, name, str(notes)], Path(name))
+            arguments = [self.agent.package.name, name, str(notes), "provider" * has_provider]
+            self._do("mlflow", arguments, Path(name))
             last = notes.read_text(encoding="utf-8").split("\n")[-2]
         return None if last == "end" else last
 

@@ -5,7 +5,7 @@
     {"do": "contract", "arguments": [ARGUMENT OF PYTEST, …], "printed": FILE, "seconds": NUMBER}
     {"do": "report", "arguments": [PACKAGE, OUTPUT, HOW IT ENDED, FINDINGS], "printed": FILE, …}
     {"do": "log", "arguments": [PACKAGE, FOLDER], "printed": FILE, "seconds": NUMBER}
-    {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES], "printed": FILE, "seconds": NUMBER}
+    {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES, "provider" or ""], "printed": FILE, "seconds": NUMBER}
 
 Each job runs in its own child process, so that no job sees the modules, threads or settings of
 another. Its output goes to the file `printed`. With `"spare_process": true`, the program that loads
@@ -128,10 +128,11 @@ def log(package: str, folder: str) -> None:
     mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=f"{folder}/model")
 
 
-def try_mlflow(package: str, folder: str, notes: str) -> None:
+def try_mlflow(package: str, folder: str, notes: str, provider: str) -> None:
     """Run the agent with MLflow alone."""
     sys.path.insert(1, str(Path(__file__).parent))
-    importlib.import_module("mlflow_alone").try_all(package, Path(folder), Path(notes))
+    alone = importlib.import_module("mlflow_alone")
+    alone.try_all(package, Path(folder), Path(notes), has_provider=bool(provider))
 
 
 def in_child(work: Callable[[], int | None], printed: Path, seconds: float) -> int | None:
