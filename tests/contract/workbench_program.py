@@ -5,7 +5,7 @@
     {"do": "contract", "arguments": [ARGUMENT OF PYTEST, …], "printed": FILE, "seconds": NUMBER}
     {"do": "report", "arguments": [PACKAGE, OUTPUT, HOW IT ENDED, FINDINGS], "printed": FILE, …}
     {"do": "log", "arguments": [PACKAGE, FOLDER], "printed": FILE, "seconds": NUMBER}
-    {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES, "provider" or ""], "printed": FILE, "seconds": NUMBER}
+    {"do": "mlflow", "arguments": [PACKAGE, FOLDER, NOTES, "provider" or ""], "printed": FILE, …}
 
 Each job runs in its own child process, so that no job sees the modules, threads or settings of
 another. Its output goes to the file `printed`. With `"spare_process": true`, the program that loads
