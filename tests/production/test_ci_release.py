@@ -84,5 +84,6 @@ def test_an_agent_that_fails_is_not_released(deployer: Deployer) -> None:
 
 def test_releases_need_a_workspace(deployer: Deployer) -> None:
     done = deployer.commands.run("release")
+    assert done.stdout == ""  # nothing ran before
     assert "error: Model Serving needs a Databricks workspace. Run `databricks auth" in done.stderr
     assert done.returncode == 1

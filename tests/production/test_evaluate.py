@@ -86,7 +86,10 @@ def test_a_new_agent_passes_and_its_report_is_a_page(
 
 def test_an_answer_below_a_threshold_exits_with_1(agent: Agent, evaluate: Any) -> None:
     wrong = case("What time is it in Tokyo?", facts=["Europe/Berlin"])
-    with agent.patched(CASES, None, wrong + case("Hello!")):
+    with (
+        agent.patched(CASES, None, wrong + case("Hello!")),
+        agent.patched("config.yml", "model_name: main.default.weather_agent", 'model_name: ""'),
+    ):
         done = evaluate("--json", GIT_DIR="/nowhere")
     assert done.returncode == 1
     result = json.loads(done.stdout)
