@@ -5,12 +5,15 @@ import shlex
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.conftest import Render
 from tests.helpers.agents import Agent
 from tests.helpers.fake_workspace import Fault
 from tests.production.deployer import MODEL, Deployer
+from tests.release.repositories import git
 from tests.rendering.workflows import RELEASES, release_steps, run_as
+from tests.server.serving import Served
 
 EVALUATED = "has passed its evaluation"
 
@@ -40,6 +43,7 @@ def arguments(render: Render, tmp_path: Path) -> dict[str, list[str]]:
 def test_a_release_continues_where_it_stopped(
     deployer: Deployer, released: Agent, arguments: dict[str, list[str]]
 ) -> None:
+    deployer.workspace.state.models[MODEL].aliases.clear()  # `register` sets them
     api = deployer.workspace.api
     api.fault = Fault("POST /api/2.0/serving-endpoints")
     stopped = deployer.run(*arguments["gitlab"])
@@ -59,6 +63,30 @@ def test_a_release_continues_where_it_stopped(
         assert printed.endswith("weather-agent: Version 1 answers.\n")
         assert (deployer.answering, deployer.champion) == ("1", "1")
     assert deployer.registered == ["1"]
+
+
+def test_a_release_stops_at_the_first_step_that_fails(
+    deployer: Deployer, released: Agent, tracking: Served
+) -> None:
+    """An evaluation that failed is repeated; here, the champion has none to compare with."""
+    client = MlflowClient(tracking.url)
+    commit = git(released.folder, "rev-parse", "HEAD").strip()
+    experiment = client.get_experiment_by_name("/Shared/weather-agent")
+    assert experiment
+    tags = {"git_commit": commit, "evaluation": "failed"}
+    run_id = client.create_run(experiment.experiment_id, tags=tags).info.run_id
+    deployer.workspace.state.models[MODEL].aliases["champion"] = "2"
+    with released.patched("instructions.md", None, "Be brief.\n"):
+        dirty = deployer.run("release")
+    assert "not committed. Commit, stash" in dirty.stderr
+    unverified = deployer.run("release", VERIFY_FAILS="1")
+    measured = deployer.run("release")
+    client.delete_run(run_id)
+    steps = [done.stdout.split() for done in (dirty, unverified, measured)]
+    assert steps == [[], ["verify"], ["verify", "evaluate"]]
+    assert "has no evaluation to compare with" in measured.stderr
+    assert (dirty.returncode, unverified.returncode, measured.returncode) == (1, 1, 2)
+    assert deployer.answering is None
 
 
 def test_a_registered_version_is_released_without_the_first_steps(deployer: Deployer) -> None:

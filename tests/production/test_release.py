@@ -1,15 +1,19 @@
 """`register` and `promote` with a local registry: what they refuse, and what they record."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
+from tests.conftest import Package
 from tests.helpers.agents import Agent
 from tests.helpers.forked_commands import ForkedCommands
 from tests.production.deployer import MODEL
 from tests.release.repositories import git
 
+DOWN = MlflowException("The store is down.")
 # Names that only Unity Catalog refuses.
 UC_NAMES = [("weather_agent", "databricks-uc"), ("main..weather_agent", "databricks-uc")]
 
@@ -91,6 +95,7 @@ def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
     assert "has no champion. Run `uv run" in commands.run("rollback", **store).stderr
     refused = commands.run("promote", **store)
     assert "its evaluation is missing. At its commit, run" in refused.stderr
+    assert refused.stderr.endswith("evaluate` and `register`.\n")
     evaluated(client, commit, "failed")
     assert "its evaluation is failed\n" in commands.run("register", **store).stdout
     assert "its evaluation is failed. At its commit" in commands.run("promote", **store).stderr
@@ -113,6 +118,14 @@ def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
     assert str(client.get_model_version_by_alias(MODEL, "champion").version) == "1"
     rollback = commands.run("rollback", **store)
     assert "has no version before the champion, which is 1." in rollback.stderr
+
+
+def test_a_registry_that_fails_has_no_status(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = package("ops.registry").Registry()
+    monkeypatch.setattr(registry.client, "get_model_version_by_alias", Mock(side_effect=DOWN))
+    assert registry.status() == "Which version is the champion is unknown."
 
 
 @pytest.mark.parametrize(
