@@ -13,7 +13,15 @@ from tests.helpers.template import ROOT
 NOT_IMPORTED = "tzdata"
 PACKAGE = "weather_agent"
 # deptry skips all folders named tests by default.
-IGNORED = r"\.venv|\.uv|tests/adopting/repositories|tests/clients/programs|tests/contract/variations/agents"
+IGNORED = "|".join(
+    [
+        r"\.venv",
+        r"\.uv",
+        "tests/adopting/repositories",
+        "tests/clients/programs",
+        "tests/contract/variations/agents",
+    ]
+)
 ANYIO = '    "anyio>=4.5",\n'
 
 
