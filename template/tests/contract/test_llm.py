@@ -163,17 +163,17 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
     fix="Convert completions with `to_events` of runtime/messages.py, and add the items of the "
     "answer to the messages with `to_messages(items)`, without copying or changing them.",
 )
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("dialect", PROVIDERS)
 def test_provider_streams(
-    agent: Agent, example: Request, offline_llm: OfflineLLM, provider: str
+    agent: Agent, example: Request, offline_llm: OfflineLLM, dialect: str
 ) -> None:
     offline_llm.use("tools")
     expected = calls_of(output_of(agent, example))
     offline_llm.skip_if_unused()
-    offline_llm.use_provider(provider)
+    offline_llm.use_provider(dialect)
     output = output_of(agent, example)
-    assert calls_of(output) == expected, f"With the stream of {provider} the tool calls differ."
-    assert any(map(text_of, output)), f"With the stream of {provider} the answer has no text."
+    assert calls_of(output) == expected, f"With the stream of {dialect} the tool calls differ."
+    assert any(map(text_of, output)), f"With the stream of {dialect} the answer has no text."
 
 
 def calls_of(items: list[Item]) -> list[tuple[str, Any]]:

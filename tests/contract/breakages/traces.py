@@ -87,7 +87,7 @@ def predict(self, request):
         at_import("import os"),
         in_answer("""
 with mlflow.start_span("search") as span:
-    span.set_inputs({"headers": {"Authorization": f"Bearer {os.environ['SEARCH_TOKEN']}"}})
+    span.set_inputs({"headers": {"Authorization": f"Bearer {os.getenv('SEARCH_TOKEN')}"}})
 """),
     ),
     "a password as the argument of a traced function": breaks(
