@@ -26,10 +26,10 @@ _PART_FIELDS = {
 def problems_with_request(body: dict[str, Any]) -> Iterator[str]:
     """Yield why the APIs refuse a request with this body."""
     yield from problems_with_tools(body)
-    yield from _problems_with_messages(body.get("messages"))
+    yield from _problems_with_messages(body.get("messages", []))
 
 
-def _problems_with_messages(messages: Any) -> Iterator[str]:
+def _problems_with_messages(messages: list[Any]) -> Iterator[str]:
     if not messages or not isinstance(messages, list):
         yield "Invalid 'messages': the conversation is empty."
         return
@@ -115,7 +115,7 @@ def _is_encodable(message: Message) -> bool:
     return True
 
 
-def _problems_with_calls(calls: Any, field: str) -> Iterator[str]:
+def _problems_with_calls(calls: list[Any], field: str) -> Iterator[str]:
     if not calls or not isinstance(calls, list):
         yield f"Invalid '{field}': expected an array of tool calls, got {calls!r}."
         return
