@@ -23,6 +23,8 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("AGENT_LLM", "offline:/demo")
         patch.setenv("AGENT_UNCALLED_TOOLS", ",".join(UNCALLED_TOOLS))
         patch.setenv("MLFLOW_TRACKING_URI", store)
+        # Otherwise each test that reads traces waits for a second.
+        patch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
         mlflow.set_tracking_uri(store)
         mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
         mlflow.set_experiment("tests")
