@@ -195,10 +195,11 @@ def client_of(served: ServedAgent) -> openai.OpenAI:
 COMPLETE_RESPONSES = rule(
     "complete-responses",
     "The server sends complete Responses, and streams from response.created to response.completed.",
-    why="Clients wait for the last event, order events by their numbers, and store a response by "
-    "its id.",
+    why="Clients wait for the last event, order events by their numbers, store a response by "
+    "its id, and add up the tokens in `usage`.",
     fix="Let server/endpoint.py use one ResponseWriter of server/events.py per answer: `start`, "
-    "`events_for` each event and `end`, or `add` and `response` without streaming.",
+    "`events_for` each event and `end`, or `add` and `response` without streaming. Read each "
+    "completion of the LLM to its end, which has the tokens.",
 )
 
 
@@ -221,6 +222,16 @@ def test_complete_streams(own: ServedAgent, llm: str) -> None:
     problem = problem_with_response(last)
     assert not problem, f"The last event has no valid Response: {problem}."
     assert last["output"] == done_items(events), "The last event has other items than the stream."
+
+
+@COMPLETE_RESPONSES
+def test_usage(own: ServedAgent, offline_llm: OfflineLLM) -> None:
+    own.predict(HELLO)
+    offline_llm.skip_if_unused()
+    offline_llm.report_tokens()
+    for response in (own.predict(HELLO), list(own.stream(HELLO))[-1]["response"]):
+        usage = response.get("usage") or {}
+        assert usage.get("total_tokens"), f"The LLM reports tokens, but the usage is {usage}."
 
 
 def problem_with_response(response: Answer) -> str:

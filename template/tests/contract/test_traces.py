@@ -50,6 +50,7 @@ def traces(agent: Agent, example: Request, method: str, canaries: Canaries) -> l
         patch.setenv("AGENT_LLM", "offline:/tools")
         mlflow.tracing.enable()
         try:
+            list(getattr(agent, method)(example))  # it may disable tracing
             return new_traces(lambda: list(getattr(agent, method)(example)))
         finally:
             mlflow.tracing.disable()

@@ -6,6 +6,7 @@ from tests.contract.breakages.changes import (
     RUN_IN_THREAD,
     WITHOUT_STREAM,
     Patch,
+    at_import,
     breaks,
     each_event,
     in_agent,
@@ -169,6 +170,28 @@ yield event
         "complete-responses",
         "status is in_progress",
         in_endpoint(BODY, BODY.replace("finished_response()", 'response("in_progress")')),
+    ),
+    "a response without the tokens of the LLM": breaks(
+        "complete-responses",
+        "The LLM reports tokens, but the usage is {}",
+        Patch(
+            "server/events.py", ', "status": status, **self._record.usage()}', ', "status": status}'
+        ),
+    ),
+    "a stream of the LLM that is not read to its end": breaks(
+        "complete-responses",
+        "The LLM reports tokens, but the usage is {}",
+        in_agent(
+            "to_events(llm.stream(messages, **options))",
+            "to_events(until_end(llm.stream(messages, **options)))",
+        ),
+        at_import("""
+async def until_end(chunks):
+    async for chunk in chunks:
+        yield chunk
+        if any(choice.get("finish_reason") for choice in chunk.get("choices") or []):
+            return
+"""),
     ),
     # Errors
     "a traceback in an exception": breaks(

@@ -172,7 +172,7 @@ TOOLS = {
     ),
     "a database connection of the first call": breaks(
         "working-tools",
-        "The tool price, called with {} in two threads at once, returns: .*created in a thread",
+        "The tool price, called with {}.* returns: .*created in a thread",
         *tool(
             "price",
             "@cache\ndef database() -> sqlite3.Connection:\n"

@@ -15,7 +15,8 @@ from .dialects import DIALECTS, missing_in_turns
 from .replies import REPLIES, Reply, reply_to
 from .requests import problem_with_length, problems_with_request
 
-_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+# Tests let it report other numbers.
+USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
 class OfflineTransport(httpx.AsyncBaseTransport):
@@ -99,7 +100,7 @@ def _completion(model: str, reply: Reply) -> dict[str, Any]:
     if reply.calls:
         message["tool_calls"] = _tool_calls(reply)
     choice = {"index": 0, "message": message, "finish_reason": _finish_reason(reply)}
-    return {**_envelope("chat.completion", model), "choices": [choice], "usage": _USAGE}
+    return {**_envelope("chat.completion", model), "choices": [choice], "usage": USAGE}
 
 
 def _finish_reason(reply: Reply) -> str:
@@ -129,7 +130,7 @@ def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
     finish = {"index": 0, "delta": {}, "finish_reason": _finish_reason(reply)}
     yield _event({**envelope, "choices": [finish]})
     if (body.get("stream_options") or {}).get("include_usage"):
-        yield _event({**envelope, "choices": [], "usage": _USAGE})
+        yield _event({**envelope, "choices": [], "usage": USAGE})
     yield b"data: [DONE]\n\n"
 
 
