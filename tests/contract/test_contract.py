@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs.write_contract import PAGE, last_measured, page, rules_in
-from tests.contract.breakages.changes import SHORT_WAIT, Patch, in_answer, new_file
+from tests.contract.breakages.changes import SHORT_WAIT, Patch, in_answer, new_file, tool
 from tests.contract.logged_model import LoggedModel
 from tests.contract.workbench import Workbench
 from tests.helpers.agents import Agent
@@ -85,6 +85,18 @@ def test_a_fix_is_that_of_the_error(workbench: Workbench, code: str, fix: str) -
         found = workbench.findings("accepted", "fresh-process").values()  # the second has no key
     (failed,) = (finding for finding in found if finding.result == "failed")
     assert failed.fix.startswith(fix)
+
+
+def test_a_missing_file_of_a_tool_with_several_arguments(workbench: Workbench) -> None:
+    code = """
+def price(city: str, days: int) -> str:
+    \"\"\"Look up a price.\"\"\"
+    return open("prices.csv").read()
+"""
+    with workbench.agent.changed(tool("price", code)):
+        finding = workbench.findings("working-tools")["working-tools"]
+    assert finding.result == "failed"
+    assert finding.found.endswith("No such file or directory: 'prices.csv'")
 
 
 def test_agent_that_prints_to_stdout(workbench: Workbench) -> None:

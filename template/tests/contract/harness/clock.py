@@ -13,12 +13,14 @@ from typing import Any
 
 import time_machine
 
+from .nested_data import leaves
+
 YEAR = 365 * 24 * 3600
 TEXT_FILES = {".csv", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}
 
 
 def date_of_loading(model: Path) -> datetime:
-    """Return a time in the past whose year the files of a model do not contain."""
+    """Return a time in the past whose year occurs in no file of a model."""
     files = (path for path in model.rglob("*") if path.suffix in TEXT_FILES and path.is_file())
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
     years = (year for year in range(2001, 2020) if not any(str(year) in text for text in texts))
@@ -48,24 +50,12 @@ def on_an_earlier_day(day: datetime) -> Generator[None]:
 
 def stale_texts(data: Any, loaded: datetime) -> Iterator[str]:
     """Yield an excerpt of each text that contains a date of the day or its year."""
-    # The groups of a UUID are no years.
+    # The hyphens keep out the groups of a UUID.
     pattern = rf"(?<![\w-]){loaded.year}(?!\w)|{loaded:%Y%m%d}|{loaded:%Y-%m-%d}"
-    for text in _leaves(data):
+    for text in (str(leaf) for leaf in leaves(data) if isinstance(leaf, str | int)):
         if found := re.search(pattern, text):
             start, end = max(0, found.start() - 60), found.end() + 30
             yield " ".join(text[start:end].split())
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """Yield each text and number of nested data."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    elif isinstance(value, str | int):
-        yield str(value)
 
 
 def llm_data(bodies: list[str]) -> list[Any]:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from .agents import Item
+from .nested_data import leaves
 from .project import PACKAGE
 
 _LOADS_INSTRUCTIONS = re.compile(r"load_instructions|['\"]instructions\.md['\"]")
@@ -112,11 +113,7 @@ def instruction_lines() -> list[str]:
 
 def strings(value: Any) -> Iterator[str]:
     """Yield the strings in JSON data."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from strings(part)
+    return (leaf for leaf in leaves(value) if isinstance(leaf, str))
 
 
 def joined(texts: Iterable[str]) -> str:

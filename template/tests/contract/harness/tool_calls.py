@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from .agents import Item
+from .nested_data import leaves
 from .project import PACKAGE
 
 Schema = dict[str, Any]
@@ -207,7 +208,7 @@ def _is_bug(call: ToolCall, others: list[ToolCall]) -> bool:
     if MISSING_FILE.search(call.output):
         # A name that depends on the arguments is the caller's.
         names = {MISSING_FILE.split(one.output)[-1].casefold() for one in others}
-        return len(names) == 1 and not any(text in names.pop() for text in _leaves(call.arguments))
+        return len(names) == 1 and not any(text in name for name in names for text in _texts(call))
     # An error that repeats a text is about the text, such as the name of an attribute.
     if not BUGS.search(call.output) or any(map(_repeats, others)):
         return False
@@ -227,19 +228,10 @@ def _repeats(call: ToolCall) -> bool:
     """Return whether the output is an error that contains a text of the arguments."""
     if not BUGS.search(call.output):
         return False
-    texts = {text.casefold() or "''" for text in TEXTS} & {
-        leaf or "''" for leaf in _leaves(call.arguments)
-    }
+    texts = {text.casefold() or "''" for text in TEXTS} & {text or "''" for text in _texts(call)}
     return any(text in call.output.casefold() for text in texts)
 
 
-def _leaves(value: Any) -> Iterator[str]:
-    """Yield each text and number of nested arguments, in lower case."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    else:
-        yield str(value).casefold()
+def _texts(call: ToolCall) -> list[str]:
+    """Return each value of the arguments as a text, in lower case."""
+    return [str(leaf).casefold() for leaf in leaves(call.arguments)]
