@@ -139,3 +139,16 @@ def test_a_name_that_the_registry_refuses_is_reported(
     done = commands.run("promote", **store, **variables)
     assert f"{name!r} is not the name of a registered model. Set `model_name`" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_repository_without_answers_has_an_unknown_template(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    release = package("ops.release")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    assert release.template_version() == "unknown"
+    answers = tmp_path / ".copier-answers.yml"
+    answers.write_text("project_name: weather-agent\n", encoding="utf-8")
+    assert release.template_version() == "unknown"  # the template was not a git repository
+    answers.write_text("_commit: v1.2.0\n", encoding="utf-8")
+    assert release.template_version() == "v1.2.0"

@@ -65,9 +65,12 @@ def newest_evaluation(commit: str) -> Run | None:
 
 
 def template_version() -> str:
-    """Return the version of the template from which the repository was updated last."""
-    answers = Path(ROOT, ".copier-answers.yml").read_text(encoding="utf-8")
-    return yaml.safe_load(answers)["_commit"]
+    """Return the version of the template that the repository has; `unknown` without the answers."""
+    try:
+        answers = yaml.safe_load(Path(ROOT, ".copier-answers.yml").read_text(encoding="utf-8"))
+    except FileNotFoundError:  # the owner no longer updates
+        return "unknown"
+    return answers.get("_commit", "unknown")
 
 
 def require_passed(version: ModelVersion) -> None:
