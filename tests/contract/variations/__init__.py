@@ -4,6 +4,7 @@ from tests.contract.breakages.changes import Patch
 from tests.contract.variations.answers import ANSWERS
 from tests.contract.variations.code import CODE
 from tests.contract.variations.loops import LOOPS
+from tests.contract.variations.patterns import PATTERNS
 from tests.contract.variations.styles import STYLES
 from tests.contract.variations.tools import MORE_TOOLS, TOOLS
 
@@ -13,6 +14,7 @@ VARIATIONS: dict[str, tuple[Patch, ...]] = {
     **CODE,
     **MORE_TOOLS,
     **LOOPS,
+    **PATTERNS,
     **STYLES,
 }
 
@@ -76,6 +78,20 @@ TRIED_TOGETHER = (
         "a handoff between two agents",
         "a human who approves calls of a tool",
         "a router with a prompt for each topic",
+    ),
+    (
+        "a handbook that is searched before the answer",
+        "examples of conversations before the conversation",
+        "a summary in place of the oldest of many messages",
+        "several drafts at once",
+    ),
+    (
+        "the language of the answer in the instructions",
+        "structured output that is asked for again",
+        "tools that are chosen for the question",
+        "a fallback to another LLM while the first is busy",
+        "instructions that are a Jinja template",
+        "observers of the agent's events",
     ),
     ("an agent of a few lines in another file",),
     ("a synchronous OpenAI client",),

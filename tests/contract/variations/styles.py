@@ -35,4 +35,6 @@ STYLES: dict[str, tuple[Patch, ...]] = {
     "structured output": (agent_file("extractor.py"),),
     "JSON mode": (agent_file("json_mode.py"),),
     "MLflow's own helpers": (agent_file("helpers.py"),),
+    "thoughts, actions and observations as text": (agent_file("react.py"),),
+    "tools that are registered by a decorator": (agent_file("decorators.py"),),
 }
