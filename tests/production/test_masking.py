@@ -26,6 +26,9 @@ from tests.conftest import Package
         "5500.0000.0000.0004",
         "DE89 3704 0044 0532 0130 00",
         "GB82WEST12345698765432",
+        "de89 3704 0044 0532 0130 00",
+        "de89370400440532013000",
+        "2345 6789 0123",
         "123-45-6789",
         "123 45 6789",
         "+1 (555) 123-4567",
@@ -33,6 +36,8 @@ from tests.conftest import Package
         "(555) 123-4567",
         "1-800-555-0199",
         "030 1234567",
+        "5551234567",
+        "15551234567",
         "192.168.10.20",
         "2001:db8:85a3:0:0:8a2e:370:7334",
         "2001:db8::7334",
@@ -82,6 +87,7 @@ def test_what_follows_a_name_of_a_credential_is_masked(
         "From 2026-01-01/2026-12-31 at 12:00 2026-01-31",
         "Is the token valid? How do I reset my password?",
         "std::vector",
+        "Order 12345678, mp34 file with text",
     ],
 )
 def test_ordinary_texts_stay(text: str, package: Package) -> None:
@@ -93,6 +99,16 @@ def test_all_texts_of_a_value_are_masked(package: Package) -> None:
     assert package("ops.masking").mask(value) == {
         "to": ["<EMAIL>", 7, None],
         "deep": {"<EMAIL>": True},
+    }
+
+
+def test_numbers_are_masked_like_texts(package: Package) -> None:
+    value = {"phone": 5551234567, "card": 4111111111111111, "days": 327, "fast": True}
+    assert package("ops.masking").mask(value) == {
+        "phone": "<PHONE>",
+        "card": "<CARD>",
+        "days": 327,
+        "fast": True,
     }
 
 

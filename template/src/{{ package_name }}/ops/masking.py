@@ -18,13 +18,17 @@ _PATTERNS = {
         r"(?<![\w+/=.~-])(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])[\w+/=~-][\w+/=.~-]{19,}",
     ),
     "EMAIL": (r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",),
-    "IBAN": (r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b",),
-    "CARD": (r"\b(?:\d[ .-]?){12,18}\d\b",),
+    "IBAN": (
+        r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b",
+        r"\b[a-z]{2}\d{2}(?: ?\d{4}){2,7}(?: ?\d{1,4})?\b",
+    ),
+    "CARD": (r"\b(?:\d[ .-]?){11,18}\d\b",),
     "SSN": (r"\b\d{3}[ -]\d{2}[ -]\d{4}\b",),
     "PHONE": (
         r"\+\d[\d ()./-]{6,}\d",
         r"(?<![\w.:-])\(?0\d[\d ()/-]{6,}\d",
         r"(?<![\w.-])(?:1[ .-])?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b",
+        r"(?<![\w.-])\d{10,11}\b",
     ),
     "IP_ADDRESS": (
         r"\b(?:\d{1,3}\.){3}\d{1,3}\b",
@@ -40,11 +44,14 @@ _COMPILED = [
 
 
 def mask(value: Any) -> Any:
-    """Replace credentials and personal data in all texts of a JSON value, such as by `<EMAIL>`."""
+    """Replace credentials and personal data in a JSON value with names such as `<EMAIL>`."""
     if isinstance(value, str):
         for name, pattern in _COMPILED:
             value = pattern.sub(name, value)
         return value
+    if isinstance(value, int):
+        text = mask(str(value))
+        return value if text == str(value) else text
     if isinstance(value, dict):
         return {mask(key): _mask_field(key, field) for key, field in value.items()}
     return [mask(item) for item in value] if isinstance(value, list) else value
