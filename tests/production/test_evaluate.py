@@ -80,7 +80,7 @@ def test_a_new_agent_passes_and_its_report_is_a_page(
     assert run.data.tags["evaluation"] == "passed"
     assert "git_commit" not in run.data.tags  # nothing is committed
     assert {file.path for file in client.list_artifacts(run.info.run_id, "evaluation")} == {
-        *(ROWS, "evaluation/report.html"),
+        *(ROWS, "evaluation/report.html", "evaluation/junit.xml"),
     }
 
 

@@ -28,6 +28,7 @@ from ..runtime.config import Config, ConfigError, load_config
 from .errors import print_error
 
 REPORT = ROOT / "evaluation" / "report.html"
+JUNIT_ARTIFACT = "evaluation/junit.xml"
 EXIT_CODES = {"passed": 0, "failed": 1, "not measured": 2}
 INVALID_SETTINGS = 3
 ENVIRONMENT = {
@@ -167,6 +168,7 @@ def log_evaluation(evaluation: Evaluation) -> None:
     rows = ROWS.dump_json(evaluation.rows, indent=2).decode()
     client.log_text(evaluation.run_id, rows, ROWS_ARTIFACT)
     client.log_text(evaluation.run_id, page, f"evaluation/{REPORT.name}")
+    client.log_text(evaluation.run_id, junit_report(evaluation), JUNIT_ARTIFACT)
     if evaluation.commit:
         client.set_tag(evaluation.run_id, "git_commit", evaluation.commit)
     # Last, because `register` looks for it.
@@ -196,6 +198,13 @@ def print_evaluation(evaluation: Evaluation) -> None:
         click.echo(f"{click.style('?', fg='yellow')} {problem}")
     status = evaluation.verdict.status
     click.echo(f"{status} with {len(evaluation.rows)} cases; see {REPORT.relative_to(ROOT)}")
+
+
+def copy_junit(run_id: str, path: Path) -> None:
+    """Write the JUnit XML of an earlier evaluation to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = mlflow.artifacts.load_text(f"runs:/{run_id}/{JUNIT_ARTIFACT}")
+    path.write_text(report, encoding="utf-8")
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:

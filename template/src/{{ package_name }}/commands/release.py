@@ -72,15 +72,17 @@ def verify_and_evaluate(cases: Path, junit: Path | None, *, allow_skipped: bool)
     """Verify and evaluate the agent, unless its commit has passed an evaluation."""
     commit = require_commit()
     connect_store()
+    from .evaluate import copy_junit, run_evaluation  # imports MLflow's evaluation
+
     run = newest_evaluation(commit)
     if run and run.data.tags["evaluation"] == "passed":
         click.echo(f"Commit {commit[:7]} has passed its evaluation, run {run.info.run_id}")
+        if junit:
+            copy_junit(run.info.run_id, junit)
         return 0
     print_step("verify")
     if code := verify(allow_skipped=allow_skipped).exit_code:
         return code
-    from .evaluate import run_evaluation  # imports MLflow's evaluation
-
     print_step("evaluate")
     return run_evaluation(cases, url=None, with_champion=True, junit=junit, as_json=False)
 
