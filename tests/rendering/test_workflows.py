@@ -12,13 +12,16 @@ import yaml
 from tests.conftest import Render
 from tests.helpers.template import ROOT
 from tests.rendering.workflows import (
+    CHECKS,
     RELEASES,
     WORKFLOWS,
     caches_packages,
     commands,
+    exceptions,
     first_check,
     release_steps,
     versions,
+    workflow,
 )
 from tests.updates.projects import ANSWERS, Repository
 
@@ -45,7 +48,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("files", [{ci: WORKFLOWS[ci][0] for ci in WORKFLOWS}, RELEASES])
+@pytest.mark.parametrize("files", [CHECKS, RELEASES])
 def test_workflow_matches_the_schema_of_its_service(
     files: dict[str, str], ci: str, render: Render
 ) -> None:
@@ -108,6 +111,54 @@ def test_every_service_runs_the_same_checks(ci: str, render: Render) -> None:
         "uv run ty check",
         "uv run pytest",
     ]
+
+
+def test_github_checks_pull_requests_and_the_main_branch(render: Render) -> None:
+    found = workflow("github", render(ci="github"))
+    assert found[True] == {"push": {"branches": ["main"]}, "pull_request": None}
+    assert found["permissions"] == {"contents": "read"}
+    group = "${{ github.workflow }}-${{ github.ref }}"
+    assert found["concurrency"] == {"group": group, "cancel-in-progress": True}
+    assert found["jobs"]["check"]["timeout-minutes"] == 15
+
+
+def test_gitlab_checks_merge_requests_and_the_default_branch(render: Render) -> None:
+    check = workflow("gitlab", render(ci="gitlab"))["check"]
+    assert check["rules"] == [
+        {"if": '$CI_PIPELINE_SOURCE == "merge_request_event"'},
+        {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
+    ]
+    assert check["timeout"] == "15 minutes"
+    # GitLab caches only folders of the project, which may be on another volume than packages.
+    assert check["variables"] == {"UV_CACHE_DIR": ".uv-cache", "UV_LINK_MODE": "copy"}
+
+
+def test_azure_checks_pull_requests_and_the_main_branch(render: Render) -> None:
+    found = workflow("azure", render(ci="azure"))
+    assert (found["trigger"], found["pr"]) == (["main"], ["main"])
+    assert found["pool"] == {"vmImage": "ubuntu-latest"}  # the scripts need its shell
+    (job,) = found["jobs"]
+    assert job["timeoutInMinutes"] == "15"
+    assert job["steps"][0] == {"checkout": "self"}
+
+
+def test_github_checks_and_releases_with_the_same_actions(render: Render) -> None:
+    jobs = workflow("github", render(ci="github"))["jobs"] | parsed("github", render)["jobs"]
+    checkouts, uv = zip(*(actions(jobs[name]) for name in ("check", "dev")), strict=True)
+    for checkout in checkouts:
+        assert checkout["with"] == {"persist-credentials": False}  # of the commit of the run
+    assert "actions/checkout@" in checkouts[0]["uses"]
+    for action in (checkouts, uv):
+        assert len({step["uses"] for step in action}) == 1
+
+
+@pytest.mark.parametrize("files", [CHECKS, RELEASES])
+def test_no_step_is_left_out_and_every_failure_counts(
+    files: dict[str, str], ci: str, render: Render
+) -> None:
+    """Only the evaluation is published after a failure, too."""
+    found = list(exceptions(ci, yaml.safe_load((render(ci=ci) / files[ci]).read_text("utf-8"))))
+    assert found == [("condition", "succeededOrFailed()")] * (files[ci] == RELEASES["azure"])
 
 
 def test_every_service_releases_with_the_same_commands(ci: str, render: Render) -> None:
@@ -179,7 +230,9 @@ def test_gitlab_releases_a_tag_to_dev_and_by_hand_to_prod(render: Render) -> Non
     shared = release[".release"]
     assert shared["id_tokens"] == {"DATABRICKS_OIDC_TOKEN": {"aud": "$DATABRICKS_HOST"}}
     assert (shared["resource_group"], shared["timeout"]) == ("release", "2 hours")
-    assert shared["artifacts"]["when"] == "always"
+    assert shared["stage"] == "deploy"
+    junit = "evaluation/junit.xml"
+    assert shared["artifacts"] == {"when": "always", "reports": {"junit": junit}}
 
 
 def test_azure_releases_a_tag_to_dev_and_then_to_prod(render: Render) -> None:
@@ -187,14 +240,22 @@ def test_azure_releases_a_tag_to_dev_and_then_to_prod(render: Render) -> None:
     release = parsed("azure", render)
     assert release["trigger"] == {"tags": {"include": ["v*"]}}
     assert release["pr"] == "none"
+    assert release["pool"] == {"vmImage": "ubuntu-latest"}
     ((loop, (stage,)),) = release["stages"][0].items()
     assert loop == "${{ each target in split('dev,prod', ',') }}"
     (job,) = stage["jobs"]
     assert (stage["stage"], job["environment"]) == ("${{ target }}", "${{ target }}")
     assert job["variables"] == [{"group": "weather-agent-${{ target }}"}]
     assert job["timeoutInMinutes"] == "120"
-    *_, publish = job["strategy"]["runOnce"]["deploy"]["steps"]
+    checkout, *_, publish = job["strategy"]["runOnce"]["deploy"]["steps"]
+    assert checkout == {"checkout": "self"}
     assert publish["condition"] == "succeededOrFailed()"
+    assert publish["inputs"] == {"testResultsFiles": "evaluation/junit.xml"}
+
+
+def actions(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps of a job of GitHub that use an action."""
+    return [step for step in job["steps"] if "uses" in step]
 
 
 def parsed(ci: str, render: Render) -> dict[Any, Any]:

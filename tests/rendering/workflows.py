@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ WORKFLOWS = {
     "gitlab": (".gitlab-ci.yml", "vendor.gitlab-ci"),
     "azure": ("azure-pipelines.yml", "vendor.azure-pipelines"),
 }
-# The file that releases a tag.
+# The file with the checks of each service, and the file that releases a tag.
+CHECKS = {ci: file for ci, (file, _) in WORKFLOWS.items()}
 RELEASES = {
     "github": ".github/workflows/release.yml",
     "gitlab": ".gitlab-ci.yml",
     "azure": "azure-release.yml",
+}
+# Settings with which a step or job is left out, runs without those before, or may fail.
+_EXCEPTIONS = {
+    "github": {"if", "continue-on-error"},
+    "gitlab": {"allow_failure"},
+    "azure": {"condition", "continueOnError", "dependsOn", "enabled"},
 }
 _SHELLS = {
     "github": ("bash", "-e"),
@@ -42,9 +50,18 @@ def release_steps(ci: str, project: Path) -> list[dict[str, Any]]:
     return [{"command": command, "env": env} for command, env in commands if command]
 
 
-def workflow(ci: str, project: Path) -> dict[str, Any]:
+def workflow(ci: str, project: Path) -> dict[Any, Any]:
     """Return the workflow of a service, parsed."""
     return yaml.safe_load((project / WORKFLOWS[ci][0]).read_text(encoding="utf-8"))
+
+
+def exceptions(ci: str, found: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the settings at any depth of a workflow that leave out steps or allow failures."""
+    if isinstance(found, dict):
+        yield from ((name, found[name]) for name in found if name in _EXCEPTIONS[ci])
+    values = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    for value in values:
+        yield from exceptions(ci, value)
 
 
 def commands(ci: str, project: Path) -> list[str]:
@@ -81,9 +98,11 @@ def caches_packages(ci: str, project: Path) -> bool:
         check = found["check"]
         same = check["cache"]["paths"] == [check["variables"]["UV_CACHE_DIR"]]
         return same and check["cache"]["key"]["files"] == ["uv.lock"]
-    (cache,) = (step for step in found["jobs"][0]["steps"] if "Cache@" in str(step))
-    inputs = cache["inputs"]
-    return inputs["path"] == "$(UV_CACHE_DIR)" and inputs["key"].endswith("uv.lock")
+    steps = [step.get("script", step.get("task")) for step in found["jobs"][0]["steps"]]
+    position = steps.index("Cache@2")
+    inputs = found["jobs"][0]["steps"][position]["inputs"]
+    same = inputs == {"key": 'uv | "$(Agent.OS)" | uv.lock', "path": "$(UV_CACHE_DIR)"}
+    return same and position < steps.index("uv sync --locked")
 
 
 def run_as(
