@@ -1,18 +1,28 @@
 """`deploy` and `rollback` with a fake workspace."""
 
 import copy
+import time
+from unittest.mock import Mock, call
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from tests.conftest import Package
 from tests.helpers.agents import Agent
 from tests.helpers.fake_workspace import Fault
 from tests.helpers.fake_workspace.state import Endpoint
 from tests.production.conftest import add_version
-from tests.production.deployer import ENDPOINT, MODEL, Deployer, check_interrupted
+from tests.production.deployer import ENDPOINT, MODEL, READ, Deployer, check_interrupted
+from tests.server.serving import serving_app
 
 CONFIG = "PUT /api/2.0/serving-endpoints/{name}/config"
+ALIAS = "POST /api/2.0/mlflow/unity-catalog/registered-models/alias"
 AGENTS = "POST /api/2.0/agents/deployments"
+# What `deploy` prints until the version answers.
+PROGRESS = {"weather-agent is updating", "verify --url"}
 SERVING = """serving:
   name: weather-agent
   workload_size: Small
@@ -33,8 +43,9 @@ def test_versions_are_deployed_promoted_and_rolled_back(deployer: Deployer) -> N
     assert "agents.deploy('main.default.weather_agent', 1, endpoint_name='weather-agent'" in plan
     assert plan.endswith("/weather-agent/invocations\nNothing was changed\n")
     assert not deployer.workspace.state.endpoints
-    first, *_, smoke, verified, last = deployer.check("deploy", "1").splitlines()
+    first, *progress, smoke, verified, last = deployer.check("deploy", "1").splitlines()
     assert first.startswith("agents.deploy(")
+    assert {line.partition(",")[0].partition(" http")[0] for line in progress} <= PROGRESS
     assert smoke.startswith("The endpoint answered the input example in ")
     url = f"{deployer.workspace.url}/serving-endpoints/weather-agent/invocations"
     assert verified == f"verified {url} with dapi-…"
@@ -60,7 +71,11 @@ def test_versions_are_deployed_promoted_and_rolled_back(deployer: Deployer) -> N
 
 def test_a_rollback_starts_at_what_answers(deployer: Deployer) -> None:
     deployer.promoted("1")
+    endpoint = deployer.workspace.state.endpoints[ENDPOINT]
+    before = copy.deepcopy(endpoint.config)
     deployer.check("deploy", "2")
+    # The rollback waits for an update that is running, which decides what answers.
+    endpoint.pending, endpoint.config, endpoint.polls_left = endpoint.config, before, 2
     deployer.check("rollback")  # of a version that was not promoted
     assert (deployer.answering, deployer.champion) == ("1", "1")
     deployer.promoted("2")
@@ -69,11 +84,53 @@ def test_a_rollback_starts_at_what_answers(deployer: Deployer) -> None:
     assert (deployer.answering, deployer.champion) == ("1", "1")
 
 
+def test_a_rollback_moves_the_alias_after_the_traffic_and_without_checks(
+    deployer: Deployer,
+) -> None:
+    """An agent that fails its checks is replaced by the version before, which passed them."""
+    deployer.promoted("1", "2")
+    deployer.workspace.state.broken.add("1")
+    done = deployer.run("rollback")
+    assert done.stderr.endswith("See its events in the workspace. Version 2 answers.\n")
+    assert (done.returncode, deployer.answering, deployer.champion) == (1, "2", "2")
+    deployer.workspace.state.broken.clear()
+    done = deployer.run("rollback", VERIFY_FAILS="1")
+    assert (done.returncode, deployer.answering, deployer.champion) == (0, "1", "1")
+
+
+def test_a_rollback_deploys_nothing_if_no_version_answers(deployer: Deployer) -> None:
+    """The agent may be served elsewhere, by its alias."""
+    deployer.check("promote", "1")
+    deployer.check("promote", "2")
+    assert deployer.check("rollback").endswith("\nweather-agent: No version answers.\n")
+    assert deployer.champion == "1"
+    assert not deployer.workspace.state.endpoints
+
+
+def test_an_alias_whose_response_is_lost_is_set(deployer: Deployer) -> None:
+    deployer.workspace.api.fault = Fault(ALIAS, after=True)
+    assert "version 1 (commit" in deployer.check("promote", "1")
+    deployer.workspace.api.fault = Fault(ALIAS)
+    done = deployer.run("promote", "2")
+    assert done.stderr.endswith("failed. No version answers. To continue, run the command again.\n")
+    assert (done.returncode, deployer.champion) == (1, "1")
+
+
+def test_a_version_that_is_not_complete_is_not_promoted(deployer: Deployer) -> None:
+    deployer.workspace.state.models[MODEL].versions["2"].status = "PENDING_REGISTRATION"
+    done = deployer.run("promote", "2")
+    assert f"{MODEL} has no version 2 that is ready. See its versions in" in done.stderr
+    assert (done.returncode, deployer.champion) == (1, None)
+
+
 def test_a_version_that_fails_its_checks_is_replaced(deployer: Deployer) -> None:
     deployer.promoted("1")
     done = deployer.run("deploy", "2", VERIFY_FAILS="1")
     assert "1 failed: answer-text. Version 1 answers." in done.stderr
     assert (done.returncode, deployer.answering) == (1, "1")
+    deployer.check("deploy", "2")
+    assert deployer.run("deploy", "2", VERIFY_FAILS="1").returncode == 1  # now it answers itself
+    assert deployer.answering == "1"
 
 
 def test_the_version_that_answered_is_restored(deployer: Deployer) -> None:
@@ -95,10 +152,14 @@ def test_the_settings_reach_the_endpoint(deployer: Deployer, released: Agent) ->
     assert entity["workload_size"] == "Medium"
     assert not entity["scale_to_zero_enabled"]
     assert entity["environment_vars"]["OPENAI_API_KEY"] == "{{secrets/agents/openai}}"
-    with released.patched("config.yml", SERVING, OTHER_SERVING.replace("Medium", "Large")):
-        printed = deployer.check("deploy", "1")
-    kept = "version 1 is served already and keeps its workload_size; a new version gets those of"
-    assert printed.startswith(kept)
+    others = OTHER_SERVING.replace("Medium", "Large").replace("false", "true")
+    with released.patched("config.yml", SERVING, others.replace("/openai}}", "/another}}")):
+        kept, *rest = deployer.check("deploy", "1").splitlines()
+    assert kept == (
+        "version 1 is served already and keeps its workload_size, scale_to_zero, OPENAI_API_KEY; "
+        "a new version gets those of config.yml"
+    )
+    assert rest[0].startswith("verify --url ")  # nothing is changed
 
 
 @pytest.mark.parametrize(
@@ -131,16 +192,32 @@ def test_an_update_of_somebody_else_is_awaited(deployer: Deployer) -> None:
 def test_a_version_that_shares_the_traffic_gets_all_of_it(deployer: Deployer, version: str) -> None:
     deployer.promoted("1", "2")
     endpoint = deployer.workspace.state.endpoints[ENDPOINT]
+    # Workspaces name what they serve in a new way, in an old one, or in both.
+    missing = {"1": "served_model_name", "2": "served_entity_name"}[version]
     for route, share in zip(endpoint.config["traffic_config"]["routes"], (90, 10), strict=True):
-        route |= {"traffic_percentage": share, "served_model_name": None}
+        route |= {"traffic_percentage": share, missing: None}
     done = deployer.run("promote", "9")
     assert "is ready. See its versions in MLflow's UI. Version 2 answers 90 % of the" in done.stderr
     assert deployer.check("deploy", version).endswith(f"Version {version} answers.\n")
     assert deployer.answering == version
 
 
+def test_an_error_says_what_answers(deployer: Deployer) -> None:
+    deployer.promoted("1")
+    endpoint = deployer.workspace.state.endpoints[ENDPOINT]
+    endpoint.pending, endpoint.polls_left = copy.deepcopy(endpoint.config), 9
+    updating = deployer.run("promote", "9").stderr
+    assert updating.endswith("UI. Version 1 answers until the endpoint is updated.\n")
+    endpoint.pending, endpoint.config["traffic_config"]["routes"] = {}, []
+    assert deployer.run("promote", "9").stderr.endswith("UI. No version answers.\n")
+    deployer.workspace.api.fault = Fault(READ)
+    unknown = deployer.run("promote", "9").stderr
+    assert unknown.endswith(f"UI. Which version answers is unknown ({READ} failed.).\n")
+
+
 def test_a_dry_run_changes_nothing(deployer: Deployer) -> None:
     deployer.promoted("1", "2")
+    registered = deployer.workspace.state.agents.copy()
     deployer.workspace.state.agents.clear()
     plan = deployer.check("deploy", "1", "--dry-run").splitlines()
     assert plan[:2] == [
@@ -150,6 +227,8 @@ def test_a_dry_run_changes_nothing(deployer: Deployer) -> None:
     assert (deployer.answering, deployer.registered) == ("2", [])
     deployer.check("deploy", "1")
     assert (deployer.answering, deployer.registered) == ("1", ["1"])
+    # It equals the registration that databricks-agents has made.
+    assert deployer.workspace.state.agents == {(MODEL, "1"): registered[MODEL, "1"]}
 
 
 def test_a_failed_update_is_reported(deployer: Deployer) -> None:
@@ -168,13 +247,48 @@ def test_an_answer_with_an_error_is_reported(deployer: Deployer) -> None:
     assert (done.returncode, deployer.answering) == (1, "1")
 
 
+def test_an_answer_that_is_no_response_is_replaced(deployer: Deployer) -> None:
+    deployer.promoted("1")
+    routes = [Route("/invocations", lambda _: JSONResponse({"predictions": []}), methods=["POST"])]
+    with serving_app(Starlette(routes=routes)) as another:
+        deployer.workspace.state.upstreams["2"] = another.url
+        done = deployer.run("deploy", "2")
+    assert "ResponsesAgentResponse" in done.stderr
+    assert done.stderr.endswith("Version 1 answers. To continue, run the command again.\n")
+    assert (done.returncode, deployer.answering) == (1, "1")
+
+
+def test_the_first_request_is_the_input_example_and_waits_for_the_start(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = package("commands.release")
+    post = Mock(return_value=httpx.Response(503, text="starting"))
+    monkeypatch.setattr(httpx, "post", post)
+    monkeypatch.setenv("AGENT_TOKEN", "")
+    endpoint = Mock(url="https://db.example/serving-endpoints/weather-agent/invocations")
+    endpoint.workspace.config.authenticate.return_value = {"Authorization": "Bearer dapi"}
+    with pytest.raises(RuntimeError, match="got status 503: starting"):
+        release.check_endpoint(endpoint)
+    assert post.call_args.kwargs == {
+        "json": package("runtime.config").load_input_example(),
+        "headers": {"Authorization": "Bearer dapi"},
+        "timeout": 600,
+    }
+
+
 def test_an_update_that_does_not_end_is_reported(
     package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = package("ops.endpoint")
     endpoint = object.__new__(module.Endpoint)
     endpoint.name = "weather-agent"
-    endpoint.read = lambda: module.Served({}, is_updating=True)
+    ready, updating = module.Served({}), module.Served({}, is_updating=True)
+    endpoint.report, endpoint.read = Mock(), Mock(side_effect=[updating, ready])
+    sleep = Mock()
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert endpoint.wait() == ready
+    assert sleep.mock_calls == [call(2)]
+    endpoint.read = lambda: updating
     monkeypatch.setattr(module, "UPDATE_TIMEOUT", -1)
     with pytest.raises(RuntimeError, match="weather-agent is still updating after 0 s"):
         endpoint.wait()
@@ -233,10 +347,26 @@ def test_a_commit_is_found_among_many_versions(deployer: Deployer) -> None:
     assert len(versions) == 4
 
 
+def test_a_profile_names_a_workspace(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = Mock()
+    monkeypatch.setattr(package("ops.endpoint"), "Endpoint", endpoint)
+    monkeypatch.setenv("AGENT_MODEL_NAME", MODEL)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks://prod")
+    assert package("commands.release").find_endpoint() == endpoint.return_value
+    assert endpoint.call_args.args[:2] == (ENDPOINT, MODEL)
+
+
 def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
     done = agent.run("weather-agent", "deploy", **deployer.workspace.variables)
     assert "error: Model Serving needs databricks-agents. Run `uv sync --extra" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_lost_response_does_not_stop_a_deployment(deployer: Deployer) -> None:
+    deployer.promoted("1")
+    deployer.workspace.api.fault = Fault(CONFIG, after=True)
+    for version in ("2", "1"):
+        assert deployer.check("deploy", version).endswith(f"Version {version} answers.\n")
 
 
 @pytest.mark.parametrize("fault", [Fault(CONFIG), Fault(AGENTS)], ids=["update", "registration"])

@@ -151,7 +151,7 @@ def roll_back() -> None:
             from ..ops.deploy import deploy
 
             # Without checks: the version has passed them, and nothing better could be restored.
-            deploy(endpoint, version.version, load_config().serving, [answering], lambda: None)
+            deploy(endpoint, version.version, load_config().serving, (), lambda: None)
         registry.point(CHAMPION, version)
     click.echo(f"{label(version)} is the champion")
     print_answering(registry, endpoint)
