@@ -8,6 +8,9 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from tests.conftest import Package
 from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.forked_commands import forked_commands
 from tests.helpers.model_server import ChatServer, Turn, text
@@ -112,3 +115,47 @@ def test_packages_of_another_version_are_reported(agent: Agent, tmp_path: Path) 
     subprocess.run(["uv", "venv", "--quiet", tmp_path / "venv"], check=True)
     done = agent.run("python", "-c", script, str(tmp_path / "venv"))
     assert "The installed packages are not those of uv.lock. Run `uv sync`." in done.stderr
+    environment = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv")}
+    agent.check("uv", "sync", "--quiet", "--locked", "--no-default-groups", **environment)
+    agent.check("python", "-c", script, str(tmp_path / "venv"))
+
+
+def test_the_answers_of_an_agent_in_a_larger_repository_must_be_committed(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise `copier update` fails, or updates from other answers."""
+    doctor = package("commands.doctor")
+    folder = tmp_path / "agents" / "weather-agent"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(doctor, "ROOT", folder)
+    answers = folder / ".copier-answers.yml"
+    answers.write_text("_commit: v1\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "-m", "Start")
+    refusal = r"\.copier-answers\.yml is not committed"
+    with pytest.raises(RuntimeError, match=refusal):
+        doctor.check_updates()
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "-m", "Add an agent")
+    assert doctor.check_updates() == ".copier-answers.yml is committed"
+    answers.write_text("_commit: v2\n")
+    with pytest.raises(RuntimeError, match=refusal):
+        doctor.check_updates()
+
+
+def test_another_python_is_reported(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctor = package("commands.doctor")
+    monkeypatch.setattr(doctor, "metadata", lambda _: {"Requires-Python": "<3"})
+    with pytest.raises(RuntimeError, match=r"^Python is 3\..*, not <3. Run `uv sync`.$"):
+        doctor.check_python()
+
+
+def test_a_store_that_does_not_respond_fails_soon(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctor, timeout = package("commands.doctor"), "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    monkeypatch.setattr(doctor, "connect_store", lambda: f"with {os.environ[timeout]} seconds")
+    monkeypatch.setenv(timeout, "5")
+    assert doctor.check_store() == "with 5 seconds is usable"
+    monkeypatch.delenv(timeout)
+    assert doctor.check_store() == "with 10 seconds is usable"
