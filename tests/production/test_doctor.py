@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
+from databricks.sdk.service.apps import AppPermissions
 
 from tests.conftest import Package
 from tests.helpers.agents import Agent
@@ -48,6 +50,7 @@ class Doctor:
         """Return the messages of the checks that passed, and of those that failed, by name."""
         done = self.deployer.run("doctor", "--json", f"--port={free_port()}", **(LLM | variables))
         assert "dapi" not in done.stdout + done.stderr
+        assert "host metadata" not in done.stderr  # the check of the host reports it
         checks = json.loads(done.stdout)["checks"]
         messages = [
             {one["name"]: one["message"] for one in checks if one["passed"] == passed}
@@ -150,6 +153,7 @@ def test_a_workspace_that_fails_hides_no_other_check(doctor: Doctor) -> None:
     ("bundle", "found"),
     [
         ("targets: {dev: }\nresources: ", "databricks.yml has no app"),
+        ("resources: {apps: {a: {name: an-app}}}", "an-app does not exist; `databricks bundle"),
         (
             "resources: {apps: {a: {name: an-app}}}\n"
             "targets: {dev: {resources: {apps: {a: {description: d}}}}}",
@@ -219,9 +223,11 @@ def test_the_reason_of_a_refused_login_is_reported(doctor: Doctor) -> None:
 def test_only_what_the_agent_uses_is_checked(doctor: Doctor, released: Agent) -> None:
     """An agent with an LLM in a workspace may have a local store and no bundle."""
     (released.folder / "databricks.yml").unlink()
-    passed, _ = doctor.run(MLFLOW_TRACKING_URI="", MLFLOW_REGISTRY_URI="")
+    passed, failed = doctor.run(MLFLOW_TRACKING_URI="", MLFLOW_REGISTRY_URI="")
+    assert not failed
     assert [name for name in passed if name in NAMES] == [*NAMES[:3], "LLM", "store"]
-    passed, _ = doctor.run(AGENT_LLM="offline:/demo")
+    passed, failed = doctor.run(AGENT_LLM="offline:/demo")
+    assert not failed
     assert [name for name in passed if name in NAMES] == [*NAMES[:2], *NAMES[3:6], "LLM", "store"]
     (released.folder / "databricks.yml").touch()  # the fixture deletes it
 
@@ -232,6 +238,59 @@ def test_nothing_of_a_workspace_is_checked_without_one(doctor: Doctor) -> None:
     passed, failed = doctor.run(**local)
     assert not {"host", "login"} & {*passed, *failed}
     assert not doctor.workspace.api.requests
+
+
+def test_invalid_settings_and_missing_files_end_no_check(doctor: Doctor, released: Agent) -> None:
+    """An image has the package without the repository."""
+    project, aside = released.folder / "pyproject.toml", released.folder / "aside.toml"
+    project.rename(aside)
+    try:
+        with released.patched("config.yml", None, "llm: ["):
+            passed, failed = doctor.run(AGENT_LLM="", MLFLOW_TRACKING_URI="")
+    finally:
+        aside.rename(project)
+    assert passed[".env"] == "does not exist; only the environment counts"
+    assert list(passed) == [".env", "Python", "settings", "store", "port"]
+    assert list(failed) == ["LLM"]
+    assert "config.yml is not valid YAML" in failed["LLM"]
+
+
+def test_a_request_that_times_out_is_a_problem_of_the_workspace(package: Package) -> None:
+    checks = package("commands.workspace_checks")
+    login = Mock(host="https://db.example")
+    check = Mock(side_effect=TimeoutError("Timed out after 0:00:10"))
+    with pytest.raises(RuntimeError, match=r"db.example failed: Timed out .*Run `doctor` again"):
+        checks.explain(check, login)
+
+
+def test_permissions_on_an_app_are_those_of_the_user_and_its_groups(package: Package) -> None:
+    login = package("ops.workspace").Login()
+    login.principals, login.client = {USER, GROUP}, Mock()
+    entries = [
+        {"user_name": USER, "all_permissions": [{"permission_level": "CAN_USE"}]},
+        {"group_name": "admins", "all_permissions": [{"permission_level": "CAN_MANAGE"}]},
+    ]
+
+    def permissions() -> set[str]:
+        found = AppPermissions.from_dict({"access_control_list": entries})
+        login.client.apps.get_permissions.return_value = found
+        return login.app_permissions("an-app")
+
+    assert permissions() == {"CAN_USE"}
+    for kind, name in (("group_name", GROUP), ("service_principal_name", USER)):
+        entries[1] = {kind: name, "all_permissions": entries[1]["all_permissions"]}
+        assert permissions() == {"CAN_USE", "CAN_MANAGE"}
+
+
+def test_an_app_that_the_user_may_only_use_is_reported(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = package("commands.workspace_checks")
+    monkeypatch.setattr(checks, "app_names", lambda: ["an-app"])
+    login = Mock(user=USER)
+    login.app_permissions.return_value = {"CAN_USE"}
+    with pytest.raises(RuntimeError, match=f"^{USER} may not manage the app an-app"):
+        checks.check_apps(login)
 
 
 def test_deploying_needs_databricks_agents(package: Package) -> None:

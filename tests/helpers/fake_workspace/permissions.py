@@ -25,7 +25,8 @@ def add_routes(api: Api, state: State) -> None:
 
     async def securable(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in state.owners:
+        kind = "CATALOG" if "/catalogs/" in request.url.path else "SCHEMA"
+        if name not in state.owners or name.count(".") + 1 != KINDS[kind]:
             raise not_found(f"{name}")
         if state.owners[name] not in (USER, GROUP) and not inherited(name):
             raise ApiError(403, "PERMISSION_DENIED", f"User does not have USE on {name}.")
