@@ -15,6 +15,26 @@ HELLO: Message = {"role": "user", "content": "Hello"}
 TYPED = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 
+TEAM = {
+    "type": "object",
+    "properties": {
+        "members": {"type": "array", "items": {"$ref": "#/$defs/Member"}},
+        "size": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    },
+    "required": ["members", "size"],
+    "$defs": {
+        "Member": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "reports": {"type": "array", "items": {"$ref": "#/$defs/Member"}},
+            },
+            "required": ["name", "reports"],
+        }
+    },
+}
+
+
 def call(identifier: str = "call_1", name: str = "map", arguments: Any = "{}") -> Message:
     return {
         "id": identifier,
@@ -33,6 +53,14 @@ def output(identifier: str = "call_1", content: Any = "42") -> Message:
 
 def tool(parameters: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": "map", "parameters": parameters}}
+
+
+def function(**fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "map"} | fields}
+
+
+def city(**fields: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"city": {"type": "string"} | fields}}
 
 
 def problems(package: Package, messages: Any, **fields: Any) -> Iterator[str]:
@@ -82,6 +110,11 @@ def test_valid_messages_are_accepted(package: Package, messages: Any) -> None:
         ([turn(call(arguments={})), output()], "arguments of 'map' are not a JSON object in a"),
         ([turn(call(arguments="{'a': 1}")), output()], "arguments of 'map' are not a JSON object"),
         ([turn(call(arguments="[]")), output()], "arguments of 'map' are not a JSON object"),
+        ([HELLO | {"name": "Anna Example"}], r"messages\[0\].name': 'Anna Example' does not match"),
+        (
+            [{"role": "user", "content": [{"type": "image_url", "image_url": "data:"}]}],
+            "image_url': expected an object, got str",
+        ),
     ],
 )
 def test_invalid_messages_are_refused(package: Package, messages: Any, problem: str) -> None:
@@ -99,9 +132,90 @@ def test_invalid_messages_are_refused(package: Package, messages: Any, problem: 
             {"tools": [tool({"type": "object", "properties": {"city": {"title": "City"}}})]},
             r"function 'map': In context=\('properties', 'city'\), schema must have a 'type' key",
         ),
+        ({"tools": [tool(TYPED) | {"type": None}] * 129}, "maximum length is 128, but it has 129"),
+        (
+            {"tools": [{"function": {"name": "map"}}]},
+            r"Missing required parameter: 'tools\[0\].type",
+        ),
+        ({"tools": [function(input_schema=TYPED)]}, "Unknown parameter: .*input_schema"),
+        (
+            {"tools": [function(description=["A map."])]},
+            "description': expected a string, got list",
+        ),
+        ({"tools": [tool(city(required=True))]}, "'required' is True, not of type list"),
+        ({"tools": [tool(city(enum=[]))]}, "'enum' is empty"),
+        ({"tools": [tool(city(minLength="1"))]}, "'minLength' is '1', not of type int or float"),
+        ({"tools": [tool(city() | {"required": ["town"]})]}, "property 'town' is not defined"),
+        ({"tools": [tool(city() | {"anyOf": [{}]})]}, "must not have 'anyOf' at the top level"),
+        ({"tools": [tool(city(**{"$ref": "#/$defs/City"}))]}, "'#/.defs/City' was not found"),
+        (
+            {"tools": [tool({"type": "object", "properties": {"größe": {}}})]},
+            "'größe' does not match",
+        ),
+        ({"tools": [function(strict=True, parameters=TYPED)]}, "'additionalProperties' must be fa"),
+        (
+            {"tools": [function(strict=True, parameters=TYPED | {"additionalProperties": False})]},
+            "'required' lacks 'city'",
+        ),
     ],
 )
 def test_invalid_tools_are_refused(package: Package, fields: Any, problem: str) -> None:
+    assert re.search(problem, next(problems(package, [HELLO], **fields)))
+
+
+def test_valid_tools_are_accepted(package: Package) -> None:
+    strict = TYPED | {"required": ["city"], "additionalProperties": False}
+    tools = [function(name="find", strict=True, parameters=strict), tool(TEAM)]
+    assert not list(problems(package, [HELLO], tools=tools))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": 0, "top_p": 1.0, "max_tokens": None, "stop": ["a"], "seed": -1},
+        {"top_k": 40, "min_p": 0.1, "chat_template_kwargs": {}, "repetition_penalty": 1.1},
+        {"stream": True, "stream_options": {"include_usage": True}},
+        {"tools": [tool(TYPED)], "tool_choice": "required"},
+        {"tools": [tool(TYPED)], "tool_choice": {"type": "function", "function": {"name": "map"}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "Team"}}},
+        {"response_format": {"type": "text"}},
+    ],
+)
+def test_valid_options_are_accepted(package: Package, fields: Any) -> None:
+    assert not list(problems(package, [HELLO], **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"temperature": "0.2"}, "'temperature': expected a number, got str"),
+        ({"temperature": 5}, "'temperature': 5 must be at most 2"),
+        ({"max_tokens": 0}, "'max_tokens': 0 must be at least 1"),
+        ({"temprature": 0.2}, "Unknown parameter: 'temprature'. Did you mean 'temperature'?"),
+        ({"stop": ["a"] * 5}, "'stop': the maximum length is 4, but it has 5"),
+        ({"stream_options": {"include_usage": True}}, "only allowed when 'stream' is enabled"),
+        ({"tools": [tool(TYPED)], "tool_choice": "any"}, "'any' is not one of none, auto, req"),
+        (
+            {"tools": [tool(TYPED)], "tool_choice": {"type": "function", "function": {}}},
+            "None is not the name of a tool",
+        ),
+        ({"response_format": {"type": "json_object"}}, "must contain the word 'json'"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": TYPED}}},
+            "Missing required parameter: 'response_format.json_schema.name'",
+        ),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "City", "strict": True, "schema": TYPED},
+                }
+            },
+            "'additionalProperties' must be false",
+        ),
+    ],
+)
+def test_invalid_options_are_refused(package: Package, fields: Any, problem: str) -> None:
     assert re.search(problem, next(problems(package, [HELLO], **fields)))
 
 
@@ -113,24 +227,6 @@ def test_conversation_that_is_too_long_is_refused(package: Package) -> None:
     )
 
 
-TEAM = {
-    "type": "object",
-    "properties": {
-        "members": {"type": "array", "items": {"$ref": "#/$defs/Member"}},
-        "size": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-    },
-    "required": ["members", "size"],
-    "$defs": {
-        "Member": {
-            "type": "object",
-            "properties": {
-                "name": {"type": "string"},
-                "reports": {"type": "array", "items": {"$ref": "#/$defs/Member"}},
-            },
-            "required": ["name", "reports"],
-        }
-    },
-}
 FIELDS: Message = {"role": "system", "content": "Return JSON with `topic` and 'mood'."}
 
 

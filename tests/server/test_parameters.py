@@ -9,7 +9,12 @@ from tests.helpers.model_server import ChatServer, calls, text
 from tests.server.conftest import RunApp
 from tests.server.serving import HELLO, output_text
 
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
 FORMAT = {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}
 CHAT_FORMAT = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA}}
 
@@ -20,7 +25,7 @@ PASSED_ON: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "limit": ({"max_output_tokens": 20}, {"max_tokens": 20}),
     "reasoning": ({"reasoning": {"effort": "low"}}, {"reasoning_effort": "low"}),
     "JSON": (
-        {"text": {"format": {"type": "json_object"}}},
+        {"text": {"format": {"type": "json_object"}}, "instructions": "Answer in JSON."},
         {"response_format": {"type": "json_object"}},
     ),
     "schema": (

@@ -8,6 +8,7 @@ from tests.contract.breakages.changes import (
     in_agent,
     tool,
 )
+from tests.contract.own_clients import SYNCHRONOUS, changed
 
 ADD_ROUND = "            messages += to_messages(items)\n"
 CONTENT = "        content = self.instructions\n"
@@ -17,6 +18,11 @@ OPTIONS = "self.toolbox.options(may_call=rounds < self.config.max_rounds)"
 def own_tool(function: str) -> Patch:
     """Offer one tool, described by hand, instead of those of the toolbox."""
     return in_agent(OPTIONS, f'{{"tools": [{{"type": "function", "function": {function}}}]}}')
+
+
+def option(option: str) -> Patch:
+    """Pass one more option to the LLM."""
+    return in_agent("(messages, **options)", f"(messages, **options, {option})")
 
 
 def own_parameters(parameters: str) -> Patch:
@@ -213,6 +219,77 @@ LLM_REQUESTS = {
         "accepted",
         r"function 'search': In context=\('properties', 'cities'\), array schema missing items",
         own_parameters('{"type": "object", "properties": {"cities": {"type": "array"}}}'),
+    ),
+    "a parameter that says that it is required": breaks(
+        "accepted",
+        "'required' is True, not of type list",
+        own_parameters(
+            '{"type": "object", "properties": {"city": {"type": "string", "required": True}}}'
+        ),
+    ),
+    "a required parameter that does not exist": breaks(
+        "accepted",
+        r"In context=\(\), the required property 'town' is not defined",
+        own_parameters(
+            '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["town"]}'
+        ),
+    ),
+    "a parameter with an umlaut": breaks(
+        "accepted",
+        "The parameter 'länge' does not match",
+        *tool("area", "def area(länge: float) -> float:\n    return länge**2"),
+    ),
+    "a default of infinity": breaks(
+        "accepted",
+        "the request contains infinity or NaN",
+        *tool(
+            "cheaper",
+            'def cheaper(price: float, limit: float = float("inf")) -> bool:\n'
+            "    return price < limit",
+        ),
+    ),
+    "strict tools with optional parameters": breaks(
+        "accepted",
+        "'required' lacks 'format'",
+        Patch(
+            "runtime/toolbox.py",
+            '            "parameters": parameters,\n',
+            '            "parameters": parameters,\n            "strict": True,\n',
+        ),
+        *tool("clock", 'def clock(format: str = "%H:%M") -> str:\n    return format'),
+    ),
+    "a description in a tuple": breaks(
+        "accepted",
+        "description': expected a string, got list",
+        own_tool('{"name": "search", "description": ("Search.",)}'),
+    ),
+    # Options that LLM APIs refuse
+    "a temperature in quotes": breaks(
+        "accepted", "'temperature': expected a number, got str", option('temperature="0.2"')
+    ),
+    "a choice of tools under the name of another API": breaks(
+        "accepted",
+        "'tool_choice': 'any' is not one of none, auto, required",
+        in_agent(OPTIONS, f'{OPTIONS} | {{"tool_choice": "any"}}'),
+    ),
+    "JSON mode without the word": breaks(
+        "accepted",
+        "'messages' must contain the word 'json'",
+        option('response_format={"type": "json_object"}'),
+    ),
+    "a schema of the answer without a name": breaks(
+        "accepted",
+        "Missing required parameter: 'response_format.json_schema.name'",
+        option('response_format={"type": "json_schema", "json_schema": {"schema": {}}}'),
+    ),
+    "options of streams without a stream": breaks(
+        "accepted",
+        "'stream_options': it is only allowed when 'stream' is enabled",
+        *changed(
+            SYNCHRONOUS,
+            "tools=[LOOK_UP]",
+            'tools=[LOOK_UP], stream_options={"include_usage": True}',
+        ),
     ),
     # Instructions
     "messages without a system message": breaks(

@@ -81,7 +81,7 @@ assert await self.complete(small, "Summarize.", question[-2000:])
 from pydantic import BaseModel
 
 
-class Mood(BaseModel):
+class Mood(BaseModel, extra="forbid"):
     label: str
     confidence: float
     reasons: list[str]

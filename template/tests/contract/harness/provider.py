@@ -129,7 +129,10 @@ class Provider:
         # Hosted tools, such as `web_search`, are for the provider.
         tools = [one for one in body.get("tools") or [] if one["type"] == "function"]
         if tools:
-            chat["tools"] = [{"type": "function", "function": tool} for tool in tools]
+            chat["tools"] = [
+                {"type": "function", "function": {k: v for k, v in one.items() if k != "type"}}
+                for one in tools
+            ]
             chat["tool_choice"] = body.get("tool_choice") or "auto"
             chat["parallel_tool_calls"] = body.get("parallel_tool_calls")
         completion = await _complete(chat, request)

@@ -69,6 +69,12 @@ def readable_errors(uri: str) -> Generator[None]:
             400,
         ) from error
     except ValueError as error:
+        if "JSON compliant" in str(error):
+            raise LLMError(
+                f"{uri} accepts only JSON, but the request contains infinity or NaN, such as the "
+                "default of a tool's argument. Use another value.",
+                400,
+            ) from error
         raise LLMError(
             f"{uri} did not return a chat completion: {error}. Check its URL."
         ) from error

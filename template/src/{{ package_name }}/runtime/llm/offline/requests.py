@@ -1,15 +1,18 @@
 """Checks a request as OpenAI, Anthropic and Gemini do."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from .options import problems_with_options
 from .tools import NAME_PATTERN, is_tool_name, problems_with_tools
 
 Message = dict[str, Any]
 
 _ROLES = ("developer", "system", "user", "assistant", "tool")
 _MAX_ID_LENGTH = 40
+_NAME_PATTERN = r"^[^\s<|\\/>]+$"
 # 128,000 tokens of four characters.
 _MAX_LENGTH = 512_000
 # What a part of each type must contain.
@@ -21,11 +24,14 @@ _PART_FIELDS = {
     "file": "file",
     "input_audio": "input_audio",
 }
+# Parts whose field is an object.
+_OBJECTS = ("image_url", "file", "input_audio")
 
 
 def problems_with_request(body: dict[str, Any]) -> Iterator[str]:
     """Yield why the APIs refuse a request with this body."""
     yield from problems_with_tools(body)
+    yield from problems_with_options(body)
     yield from _problems_with_messages(body.get("messages", []))
 
 
@@ -52,6 +58,9 @@ def _problems_with_messages(messages: list[Any]) -> Iterator[str]:
             yield _unanswered(open_calls, f"'{field}'")
             open_calls = {}
         yield from _problems_with_content(message, f"{field}.content")
+        name = message.get("name")
+        if name is not None and not re.fullmatch(_NAME_PATTERN, str(name)):
+            yield f"Invalid '{field}.name': {name!r} does not match the pattern '{_NAME_PATTERN}'."
         if "tool_calls" in message:
             if problems := list(_problems_with_calls(message["tool_calls"], f"{field}.tool_calls")):
                 yield from problems
@@ -98,6 +107,9 @@ def _problems_with_content(message: Message, field: str) -> Iterator[str]:
             yield f"Invalid '{field}[{index}].type': {kind!r} is not one of {known}."
         elif _PART_FIELDS[kind] not in part:
             yield f"Invalid '{field}[{index}]': a part of type {kind!r} needs {_PART_FIELDS[kind]}."
+        elif kind in _OBJECTS and not isinstance(part[kind], dict):
+            found = type(part[kind]).__name__
+            yield f"Invalid '{field}[{index}].{kind}': expected an object, got {found}."
 
 
 def _texts(content: Any) -> list[str]:

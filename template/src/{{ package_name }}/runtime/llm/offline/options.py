@@ -1,0 +1,86 @@
+"""Checks the options of a request as OpenAI, Anthropic and Gemini do."""
+
+import math
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from .tools import problems_with_strict_schema
+
+_CHOICES = ("none", "auto", "required")
+_MAX_STOPS = 4
+# The least and the greatest value of options that are numbers.
+_NUMBERS = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+    "max_tokens": (1, math.inf),
+    "max_completion_tokens": (1, math.inf),
+    "n": (1, 128),
+    "top_logprobs": (0, 20),
+    "seed": (-math.inf, math.inf),
+}
+_OTHERS = (
+    *("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "stream"),
+    *("stream_options", "response_format", "reasoning_effort", "verbosity", "stop", "user"),
+    *("metadata", "store", "logprobs", "logit_bias", "service_tier", "modalities", "audio"),
+    *("prediction", "safety_identifier", "prompt_cache_key", "functions", "function_call"),
+)
+
+
+def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
+    """Yield why the APIs refuse the options of a request."""
+    known = (*_NUMBERS, *_OTHERS)
+    for name, value in body.items():
+        # Servers may have options of their own, with names unlike those of OpenAI.
+        similar = [] if name in known else get_close_matches(name, known, n=1, cutoff=0.86)
+        if similar:
+            yield f"Unknown parameter: '{name}'. Did you mean '{similar[0]}'?"
+        if name in _NUMBERS and value is not None:
+            yield from _problems_with_number(name, value)
+    if body.get("stream_options") and not body.get("stream"):
+        yield "Invalid 'stream_options': it is only allowed when 'stream' is enabled."
+    stops = body.get("stop")
+    if isinstance(stops, list) and len(stops) > _MAX_STOPS:
+        yield f"Invalid 'stop': the maximum length is {_MAX_STOPS}, but it has {len(stops)} items."
+    if body.get("tools") and body.get("tool_choice") is not None:
+        yield from _problems_with_choice(body["tool_choice"], body["tools"])
+    if response_format := body.get("response_format"):
+        yield from _problems_with_format(response_format, body.get("messages"))
+
+
+def _problems_with_number(name: str, value: Any) -> Iterator[str]:
+    least, most = _NUMBERS[name]
+    if not isinstance(value, int | float):
+        yield f"Invalid '{name}': expected a number, got {type(value).__name__}."
+    elif not least <= value <= most:
+        limit = f"at least {least}" if value < least else f"at most {most}"
+        yield f"Invalid '{name}': {value} must be {limit}."
+
+
+def _problems_with_choice(choice: Any, tools: list[Any]) -> Iterator[str]:
+    if isinstance(choice, str) and choice not in _CHOICES:
+        yield f"Invalid 'tool_choice': {choice!r} is not one of {', '.join(_CHOICES)}."
+    if isinstance(choice, dict) and choice.get("type") == "function":
+        name = (choice.get("function") or {}).get("name")
+        names = [(tool.get("function") or {}).get("name") for tool in tools]
+        if name not in names:
+            yield f"Invalid 'tool_choice': {name!r} is not the name of a tool in 'tools'."
+
+
+def _problems_with_format(response_format: Any, messages: Any) -> Iterator[str]:
+    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if kind == "json_object" and "json" not in str(messages).casefold():
+        yield (
+            "Invalid 'response_format': 'messages' must contain the word 'json' in some form, to "
+            "use the type 'json_object'."
+        )
+    if kind == "json_schema":
+        field = "response_format.json_schema"
+        settings = response_format.get("json_schema")
+        if not isinstance(settings, dict) or not settings.get("name"):
+            yield f"Missing required parameter: '{field}.name'."
+        elif settings.get("strict"):
+            for problem in problems_with_strict_schema(settings.get("schema"), ()):
+                yield f"Invalid schema for '{field}': {problem}"
