@@ -1,7 +1,7 @@
 """Rules about the LLM: what it gets and sends, and an LLM that fails, hangs or never stops."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from .harness.agents import (
 from .harness.conversation import (
     CONVERSATION,
     ITEMS,
+    PARTS,
     LLMCall,
     fullest_call,
     instruction_lines,
     main_calls,
+    missing_words,
 )
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fixes import fix_for
@@ -37,6 +39,7 @@ from .harness.waiting import PATIENCE, Attempt
 PROVIDERS = ("gemini", "claude", "deepseek", "vllm", "llama.cpp", "lmdeploy")
 LONG_REQUEST: Request = {"input": CONVERSATION}
 NOTE = "juniper"  # a word in custom_inputs
+MAX_OUTPUT = 300  # characters; an agent may shorten longer outputs for the LLM
 
 
 @rule(
@@ -106,18 +109,22 @@ def texts_to_llm(agent: Agent, offline_llm: OfflineLLM, request: Request) -> str
     why="Clients send the whole conversation with every turn, because the agent stores none. The "
     "agent forgets what it does not pass on.",
     fix="Pass all items of `request.input` to the LLM with `to_messages` of runtime/messages.py: "
-    "messages of all roles, tool calls and their outputs.",
+    "messages of all roles, tool calls and their outputs. Do not shorten, encode or de-duplicate "
+    "them.",
 )
 def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
     agent.predict(LONG_REQUEST)
     offline_llm.skip_if_unused()
-    text = fullest_call(map(LLMCall, offline_llm.bodies)).text
+    call = fullest_call(map(LLMCall, offline_llm.bodies))
+    text = call.text
     missing = [item for word, item in ITEMS.items() if word not in text]
     assert not missing, (
         f"The LLM did not receive {len(missing)} of {len(ITEMS)} items: {', '.join(missing)}."
     )
     positions = [text.find(word) for word in ITEMS]
     assert positions == sorted(positions), "The LLM received the conversation in another order."
+    for part, (name, times) in PARTS.items():
+        assert call.contains(part, times), f"The LLM did not receive {name}: {part!r}."
 
 
 @rule(
@@ -153,6 +160,29 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
             f"{number - 1}, and is the same."
         )
         outputs |= call.outputs
+    if NOTE not in parts:
+        check_note(agent, example, offline_llm)
+    if attempt.answer and outputs:
+        check_outputs(attempt.answer["output"], map(LLMCall, offline_llm.bodies))
+
+
+def check_note(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    """Assert that the LLM does not receive `custom_inputs` only with the first turn."""
+    offline_llm.use("demo")
+    found = texts_to_llm(agent, offline_llm, with_note(example))
+    assert NOTE not in found, "With earlier turns, the LLM does not receive custom_inputs."
+
+
+def check_outputs(items: list[Item], calls: Iterable[LLMCall]) -> None:
+    """Assert that the LLM receives what callers see as outputs of tools."""
+    later = " ".join(call.text for call in list(calls)[1:])
+    # The outputs after the last call may end the answer.
+    calls_at = [at for at, item in enumerate(items) if item["type"] == "function_call"]
+    last = calls_at[-1] if calls_at else 0
+    outputs = [str(item.get("output")) for item in items[:last] if "output" in item]
+    for output in (output for output in outputs if len(output) < MAX_OUTPUT):
+        missing = " ".join(missing_words(output, later))
+        assert not missing, f"The LLM does not receive {missing!r} of the tool output {output!r}."
 
 
 @rule(

@@ -25,6 +25,17 @@ def option(option: str) -> Patch:
     return in_agent("(messages, **options)", f"(messages, **options, {option})")
 
 
+def each_text(code: str) -> Patch:
+    """Change the `text` of each message of the conversation."""
+    return in_agent(
+        MESSAGES,
+        f"""{MESSAGES}        for message in messages[1:]:
+            if isinstance(text := message["content"], str):
+                message["content"] = {code}
+""",
+    )
+
+
 def own_parameters(parameters: str) -> Patch:
     """Offer one tool with these parameters."""
     return own_tool(f'{{"name": "search", "parameters": {parameters}}}')
@@ -382,7 +393,65 @@ LLM_REQUESTS = {
         "in another order",
         in_agent(INPUT, "*to_messages(request.input)[:5], *to_messages(request.input)[:4:-1]]"),
     ),
+    "repeated messages sent to the LLM once": breaks(
+        "whole-conversation",
+        "did not receive a message that repeats an earlier one",
+        in_agent(
+            MESSAGES,
+            f"{MESSAGES}        messages = list({{str(one): one for one in messages}}.values())\n",
+        ),
+    ),
+    "the first 500 characters of each message sent to the LLM": breaks(
+        "whole-conversation",
+        "did not receive the end of a message of 7,[0-9]+ characters",
+        each_text("text[:500]"),
+    ),
+    "only ASCII characters sent to the LLM": breaks(
+        "whole-conversation",
+        "did not receive characters that are not ASCII",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES}        text = json.dumps(messages, ensure_ascii=False)
+        messages = json.loads(text.encode("ascii", "ignore"))
+""",
+        ),
+    ),
+    "a window of 4,000 characters": breaks(
+        "whole-conversation",
+        "did not receive . of 40 items",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES}        while len(messages) > 2 and len(str(messages)) > 4000:
+            messages.pop(1)
+""",
+        ),
+    ),
     # Later rounds
+    "the first 30 characters of each tool output": breaks(
+        "every-round",
+        "does not receive .* of the tool output",
+        each_round("""for message in to_messages(items):
+                if message["role"] == "tool":
+                    message["content"] = message["content"][:30]
+                messages.append(message)"""),
+    ),
+    "failed tool calls left out of later rounds": breaks(
+        "every-round",
+        "does not receive .* of the tool output .Error",
+        each_round("""failed = [
+                one["call_id"] for one in items if str(one.get("output")).startswith("Error")
+            ]
+            items = [{**one} for one in items if one.get("call_id") not in failed]
+            messages += to_messages(items)"""),
+    ),
+    "custom_inputs only in the first turn": breaks(
+        "every-round",
+        "With earlier turns, the LLM does not receive custom_inputs",
+        in_agent(
+            "        if request.custom_inputs:\n",
+            "        if request.custom_inputs and len(request.input) == 1:\n",
+        ),
+    ),
     "only the last round sent to the LLM": breaks(
         "every-round",
         r"Call 3 of \d to the LLM lacks the tool outputs of earlier rounds",

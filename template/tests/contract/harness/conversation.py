@@ -32,18 +32,19 @@ _CALL = {
 }
 _PARTS = [
     {"type": "input_text", "text": "One more question."},
-    {"type": "input_text", "text": "What about the fennel?"},
+    {"type": "input_text", "text": "What about the fennel of 東京?"},
 ]
+_LONG_TEXT = f"What about the bramble? {'It has many words. ' * 400}So much for the heather."
 _SYSTEM = ("system", "developer")
 _TURNS = [(role, turn) for turn in range(2, 19) for role in ("user", "assistant")]
-# 40 items, each with a word that only it contains.
+# 40 items, each with a word that only it contains, and the second turn once more.
 CONVERSATION: list[Item] = [
     {"role": "developer", "content": "Mind the acorn."},
-    message("user", "What about the bramble?"),
+    message("user", _LONG_TEXT),
     _CALL,
     {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
     message("assistant", "It is the elder."),
-    *(message(role, f"This is {role}{turn}x.") for role, turn in _TURNS),
+    *(message(role, f"This is {role}{turn}x.") for role, turn in [*_TURNS[:2], *_TURNS]),
     {"role": "user", "content": _PARTS},
 ]
 # A name for each item, by its word.
@@ -55,6 +56,12 @@ ITEMS = {
     "elder": "the agent's own answer",
     **{f"{role}{turn}x": f"the {role} message of turn {turn}" for role, turn in _TURNS},
     "fennel": "the last user message",
+}
+# Parts of items that get lost although the LLM receives the items, and how often they occur.
+PARTS = {
+    "heather": ("the end of a message of 7,600 characters", 1),
+    "user2x": ("a message that repeats an earlier one", 2),
+    "東京": ("characters that are not ASCII", 1),
 }
 
 
@@ -77,6 +84,10 @@ class LLMCall:
     def text(self) -> str:
         """The texts of the messages, with single spaces."""
         return joined(strings(self.messages))
+
+    def contains(self, part: str, times: int = 1) -> bool:
+        """Return whether the messages contain a text at least so many times, also as JSON."""
+        return max(self.text.count(part), self.text.count(json.dumps(part)[1:-1])) >= times
 
     @cached_property
     def system(self) -> str:
@@ -119,6 +130,11 @@ def strings(value: Any) -> Iterator[str]:
 def joined(texts: Iterable[str]) -> str:
     """Join texts with single spaces between all words."""
     return " ".join(" ".join(texts).split())
+
+
+def missing_words(output: str, text: str) -> list[str]:
+    """Return which of the last words of a tool's output a text lacks."""
+    return [word for word in re.findall("[A-Za-z]{4,}", output)[-3:] if word not in text]
 
 
 def fullest_call(calls: Iterable[LLMCall]) -> LLMCall:
