@@ -253,6 +253,25 @@ def stream_of(agent: Agent) -> Callable[[Request], list[Event]]:
 
 
 @LLM_FAILURES
+@pytest.mark.parametrize("status", [401, 429])
+def test_refused_requests(agent: Agent, offline_llm: OfflineLLM, status: int) -> None:
+    offline_llm.use("demo")
+    offline_llm.refusal = status
+    attempts = [Attempt(agent.predict, HELLO), Attempt(stream_of(agent), HELLO)]
+    finished = all(attempt.finished() for attempt in attempts)
+    calls, offline_llm.refusal = offline_llm.calls, None  # so that the attempts finish
+    offline_llm.skip_if_unused()
+    assert finished, (
+        f"With status {status} of the LLM, the agent called it {calls} times in {PATIENCE} s and "
+        "did not stop."
+    )
+    for attempt in attempts if calls else []:  # an agent may answer a greeting without the LLM
+        assert attempt.error, (
+            f"With status {status} of the LLM, the agent still answered: {attempt.answer}"
+        )
+
+
+@LLM_FAILURES
 def test_missing_login(
     agent: Agent, example: Request, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +331,8 @@ def test_bounded_rounds(agent: Agent, example: Request, offline_llm: OfflineLLM)
     assert finished, (
         f"In {PATIENCE} s the agent called the LLM {offline_llm.calls} times and did not stop."
     )
+    texts = [text_of(item) for item in attempt.answer["output"]] if attempt.answer else []
+    assert attempt.error or any(texts), "The agent stopped without a text, and without an error."
 
 
 @rule(

@@ -102,6 +102,28 @@ def predict_stream(self, request):
             "    assert cause\n    return None\n",
         ),
     ),
+    "an apology for rate limits": breaks(
+        "llm-failures",
+        "With status 429 of the LLM, the agent still answered: .*I am busy",
+        method("""
+def predict(self, request):
+    try:
+        return super().predict(request)
+    except LLMError as error:
+        if error.status != 429:
+            raise
+        return {"output": [self.create_text_output_item("I am busy.", "msg_1")]}
+"""),
+    ),
+    "an answer without a text after the last round": breaks(
+        "bounded-rounds",
+        "stopped without a text, and without an error",
+        in_agent(
+            'raise LLMError(f"{llm.uri} still calls tools after max_rounds in config.yml.")\n',
+            "return\n",
+        ),
+        in_agent("may_call=rounds < self.config.max_rounds", "may_call=True"),
+    ),
     "an error that raises SystemExit": breaks(
         "llm-failures",
         "it ended the process",
@@ -198,6 +220,26 @@ def predict(self, request):
                 return
 """,
         ),
+    ),
+    "an apology for a refused key of OpenAI": breaks(
+        "llm-failures",
+        "With status 401 of the LLM, the agent still answered: .*log in",
+        *changed(
+            SYNCHRONOUS,
+            "            message = self.complete(messages)\n",
+            """
+            try:
+                message = self.complete(messages)
+            except openai.AuthenticationError:
+                yield self.done(self.create_text_output_item("Please log in.", str(uuid4())))
+                return
+""",
+        ),
+    ),
+    "no error after the last request to OpenAI": breaks(
+        "bounded-rounds",
+        "stopped without a text, and without an error",
+        *changed(SYNCHRONOUS, '        raise RuntimeError("Too many rounds.")\n', ""),
     ),
     "a broken stream of OpenAI accepted as complete": breaks(
         "llm-failures",

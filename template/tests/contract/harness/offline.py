@@ -41,6 +41,7 @@ class OfflineLLM:
         is_holding: Whether such a request has arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
         broken: The number of the request whose stream breaks before its end.
+        refusal: The status of all responses if the LLM refuses all requests.
         released: Whether requests to `SILENT` are answered, and the held back response ends.
         has_own_client: Whether the agent does not call the LLM through runtime/llm.
     """
@@ -55,6 +56,7 @@ class OfflineLLM:
         self.is_holding = False
         self.held_back = 0
         self.broken = 0
+        self.refusal: int | None = None
         self.released = False
         self._meeting: asyncio.Barrier | None = None
         self.has_own_client = False
@@ -74,6 +76,8 @@ class OfflineLLM:
                     await asyncio.sleep(0.02)
                 await self._meet()
                 number = self.calls
+                if self.refusal:
+                    return _refused(self.refusal)
                 response = await handle(transport, request)
             if response.headers.get("content-type") != "text/event-stream":
                 return response
@@ -190,6 +194,11 @@ class OfflineLLM:
             f"the agent connects to {', '.join(observations.connections)}, and calls no LLM "
             "through runtime/llm or a client that reads OPENAI_BASE_URL or DATABRICKS_HOST"
         )
+
+
+def _refused(status: int) -> httpx.Response:
+    headers = {"retry-after-ms": "1", "x-should-retry": "false"}
+    return httpx.Response(status, headers=headers, json={"error": {"message": "Refused."}})
 
 
 async def _broken(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
