@@ -407,6 +407,73 @@ logging.getLogger("agent").addHandler(logging.StreamHandler())
         "the variable AGENT_USER has another value",
         in_answer('import os\n\nos.environ["AGENT_USER"] = "u-1"'),
     ),
+    "random numbers of NumPy that start again": breaks(
+        "no-leftovers",
+        "the random numbers start again",
+        Patch("tools.py", DAYS, f"    np.random.seed(0)\n{DAYS}"),
+        Patch("tools.py", "from datetime", "import numpy as np\nfrom datetime"),
+    ),
+    "a function for the end of the process per answer": breaks(
+        "no-leftovers",
+        "3 requests leave . functions for the end of the process behind",
+        in_answer("import atexit\n\natexit.register(len, str(request))"),
+    ),
+    "a log file that grows with each answer": breaks(
+        "no-leftovers",
+        "3 requests leave .+ bytes in files behind, such as tmp/answers.jsonl",
+        in_answer("""
+import tempfile
+from pathlib import Path
+
+with Path(tempfile.gettempdir(), "answers.jsonl").open("a", encoding="utf-8") as file:
+    file.write(request.model_dump_json())
+"""),
+    ),
+    "a path added by the first tool call": breaks(
+        "no-leftovers",
+        "sys.path has .'/opt/tools'. as well",
+        Patch(
+            "tools.py",
+            DAYS,
+            f'    if "/opt/tools" not in sys.path:\n        sys.path.append("/opt/tools")\n{DAYS}',
+        ),
+        Patch("tools.py", "from datetime", "import sys\nfrom datetime"),
+    ),
+    "warnings ignored by a tool": breaks(
+        "no-leftovers",
+        "filters that ignore all warnings (is|has) .*'ignore'",
+        Patch("tools.py", DAYS, f'    warnings.filterwarnings("ignore")\n{DAYS}'),
+        Patch("tools.py", "from datetime", "import warnings\nfrom datetime"),
+    ),
+    "a standard output that a tool redirects": breaks(
+        "no-leftovers",
+        "sys.stdout is .*/dev/null",
+        Patch("tools.py", DAYS, f'    sys.stdout = open("/dev/null", "w")\n{DAYS}'),
+        Patch("tools.py", "from datetime", "import sys\nfrom datetime"),
+    ),
+    "a method of the standard library that an answer replaces": breaks(
+        "no-leftovers",
+        "the list of replaced functions is .*json.JSONEncoder.default",
+        in_answer("json.JSONEncoder.default = lambda self, value: str(value)"),
+    ),
+    "a built-in function that an answer replaces": breaks(
+        "no-leftovers",
+        "builtins.print is <built-in function len>",
+        in_answer("import builtins\n\nbuiltins.print = len"),
+    ),
+    "settings of the interpreter changed by an answer": breaks(
+        "no-leftovers",
+        "mask for new files is '0o77'.*garbage is collected is False.*processes start is 'spawn'",
+        in_answer("""
+import gc
+import multiprocessing
+import os
+
+os.umask(0o077)
+gc.disable()
+multiprocessing.set_start_method("spawn", force=True)
+"""),
+    ),
     "random numbers that start again with each answer": breaks(
         "no-leftovers",
         "the random numbers start again",

@@ -27,7 +27,15 @@ from .agents import HELLO, Item, Request, read_example
 from .clock import date_of_loading, llm_data, on_an_earlier_day, stale_texts
 from .errors import AGENT_ERRORS, describe_error, is_refusal
 from .fixes import fix_for
-from .leftovers import changed, changes, growth, held_by_process, state_of_process, variables
+from .leftovers import (
+    changed,
+    changes,
+    growth,
+    held_by_process,
+    state_after_loading,
+    state_of_process,
+    variables,
+)
 from .observations import Observations
 from .offline import OfflineLLM
 from .project import ENVIRONMENTS
@@ -154,21 +162,30 @@ def stale_dates(model: Any, request: Request, loaded: datetime) -> list[str]:
     return list(stale_texts([*llm_data(llm.bodies), texts], loaded))
 
 
+def random_generators() -> list[Any]:
+    """Return the generators of random numbers that all code of this process shares."""
+    numpy = sys.modules.get("numpy")
+    return [random, *([numpy.random] if numpy else [])]
+
+
 def left_behind(model: Any, request: Request, folder: Path) -> list[str]:
     """Describe what each of several requests leaves in the process."""
     before = held_by_process(folder)
-    seeds = []
+    generators = random_generators()
+    states = []
     for seed in range(REPEATS):
-        random.seed(seed)
+        for generator in generators:
+            generator.seed(seed)
         model.predict(request)
         list(model.predict_stream(request))
-        seeds.append(random.getstate())
+        states.append([str(generator.random()) for generator in generators])
 
     def remaining() -> list[str]:
         return growth(before, held_by_process(folder), REPEATS)
 
     left = [] if eventually(lambda: not remaining()) else remaining()
-    return [*left, "the random numbers start again"] if seeds[0] == seeds[1] else left
+    starts_again = any(first == second for first, second in zip(*states[:2], strict=True))
+    return [*left, "the random numbers start again"] if starts_again else left
 
 
 def main(model_path: Path, repository: Path, result: Path) -> None:
@@ -185,10 +202,10 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         with on_an_earlier_day(loaded):
             model = mlflow.pyfunc.load_model(str(model_path))
             hook.importing = False
-            observations.changes_at_import += changes(before)
+            observations.changes_at_import += changes(before, state_of_process())
             hook.provider = Provider()
             os.environ |= hook.provider.variables()
-            before, variables_before = state_of_process(), variables()
+            before, variables_before = state_after_loading(model_path), variables()
             gc.freeze()  # so that later collections are fast
             request = read_example(model_path) or HELLO
             model.predict(request)
@@ -199,7 +216,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         observations.tool_calls = [asdict(call) for call in calls]
         observations.stale_dates = stale_dates(model, request, loaded)
         observations.left_behind = left_behind(model, request, result.parent)
-        observations.left_behind += changes(before)
+        observations.left_behind += changes(before, state_after_loading(model_path))
         # Not with their values, which may be secret.
         names = changed(variables_before, variables())
         observations.left_behind += [f"{name} has another value" for name in names]

@@ -1,9 +1,12 @@
 """The state of a process: its settings, and what it holds, such as threads and files."""
 
 import asyncio
+import atexit
+import builtins
 import gc
 import locale
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -11,10 +14,13 @@ import socket
 import ssl
 import sys
 import threading
+import tracemalloc
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import mlflow
@@ -53,10 +59,70 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [name for name in before | after if before.get(name) != after.get(name)]
 
 
-def changes(before: dict[str, Any]) -> list[str]:
+def state_after_loading(model: Path) -> dict[str, Any]:
+    """Return settings of the process that change when a model is loaded, but not when it answers.
+
+    Args:
+        model: The folder of the model.
+    """
+    names = (name for name, value in vars(builtins).items() if callable(value))
+    return state_of_process() | {
+        "sys.path": list(sys.path),
+        "sys.stdout": sys.stdout,
+        "sys.stderr": sys.stderr,
+        "the mask for new files": _umask(),
+        "whether garbage is collected": gc.isenabled(),
+        "how processes start": _start_method(),
+        "whether tracemalloc traces": tracemalloc.is_tracing(),
+        "the list of filters that ignore all warnings": _ignoring_filters(),
+        "the list of replaced functions": sorted(_replaced_functions(model)),
+        **{f"builtins.{name}": getattr(builtins, name) for name in names if name != "_"},
+    }
+
+
+def _start_method() -> str:
+    names = multiprocessing.get_all_start_methods()  # the default first
+    return multiprocessing.get_start_method(allow_none=True) or names[0]
+
+
+def _umask() -> str:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return oct(mask)
+
+
+def _ignoring_filters() -> list[str]:
+    """Return the filters without a message or a module; libraries add others."""
+    found = [one for one in warnings.filters if one[0] == "ignore" and one[2] is Warning]
+    return [str(one) for one in found if (one[1], one[3]) == (None, None)]
+
+
+def _replaced_functions(model: Path) -> Iterator[str]:
+    """Yield the functions of modules outside a model whose code is in the model."""
+    folder = str(model)
+    for name, module in list(sys.modules.items()):
+        if not isinstance(module, ModuleType) or name not in sys.stdlib_module_names:
+            continue
+        for key, value in list(vars(module).items()):
+            if _is_code_in(folder, value):
+                yield f"{name}.{key}"
+            if isinstance(value, type) and value.__module__.partition(".")[0] == name:
+                inner = list(vars(value).items())
+                yield from (f"{name}.{key}.{one}" for one, it in inner if _is_code_in(folder, it))
+
+
+def _is_code_in(folder: str, value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__code__.co_filename.startswith(folder)
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Describe the settings of this process that are not as before."""
-    after = state_of_process()
-    return [f"{name} is {after[name]!r}" for name in changed(before, after)]
+    return [_description(name, before.get(name), after[name]) for name in changed(before, after)]
+
+
+def _description(name: str, before: Any, after: Any) -> str:
+    new = [one for one in after if one not in before] if isinstance(after, list) and before else []
+    return f"{name} has {new} as well" if new else f"{name} is {after!r}"
 
 
 def held_by_process(folder: Path) -> Held:
@@ -66,13 +132,16 @@ def held_by_process(folder: Path) -> Held:
         folder: The folder in which the process works, with its folder for temporary files.
     """
     gc.collect()
+    sizes = dict(_sizes(folder))
     loggers = [logging.root, *map(logging.getLogger, list(logging.root.manager.loggerDict))]
     return {
         "threads": Counter(_threads()),
         "tasks": Counter(_tasks()),
         "child processes": Counter(_child_processes()),
         "open files and connections": Counter(_open_files()),
-        "files": Counter(str(path.relative_to(folder)) for path in folder.rglob("*")),
+        "files": Counter(sizes.keys()),
+        "bytes in files": Counter(sizes),
+        "functions for the end of the process": Counter({"that of `atexit`": atexit._ncallbacks()}),
         "log handlers": Counter(str(one) for logger in loggers for one in logger.handlers),
         "filters of warnings": Counter(str(one) for one in warnings.filters),
         "entries of sys.path": Counter(sys.path),
@@ -88,6 +157,14 @@ def growth(before: Held, after: Held, requests: int) -> list[str]:
             newest = next(iter(held - before[kind]))
             remaining.append(f"{requests} requests leave {count} {kind} behind, such as {newest}")
     return remaining
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the files and folders in a folder, with the sizes of files."""
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # it was temporary
+            size = path.stat().st_size if path.is_file() else 0
+            yield str(path.relative_to(folder)), size
 
 
 def _threads() -> list[str]:
