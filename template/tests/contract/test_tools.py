@@ -1,5 +1,6 @@
 """Rules about tools: the LLM may call them, and they work wherever and however it does."""
 
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +23,8 @@ from .harness.tool_calls import (
     with_many_arguments,
 )
 
+NOTHING = ("", "[]", "{}", "null", '""')
+
 WORKING_TOOLS = rule(
     "working-tools",
     "No tool fails because of its code: with any valid arguments, in any thread and process.",
@@ -29,9 +32,10 @@ WORKING_TOOLS = rule(
     "fires, but the tool never works.",
     fix="Fix the tool in tools.py. Import all names: `spark`, `dbutils` and `display` exist only "
     "in notebooks. Expect that optional arguments are omitted, and texts and lists are empty. "
-    "Open files with importlib.resources, and connections for each call. Write `async def` if "
-    "the tool needs an event loop, and `await` what it calls. If the input is invalid, raise a "
-    "ValueError that says why.",
+    "Open files with importlib.resources, and connections and iterators for each call. Use "
+    "nothing that servers lack: a terminal, signals, locales, files of this machine. Write `async "
+    "def` if the tool needs an event loop, and `await` what it calls. If the input is invalid, "
+    "raise a ValueError that says why.",
 )
 
 
@@ -71,7 +75,15 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
     observed = fresh_process.observations()
     if observed.error:
         raise NotCheckedError("the model does not answer, see `fresh-process`")
-    check_calls([ToolCall(**one) for one in observed.tool_calls], " in a new process and folder")
+    first = [ToolCall(**one) for one in observed.tool_calls]
+    check_calls(first, " in a new process and folder")
+    later = [ToolCall(**one) for one in observed.later_tool_calls]
+    check_calls(later, " for the second time")
+    for one, again in itertools.product(first, later):
+        is_used_up = one.output not in NOTHING and again.output in NOTHING
+        assert not is_used_up or (one.name, one.arguments) != (again.name, again.arguments), (
+            f"The tool {one.name} returns {one.output}, but for the second time {again.output}."
+        )
 
 
 def tool_calls(agent: Agent, request: Request, llm: OfflineLLM) -> list[ToolCall]:

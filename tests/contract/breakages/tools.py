@@ -159,6 +159,108 @@ TOOLS = {
         "The tool code, called with .*Zürich.*codec can't encode",
         *tool("code", 'def code(city: str) -> str:\n    return city.encode("ascii").hex()'),
     ),
+    "a tool that formats a text as a number": breaks(
+        "working-tools",
+        "The tool price, called with .*Unknown format code 'f'",
+        *tool("price", 'def price(euros: float) -> str:\n    return f"{str(euros):.2f} euros"'),
+    ),
+    "a tool that parses a date again": breaks(
+        "working-tools",
+        "The tool weekday, called with .*argument 1 must be str",
+        *tool(
+            "weekday",
+            "def weekday(day: date) -> str:\n"
+            "    return f\"{datetime.strptime(day, '%Y-%m-%d'):%A}\"",
+        ),
+    ),
+    "a tool that returns an image": breaks(
+        "working-tools",
+        "The tool chart, called with {}, returns: .*invalid utf-8 sequence",
+        *tool("chart", 'def chart() -> bytes:\n    return b"\\x89PNG\\r\\n"'),
+    ),
+    # What servers lack
+    "a tool that needs an optional package of pandas": breaks(
+        "working-tools",
+        "The tool prices, called with {}, returns: .*(Missing optional dependency|Import tabulate)",
+        *tool("prices", 'def prices() -> str:\n    return pd.DataFrame([{"a": 1}]).to_markdown()'),
+        Patch("tools.py", "from datetime import", "import pandas as pd\nfrom datetime import"),
+    ),
+    "a tool that needs a locale": breaks(
+        "working-tools",
+        "The tool price, called with .*unsupported locale setting",
+        *tool(
+            "price",
+            "def price(nights: int) -> str:\n"
+            '    locale.setlocale(locale.LC_ALL, "xx_XX.UTF-8")\n'
+            "    return locale.currency(nights * 90)",
+        ),
+        Patch("tools.py", "from datetime import", "import locale\nfrom datetime import"),
+    ),
+    "a tool with an unknown time zone": breaks(
+        "working-tools",
+        "The tool local_time, called with {}, returns: .*No time zone found with key CEST",
+        *tool(
+            "local_time", 'def local_time() -> str:\n    return str(datetime.now(ZoneInfo("CEST")))'
+        ),
+    ),
+    "a tool that asks in the terminal": breaks(
+        "working-tools",
+        "The tool delete, called with .*(EOF when reading|reading from stdin)",
+        *tool("delete", 'def delete(name: str) -> str:\n    return input(f"Delete {len(name)}? ")'),
+    ),
+    "a tool that ends with a signal": breaks(
+        "working-tools",
+        "The tool forecast, called with {}, returns: .*signal only works in main thread",
+        *tool(
+            "forecast",
+            "def forecast() -> str:\n    signal.signal(signal.SIGALRM, signal.SIG_DFL)\n"
+            '    signal.alarm(10)\n    return "sunny"',
+        ),
+        Patch("tools.py", "from datetime import", "import signal\nfrom datetime import"),
+    ),
+    "a tool with certificates of the developer": breaks(
+        "working-tools",
+        "The tool forecast, called with {}, returns: .*suitable TLS CA certificate bundle",
+        *tool(
+            "forecast",
+            'def forecast() -> str:\n    file = Path.home() / "company.pem"\n'
+            '    return requests.get("https://example.com", verify=str(file), timeout=5).text',
+        ),
+        Patch("tools.py", "from datetime import", "import requests\nfrom datetime import"),
+        Patch("tools.py", "from zoneinfo import", "from pathlib import Path\nfrom zoneinfo import"),
+    ),
+    # For the second time
+    "a tool that reads an iterator of the module": breaks(
+        "working-tools",
+        r'The tool cities returns \["Paris".*, but for the second time \[\]|already executing',
+        *tool(
+            "cities",
+            'CITIES = (name.title() for name in ("paris", "tokyo"))\n\n\n'
+            "def cities() -> list[str]:\n    return list(CITIES)",
+        ),
+    ),
+    "a tool that awaits a cached coroutine": breaks(
+        "working-tools",
+        "The tool forecast, called with .*cannot reuse already awaited coroutine",
+        *tool(
+            "forecast",
+            '@cache\nasync def load() -> str:\n    return "sunny"\n\n\n'
+            "async def forecast(city: str) -> str:\n    return await load()",
+        ),
+        Patch(
+            "tools.py", "from zoneinfo import", "from functools import cache\nfrom zoneinfo import"
+        ),
+    ),
+    "a client that a tool closes": breaks(
+        "working-tools",
+        "The tool forecast, called with .*(Cannot reopen|has been closed)",
+        *tool(
+            "forecast",
+            "CLIENT = httpx.Client()\n\n\n"
+            "def forecast() -> str:\n    with CLIENT:\n        return str(CLIENT.headers)[:10]",
+        ),
+        Patch("tools.py", "from datetime import", "import httpx\nfrom datetime import"),
+    ),
     # In other threads and processes
     "a database connection of the thread that imports": breaks(
         "working-tools",

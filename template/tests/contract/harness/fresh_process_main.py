@@ -154,10 +154,8 @@ def modules_outside(model: Path, repository: Path) -> list[str]:
     )
 
 
-def stale_dates(model: Any, request: Request, loaded: datetime) -> list[str]:
-    """Ask a model that was loaded on another day, and return texts that contain that day."""
-    llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
-    output: list[Item] = model.predict(request)["output"]
+def stale_dates(llm: OfflineLLM, output: list[Item], loaded: datetime) -> list[str]:
+    """Return texts of an answer that contain the day on which the model was loaded."""
     texts = [item.get("output") or item.get("content") for item in output]
     return list(stale_texts([*llm_data(llm.bodies), texts], loaded))
 
@@ -212,9 +210,14 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             list(model.predict_stream(request))
             os.environ["AGENT_LLM"] = "offline:/tools"  # calls what the example does not use
             first_answer: Any = model.predict(request)
-        calls = calls_in(first_answer["output"])
-        observations.tool_calls = [asdict(call) for call in calls]
-        observations.stale_dates = stale_dates(model, request, loaded)
+        llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
+        later_answer: Any = model.predict(request)
+        observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
+        for answer, calls in (
+            (first_answer, observations.tool_calls),
+            (later_answer, observations.later_tool_calls),
+        ):
+            calls += map(asdict, calls_in(answer["output"]))
         observations.left_behind = left_behind(model, request, result.parent)
         observations.left_behind += changes(before, state_after_loading(model_path))
         # Not with their values, which may be secret.

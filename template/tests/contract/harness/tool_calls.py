@@ -48,7 +48,15 @@ BUGS = re.compile(
     r"|unsupported operand type|can only concatenate|not supported between instances"
     r"|object is not (callable|subscriptable|iterable|an iterator)|cannot be interpreted as an int"
     r"|can't (compare|subtract) |codec can't (en|de)code|is not JSON serializable|unhashable type"
-    r"|expected str instance|(argument|indices) must be (str|int|real|an int|a str|integer)"
+    r"|expected str instance|(argument( \d+)?|indices) must be (str|int|real|an int|a str|integer)"
+    r"|Unknown format code|unsupported format string|not (enough|all) arguments (for|converted)"
+    r"|changed size during iteration|already executing|reuse already awaited|annot pickle '"
+    r"|closed (file|database)|(client|Session) (has been|is|instance, once it has been) closed"
+    # What servers lack: a terminal, a main thread, files and packages of this machine
+    r"|EOF when reading a line|reading from stdin|Inappropriate ioctl|works? in main thread"
+    r"|unsupported locale setting|No time zone found with key|Missing optional dependency"
+    r"|`Import \S+` failed|suitable TLS CA certificate bundle|has no \S+ profile configured"
+    r"|invalid utf-8 sequence"
     r"|<.{1,200} at 0x[0-9a-f]+>"
 )
 MISSING_FILE = re.compile(r"No such file or directory|unable to open database file|no such table")
