@@ -72,13 +72,14 @@ TWO_PARTS = [
     {"type": "input_text", "text": "Hello,"},
     {"type": "input_text", "text": "who are you?"},
 ]
+EARLIER_USER = "cedar"  # of requests before those of other users
 OPTIONS = {
     "temperature": 0.5,
     "max_output_tokens": 500,
     "top_p": 0.9,
     "metadata": {"source": "test"},
     "store": False,
-    "user": "u-1",
+    "user": f"{EARLIER_USER}-user",
 }
 
 
@@ -118,8 +119,10 @@ REQUESTS: dict[str, Request] = {
     "no custom_inputs": hello(custom_inputs=None),
     "custom_inputs": hello(custom_inputs={"tenant": "a", "limits": [1, 2]}),
     "empty custom_inputs": hello(custom_inputs={}),
-    "context": hello(context={"conversation_id": "c-1", "user_id": "u-1"}),
-    "a context without a user": hello(context={"conversation_id": "c-1"}),
+    "context": hello(
+        context={"conversation_id": f"{EARLIER_USER}-conversation", "user_id": f"{EARLIER_USER}-id"}
+    ),
+    "a context without a user": hello(context={"conversation_id": f"{EARLIER_USER}-conversation"}),
     "an empty context": hello(context={}),
     "options of the API": hello(**OPTIONS),
     "unknown keys": hello(no_such_key=True),
@@ -472,29 +475,43 @@ USERS = ("alder", "birch")
 USER_DATA = ("user", "user_id", "tenant", "session_id", "thread_id", "language")
 
 
-def request_of(agent: Agent, name: str, text: str) -> Request:
-    """Return the request of a user; every value that belongs to the user starts with the name."""
-    data = {key: f"{name}-{key}" for key in USER_DATA}
+def request_of(name: str, text: str, custom_inputs: dict[str, Any] | None) -> Request:
+    """Return the request of a user; every value that belongs to the user starts with the name.
+
+    Args:
+        name: The name of the user.
+        text: The last message of the user.
+        custom_inputs: Those of the example, to which data of the user is added; None to send none.
+    """
     context = {"user_id": f"{name}-user", "conversation_id": f"{name}-conversation"}
     request = {"input": [HELLO_MESSAGE, ANSWER, user(text)], "context": context}
-    with_data = request | {"custom_inputs": (agent.example.get("custom_inputs") or {}) | data}
-    try:
-        agent.predict(with_data)
-    except AGENT_ERRORS:  # the agent accepts only certain `custom_inputs`
+    if custom_inputs is None:
         return request
-    return with_data
+    return request | {"custom_inputs": custom_inputs | {key: f"{name}-{key}" for key in USER_DATA}}
+
+
+def accepted_inputs(agent: Agent) -> dict[str, Any] | None:
+    """Return `custom_inputs` that the agent accepts together with data of users, or None."""
+    custom_inputs = agent.example.get("custom_inputs") or {}
+    try:
+        agent.predict(request_of(USERS[0], "Hello.", custom_inputs))
+    except AGENT_ERRORS:
+        return None
+    return custom_inputs
 
 
 @REQUESTS_APART
 def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
     offline_llm.use("tools")
+    inputs = accepted_inputs(agent)
     for texts in (("Say alder-text.", "Say birch-text."), ("Say it.", "Say it.")):
-        requests = [request_of(agent, *one) for one in zip(USERS, texts, strict=True)]
+        requests = [request_of(*one, inputs) for one in zip(USERS, texts, strict=True)]
         for waiting_call in (1, 2):  # before and after the first tool calls
             data = interleaved(agent, offline_llm, requests, waiting_call)
             for (answer, *bodies), other in zip(data, reversed(USERS), strict=True):
-                check_apart("The answer to one user", answer, other)
-                check_apart("An LLM request for one user", " ".join(bodies), other)
+                for name in (other, EARLIER_USER):
+                    check_apart("The answer to one user", answer, name)
+                    check_apart("An LLM request for one user", " ".join(bodies), name)
     offline_llm.skip_if_unused()
 
 
@@ -549,12 +566,14 @@ def answer_about(agent: Agent, word: str) -> str:
 )
 def test_stateless(agent: Agent, model_path: Path, llm: str) -> None:
     instance = instance_of(agent)
-    for word in ("alder", "birch"):  # the first request may create clients
-        agent.predict(two_turns(word))
-        list(agent.stream(two_turns(word)))
+    inputs = accepted_inputs(agent)
+    requests = [request_of(word, f"Say {word}, please.", inputs) for word in "abcd"]
+    for request in requests[:2]:  # the first request may create clients
+        agent.predict(request)
+        list(agent.stream(request))
     before = state_of(instance, model_path)
-    agent.predict(two_turns("cedar"))
-    list(agent.stream(two_turns("damson")))
+    agent.predict(requests[2])
+    list(agent.stream(requests[3]))
     after = state_of(instance, model_path)
     paths = (path for path in before | after if before.get(path) != after.get(path))
     changed = dict.fromkeys(path.partition("[")[0] for path in paths)

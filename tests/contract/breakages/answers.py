@@ -607,6 +607,47 @@ with memory.open("a", encoding="utf-8") as file:
             "previous = self.previous = event.response.id",
         ),
     ),
+    "the settings of a user in the module": breaks(
+        "stateless",
+        "agent.py: SETTINGS",
+        at_import("SETTINGS: dict[str, Any] = {}"),
+        in_answer("""
+if request.context and request.context.user_id:
+    known = SETTINGS.setdefault(request.context.user_id, request.custom_inputs)
+    request = request.model_copy(update={"custom_inputs": known})
+"""),
+    ),
+    "conversations stored by their users": breaks(
+        "stateless",
+        "agent.py: HISTORY",
+        at_import("HISTORY: dict[str, list[Any]] = {}"),
+        in_answer("""
+earlier: list[Any] = []
+if request.context and request.context.user_id:
+    earlier = HISTORY.setdefault(request.context.user_id, [])
+"""),
+        in_agent(INPUT, "*earlier, *to_messages(request.input)]\n        earlier += messages[1:]"),
+    ),
+    "custom_inputs in a shallow copy": breaks(
+        "stateless",
+        "agent.py: DEFAULTS",
+        at_import('DEFAULTS: dict[str, Any] = {"profile": {}, "style": "brief"}'),
+        in_answer("""
+profile = DEFAULTS.copy()
+profile["profile"].update(request.custom_inputs or {})
+request = request.model_copy(update={"custom_inputs": profile})
+"""),
+    ),
+    "the first user in the options of the LLM": breaks(
+        "requests-apart",
+        "An LLM request for one user contains data of another: (alder|cedar)-",
+        at_import("OPTIONS: dict[str, str] = {}"),
+        in_answer("""
+if request.context and request.context.user_id:
+    OPTIONS.setdefault("user", request.context.user_id)
+"""),
+        in_agent("(messages, **options)", "(messages, **options, **OPTIONS)"),
+    ),
     "a request counter on the instance": breaks(
         "stateless", "Agent.count", in_answer('self.count = getattr(self, "count", 0) + 1')
     ),
