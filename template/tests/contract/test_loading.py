@@ -130,6 +130,8 @@ def test_current_date(fresh: Observations) -> None:
     require_answer(fresh)
     stale = next(iter(fresh.stale_dates), "")
     assert not stale, f"On a later day, the LLM or the caller gets the date of loading: {stale!r}."
+    stale = next(iter(fresh.stale_texts), "")
+    assert not stale, f"On a later day, the LLM or the caller gets {stale}."
 
 
 @rule(

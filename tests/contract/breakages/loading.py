@@ -578,4 +578,50 @@ def today() -> date:
             'content = self.instructions + time.strftime("Today is %d %B %Y.", now)\n',
         ),
     ),
+    "the weekday at import": breaks(
+        "current-date",
+        "Today is a Sunday.', but .*day.' if the agent is loaded on that day",
+        at_import('from datetime import date\n\nTODAY = f"{date.today():%A}"'),
+        in_agent(
+            "content = self.instructions\n",
+            'content = f"{self.instructions}Today is a {TODAY}."\n',
+        ),
+    ),
+    "the day and the month at import": breaks(
+        "current-date",
+        "Today is 19 August.', but ",
+        at_import('from datetime import date\n\nTODAY = f"{date.today():%d %B}"'),
+        in_agent(
+            "content = self.instructions\n", 'content = f"{self.instructions}Today is {TODAY}."\n'
+        ),
+    ),
+    "a year of two digits at import": breaks(
+        "current-date",
+        r"Today is 19\.08\.\d\d\.', but ",
+        at_import('from datetime import date\n\nTODAY = f"{date.today():%d.%m.%y}"'),
+        in_agent(
+            "content = self.instructions\n", 'content = f"{self.instructions}Today is {TODAY}."\n'
+        ),
+    ),
+    "the season at import": breaks(
+        "current-date",
+        "It is summer.*', but .*It is not summer.* if the agent is loaded on that day",
+        at_import(
+            "from datetime import date\n\n"
+            'SEASON = "summer" if date.today().month == 8 else "not summer"'
+        ),
+        in_agent(
+            "content = self.instructions\n",
+            'content = self.instructions + f"It is {SEASON}."\n',
+        ),
+    ),
+    "an age by the year of loading": breaks(
+        "current-date",
+        r"gets '-?\d+', but '-?\d+' if the agent is loaded on that day",
+        *tool(
+            "age",
+            "THIS_YEAR = date.today().year\n\n\n"
+            "def age(year_of_birth: int) -> int:\n    return THIS_YEAR - year_of_birth",
+        ),
+    ),
 }

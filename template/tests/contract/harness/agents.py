@@ -59,7 +59,7 @@ class LoadedAgent:
     max_concurrency = 48
 
     def __init__(self, path: Path, settings: dict[str, Any] | None = None) -> None:
-        _unload_other_code(path)
+        unload_code(path)
         self.example = read_example(path) or {}
         self.model: PyFuncModel = mlflow.pyfunc.load_model(str(path), model_config=settings)
 
@@ -184,16 +184,21 @@ def text_of(item: Item) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _unload_other_code(model: Path) -> None:
+def unload_code(model: Path, *, even_own: bool = False) -> None:
     """Unload modules that the model contains, too, so that it imports its own copies.
 
     Their functions for MLflow's agent server are registered again, as in a new process.
+
+    Args:
+        model: The folder of the model.
+        even_own: Whether to unload the model's own copies, too, so that it imports them again.
     """
     code = model / "code"
     packages = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
-        if name.partition(".")[0] in packages and not file.startswith(str(code)):
+        is_own = file.startswith(str(code))
+        if name.partition(".")[0] in packages and (even_own or not is_own):
             del sys.modules[name]
             if server := sys.modules.get("mlflow.genai.agent_server.server"):
                 vars(server).update(_invoke_function=None, _stream_function=None)

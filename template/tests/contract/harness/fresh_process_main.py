@@ -40,6 +40,7 @@ from .observations import Observations
 from .offline import OfflineLLM
 from .project import ENVIRONMENTS
 from .provider import Provider
+from .reloading import stale_since_loading
 from .tool_calls import calls_in
 from .waiting import eventually
 
@@ -228,7 +229,11 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         observations.is_refused = is_refusal(error)
     finally:
         observations.modules_outside = modules_outside(model_path, repository)
-        result.write_text(json.dumps(asdict(observations)), encoding="utf-8")
+        observed = asdict(observations)  # what happens later does not count
+        result.write_text(json.dumps(observed), encoding="utf-8")
+    if not observations.error and not observations.stale_dates:
+        observed["stale_texts"] = stale_since_loading(model, model_path, request, loaded)
+        result.write_text(json.dumps(observed), encoding="utf-8")
 
 
 if __name__ == "__main__":

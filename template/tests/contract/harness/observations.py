@@ -19,5 +19,6 @@ class Observations:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     later_tool_calls: list[dict[str, Any]] = field(default_factory=list)  # of the next answer
     stale_dates: list[str] = field(default_factory=list)
+    stale_texts: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)  # while it answers
