@@ -91,6 +91,18 @@ def test_files_in_image(logged_files: set[str]) -> None:
         ".dockerignore excludes",
         {name for name in logged_files if is_ignored(f"src/{name}", lines)},
     )
+    excluded = [name for name in build_inputs() if is_ignored(name, lines)]
+    assert not excluded, (
+        f".dockerignore excludes {', '.join(excluded)}, without which the image cannot be built."
+    )
+
+
+def build_inputs() -> list[str]:
+    """Return the files outside the package that installing it needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    readme = project.get("readme", "")
+    names = ["pyproject.toml", "uv.lock", readme if isinstance(readme, str) else readme.get("file")]
+    return [name for name in names if name and (ROOT / name).is_file()]
 
 
 def check_complete(what: str, missing: set[str]) -> None:

@@ -40,6 +40,21 @@ FILES = {
         r"\.dockerignore excludes .*src/weather_agent/config\.yml",
         Patch(".dockerignore", "!src\n", "!src/**/*.py\n"),
     ),
+    "the readme excluded from the image": breaks(
+        "same-files",
+        r"\.dockerignore excludes README\.md, without which the image cannot be built",
+        Patch(".dockerignore", "!README.md\n", ""),
+    ),
+    "a readme in a folder that the image lacks": breaks(
+        "same-files",
+        r"\.dockerignore excludes docs/serving\.md",
+        Patch("pyproject.toml", 'readme = "README.md"', 'readme = "docs/serving.md"'),
+    ),
+    "the lock file excluded from the image": breaks(
+        "same-files",
+        r"\.dockerignore excludes uv\.lock",
+        Patch(".dockerignore", "!uv.lock\n", ""),
+    ),
     "a model without the data of the package": breaks(
         "same-files",
         r"The model lacks src/weather_agent/prices\.csv",
