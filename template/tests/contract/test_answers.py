@@ -306,7 +306,8 @@ CLOSED_ENVIRONMENT = rule(
     why="The environment contains the agent's credentials. Callers see the answers and errors, "
     "others read the logs.",
     fix="Put only values that callers may see into texts, `custom_outputs` and messages of "
-    "exceptions, one by one. Do not log variables, headers or clients.",
+    "exceptions, one by one. Send keys in headers: errors contain URLs. Do not log variables, "
+    "headers or clients.",
 )
 
 
@@ -324,8 +325,11 @@ def test_closed_environment(
     canaries: Canaries,
     offline_llm: OfflineLLM,
     caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
     model: str,
 ) -> None:
+    caplog.set_level(logging.WARNING, "httpx")  # it logs URLs, and some APIs expect their key there
     caplog.set_level(logging.INFO)
     offline_llm.use(model)
     attempts = [
@@ -339,7 +343,8 @@ def test_closed_environment(
         found = canaries.found_in(text)
         kind = "error" if one.error else "answer"
         assert not found, f"With offline:/{model}, an {kind} contains {found}."
-    found = canaries.variables_in(caplog.text)
+    warnings = "".join(str(one.message) for one in recwarn)
+    found = canaries.variables_in("".join((caplog.text, *capsys.readouterr(), warnings)))
     assert not found, f"With offline:/{model}, the log contains {found}."
     found = canaries.variables_in("".join(offline_llm.bodies))
     assert not found, f"An LLM request contains {found}."

@@ -23,6 +23,7 @@ from packaging.version import Version
 from pydantic import ValidationError
 
 from .harness.agents import Item, LoadedAgent, read_example
+from .harness.canaries import copied_variables
 from .harness.errors import describe_error, describe_validation_error
 from .harness.fixes import fix_for
 from .harness.imports import (
@@ -177,6 +178,8 @@ def test_base_class(loaded: LoadedAgent) -> None:
 )
 def test_no_secrets(model_path: Path) -> None:
     found = list(secrets_below(model_path))
+    if copied := copied_variables((model_path / "MLmodel").read_text(encoding="utf-8")):
+        found.append(f"MLmodel contains {copied}")
     assert not found, "; ".join(found) + "."
 
 

@@ -270,6 +270,77 @@ def distance(place: str) -> str:
             "f\"Log in with {os.environ.get('DATABASE_PASSWORD')}.\"\n",
         ),
     ),
+    "a key of Pydantic's settings in the log": breaks(
+        "closed-environment",
+        "the log contains the value of the variable SEARCH_API_KEY",
+        at_import("""
+import logging
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOGGER = logging.getLogger(__name__)
+
+
+class SearchSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SEARCH_")
+
+    api_key: str = ""
+    region: str = "eu"
+"""),
+        in_answer('LOGGER.info("Searching with %s", SearchSettings())'),
+    ),
+    "a token in the log, read by a constant": breaks(
+        "closed-environment",
+        "the log contains the value of the variable MAPS_TOKEN",
+        at_import('import logging\nimport os\n\nVARIABLE = "MAPS_TOKEN"'),
+        in_answer('logging.getLogger(__name__).info("Using %s", os.environ.get(VARIABLE))'),
+    ),
+    "a key in a warning": breaks(
+        "closed-environment",
+        "the log contains the value of the variable MAPS_API_KEY",
+        at_import("import os\nimport warnings"),
+        in_answer("warnings.warn(f\"{os.environ.get('MAPS_API_KEY')} is old.\", stacklevel=1)"),
+    ),
+    "a database URL in the error of a tool": breaks(
+        "closed-environment",
+        "an answer contains the value of the variable DATABASE_URL",
+        *tool(
+            "orders",
+            """
+def orders(customer: str) -> str:
+    raise ConnectionError(f"No connection to {os.environ.get('DATABASE_URL')} for {customer}.")
+""",
+        ),
+        Patch("tools.py", "from datetime import", "import os\nfrom datetime import"),
+    ),
+    "a password of SMTP in the output of a tool": breaks(
+        "closed-environment",
+        "an answer contains the value of the variable SMTP_PASS",
+        *tool(
+            "send",
+            """
+def send(text: str) -> str:
+    return f"Sent {text} with {os.environ.get('SMTP_USER')}, {os.environ.get('SMTP_PASS')}."
+""",
+        ),
+        Patch("tools.py", "from datetime import", "import os\nfrom datetime import"),
+    ),
+    "a key in the URL of a failed request": breaks(
+        "closed-environment",
+        "an answer contains the value of the variable MAPS_API_KEY",
+        *tool(
+            "distance",
+            """
+def distance(place: str) -> str:
+    parameters = {"place": place, "key": os.environ.get("MAPS_API_KEY", "")}
+    response = httpx.get("https://maps.example.com/distance", params=parameters, timeout=5)
+    return response.raise_for_status().text
+""",
+        ),
+        Patch(
+            "tools.py", "from datetime import", "import os\n\nimport httpx\nfrom datetime import"
+        ),
+    ),
     "the instructions in custom_outputs": breaks(
         "closed-environment",
         "an answer contains the instructions: 'You are a helpful assistant",

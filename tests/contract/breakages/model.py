@@ -299,6 +299,13 @@ def _log_agent(""",
         "tools.py:[0-9]+ contains a password",
         in_tools('DATABASE_PASSWORD = "Summer2026!"'),
     ),
+    "the environment in the metadata": breaks(
+        "no-secrets",
+        "MLmodel contains the variables ",
+        in_log_model(
+            ARGUMENTS, ARGUMENTS + '            metadata={"environment": dict(os.environ)},\n'
+        ),
+    ),
     # Requirements
     "requirements without a version": breaks(
         "pinned-requirements",

@@ -16,7 +16,7 @@ def refuse_connections(patch: pytest.MonkeyPatch) -> None:
 
     def refuse(host: Any) -> None:
         name = host.decode() if isinstance(host, bytes) else str(host)
-        if name not in ("None", "", "localhost", "::1") and not name.startswith("127."):
+        if not is_local(name):
             raise ConnectionRefusedError(f"This test refuses connections, such as to {name}.")
 
     def connect_locally(self: socket.socket, address: Any) -> None:
@@ -30,6 +30,30 @@ def refuse_connections(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(socket.socket, "connect", connect_locally)
     patch.setattr(socket, "getaddrinfo", resolve_locally)
+
+
+def is_local(host: str) -> bool:
+    """Return whether a host is this machine."""
+    return host in ("None", "", "localhost", "::1") or host.startswith("127.")
+
+
+def reject_logins(patch: pytest.MonkeyPatch) -> None:
+    """Let other machines answer HTTPX with status 401 until the test ends."""
+    send, send_async = (
+        httpx.HTTPTransport.handle_request,
+        httpx.AsyncHTTPTransport.handle_async_request,
+    )
+
+    def reject(self: Any, request: httpx.Request) -> httpx.Response:
+        return send(self, request) if is_local(request.url.host) else httpx.Response(401)
+
+    async def reject_async(self: Any, request: httpx.Request) -> httpx.Response:
+        if is_local(request.url.host):
+            return await send_async(self, request)
+        return httpx.Response(401)
+
+    patch.setattr(httpx.HTTPTransport, "handle_request", reject)
+    patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", reject_async)
 
 
 def shorten_timeouts(patch: pytest.MonkeyPatch, seconds: float) -> None:
