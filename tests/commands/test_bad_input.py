@@ -159,6 +159,11 @@ def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
         ("max_rounds: 8", "max_rounds: true", "max_rounds: Input should be a valid integer"),
         ("max_rounds: 8", "max_rounds: [", 'in "config.yml", line 6, column'),
         ("max_rounds: 8", "max_rounds: 8\nmax_rounds: 9", "sets max_rounds more than once"),
+        (
+            "resources: {}",
+            "resources: {table: [a.b.c], table: [a.b.d]}",
+            "sets resources.table more than once",
+        ),
         ("answer_timeout_seconds: ", "answer_timeout_seconds: .inf # ", "finite number"),
         ("resources: {}", "resources: {endpoint: [a]}", "'serving_endpoint'"),
         ("resources: {}", "resources: {table: a}", "resources.table: Input should be a valid list"),

@@ -338,7 +338,7 @@ SENSIBLE_SETTINGS = rule(
     "The logged settings are plausible, and name the LLM of config.yml.",
     why="Settings that are valid one by one can still make an agent useless: a timeout in "
     "milliseconds never ends, and a table without its catalog cannot be declared.",
-    fix="Correct the setting in config.yml: timeouts are seconds, and the LLM's timeout is shorter "
+    fix="Correct the setting in config.yml: times are seconds, and the LLM's timeout is shorter "
     "than the answer's. Names of tables, functions and indexes are CATALOG.SCHEMA.NAME.",
 )
 
@@ -350,14 +350,20 @@ RANGES = {
     "llm_max_retries": (0, 10),
     "tool_max_characters": (200, 2_000_000),
 }
-THREE_LEVELS = r"[^.\s]+\.[^.\s]+\.[^.\s]+"
+MAX_GROWTH = 5
+# Without the backticks of SQL, the parentheses of a call, and placeholders.
+LEVEL = r"[^.\s/`'\"(){}<>$]+"
+THREE_LEVELS = rf"{LEVEL}\.{LEVEL}\.{LEVEL}"
 ONE_LEVEL = r"[\w-]+"
 AN_ID = r"(?=\D*\d)[\w-]+"  # an id of a workspace, or a placeholder such as abc123
 FORMS = {
     "function": (THREE_LEVELS, "CATALOG.SCHEMA.FUNCTION"),
     "table": (THREE_LEVELS, "CATALOG.SCHEMA.TABLE"),
     "vector_search_index": (THREE_LEVELS, "CATALOG.SCHEMA.INDEX"),
-    "serving_endpoint": (r"[\w.-]+", "the name of an endpoint, not a URL or URI"),
+    "serving_endpoint": (
+        rf"(?!{THREE_LEVELS}$)[\w.-]+",
+        "the name of an endpoint, not of a model, a URL or a URI",
+    ),
     "uc_connection": (ONE_LEVEL, "the name of a connection, without a catalog or schema"),
     "app": (ONE_LEVEL, "the name of an app"),
     "lakebase": (ONE_LEVEL, "the name of an instance"),
@@ -373,12 +379,35 @@ def test_plausible_settings(model: Model) -> None:
         value = settings.get(name)
         if isinstance(value, int | float):
             assert least <= value <= most, f"{name} is {value}, not between {least} and {most}."
+    name = settings.get("model_name") or ""
+    assert not re.search(r"[/:\s]|^\.|\.$|\.\.", name), (
+        f"model_name is {name!r}, not CATALOG.SCHEMA.MODEL or the name of a registered model."
+    )
     answer, llm = (settings.get(f"{name}_timeout_seconds") for name in ("answer", "llm"))
     if isinstance(answer, int | float) and isinstance(llm, int | float):
         assert llm < answer, (
             f"llm_timeout_seconds is {llm}, but the whole answer ends after "
             f"answer_timeout_seconds, {answer}."
         )
+
+
+@SENSIBLE_SETTINGS
+def test_effective_thresholds(model: Model) -> None:
+    settings = model.flavors["python_function"].get("config") or {}
+    thresholds, answer = (settings.get(key) for key in ("thresholds", "answer_timeout_seconds"))
+    for name, maximums in thresholds.items() if isinstance(thresholds, dict) else ():
+        if not isinstance(maximums, dict):
+            continue
+        growth = maximums.get("growth") or 0
+        assert growth <= MAX_GROWTH, (
+            f"The threshold of {name} allows a growth of {growth:.0%}; 0.25 is 25 %."
+        )
+        quantiles = [value for key, value in maximums.items() if key != "growth" and value]
+        if name == "latency_seconds" and quantiles and isinstance(answer, int | float):
+            assert min(quantiles) < answer, (
+                f"No answer exceeds the threshold of latency_seconds, {min(quantiles)}: each ends "
+                f"after answer_timeout_seconds, {answer}."
+            )
 
 
 @SENSIBLE_SETTINGS

@@ -663,6 +663,50 @@ def search(text: str) -> str:
         "The vector_search_index is named 'docs/pages'",
         Patch("config.yml", "resources: {}\n", "resources:\n  vector_search_index: [docs/pages]\n"),
     ),
+    "a table as in SQL": breaks(
+        "sensible-settings",
+        "The table is named '`main`.`sales`.`orders`', not CATALOG.SCHEMA.TABLE",
+        resource_list("table", '"`main`.`sales`.`orders`"'),
+    ),
+    "a function as in a call": breaks(
+        "sensible-settings",
+        r"The function is named 'main.sales.total\(\)'",
+        resource_list("function", "main.sales.total()"),
+    ),
+    "a catalog that a variable should set": breaks(
+        "sensible-settings",
+        r"The table is named '\$\{catalog\}.sales.orders'",
+        resource_list("table", '"${catalog}.sales.orders"'),
+    ),
+    "a model as an endpoint": breaks(
+        "sensible-settings",
+        "The serving_endpoint is named 'main.search.reranker', not the name of an endpoint",
+        resource_list("serving_endpoint", "main.search.reranker"),
+    ),
+    "a model by its URI": breaks(
+        "sensible-settings",
+        "model_name is 'models:/main.default.weather_agent'",
+        Patch("config.yml", "model_name: main", "model_name: models:/main"),
+    ),
+    "a kind of resource listed twice": breaks(
+        "accepted",
+        "config.yml sets resources.table more than once",
+        Patch(
+            "config.yml",
+            "resources: {}\n",
+            "resources:\n  table: [main.sales.orders]\n  table: [main.sales.customers]\n",
+        ),
+    ),
+    "a threshold in milliseconds": breaks(
+        "sensible-settings",
+        "No answer exceeds the threshold of latency_seconds, 30000",
+        Patch("config.yml", "latency_seconds: {p90: 30}", "latency_seconds: {p90: 30000}"),
+    ),
+    "a growth in percent": breaks(
+        "sensible-settings",
+        "The threshold of total_tokens allows a growth of 2500%",
+        Patch("config.yml", "growth: 0.25", "growth: 25"),
+    ),
     "a connection with a catalog": breaks(
         "sensible-settings",
         "The uc_connection is named",

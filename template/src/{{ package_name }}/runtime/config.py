@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Iterator
 from importlib.resources import as_file, files
 from typing import Annotated, Any, Literal, Self
 
@@ -157,9 +158,17 @@ def _reject_repeated_settings(text: str) -> None:
     except yaml.YAMLError as error:
         text = str(error).replace("<unicode string>", "config.yml")
         raise ConfigError(f"config.yml is not valid YAML: {text}.") from error
-    names = [key.value for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
-    if repeated := {name for name in names if names.count(name) > 1}:
+    if repeated := set(_repeated_keys(root)):
         raise ConfigError(f"config.yml sets {', '.join(sorted(repeated))} more than once.")
+
+
+def _repeated_keys(node: yaml.Node | None, path: str = "") -> Iterator[str]:
+    """Yield keys that occur twice in one mapping, such as `serving.name`."""
+    if isinstance(node, yaml.MappingNode):
+        names = [str(key.value) for key, _ in node.value]
+        yield from (path + name for name in names if names.count(name) > 1)
+        for name, (_, value) in zip(names, node.value, strict=True):
+            yield from _repeated_keys(value, f"{path}{name}.")
 
 
 def load_instructions() -> str:
