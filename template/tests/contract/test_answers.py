@@ -20,6 +20,7 @@ from .harness.agents import (
     HELLO_MESSAGE,
     Agent,
     Item,
+    LoadedAgent,
     Request,
     UnexpectedStatusError,
     ids_of,
@@ -66,6 +67,14 @@ FILE = {
     "filename": "notes.txt",
     "file_data": "data:text/plain;base64,d2lsbG93",
 }
+STORED_FILE = {"type": "input_file", "file_id": "file-6F2ksmvXxt4VdoqmHRw6kL"}
+# An item of a tool that OpenAI runs.
+WEB_SEARCH = {
+    "type": "web_search_call",
+    "id": "ws_1",
+    "status": "completed",
+    "action": {"type": "search", "query": "agents"},
+}
 # Attachments, and words of which one shows that the LLM knows of it; the file contains "willow".
 ATTACHMENTS = {"an image": (IMAGE, ["image"]), "a file": (FILE, ["file", "notes.txt", "willow"])}
 TWO_PARTS = [
@@ -97,6 +106,8 @@ REQUESTS: dict[str, Request] = {
     "text": hello(),
     "content parts": {"input": [user(TWO_PARTS)]},
     "non-Latin text": {"input": [user("Grüße, 世界! 🌍 \u202e")]},
+    "one word": {"input": [user("Hi")]},
+    "placeholders in the text": {"input": [user("What do {name}, %s, 100 % and $x mean?")]},
     "a long text": {"input": [user("Hello! " * 1000)]},
     "several turns": {"input": [HELLO_MESSAGE, ANSWER, user("And who am I?")]},
     "an earlier answer as plain text": {
@@ -110,8 +121,13 @@ REQUESTS: dict[str, Request] = {
         "input": [HELLO_MESSAGE, UNREADABLE_REASONING, ANSWER, HELLO_MESSAGE]
     },
     "an earlier refusal": {"input": [HELLO_MESSAGE, REFUSAL, HELLO_MESSAGE]},
+    "an earlier answer without text": {
+        "input": [HELLO_MESSAGE, ANSWER | {"content": []}, HELLO_MESSAGE]
+    },
+    "an earlier web search": {"input": [HELLO_MESSAGE, WEB_SEARCH, ANSWER, HELLO_MESSAGE]},
     "an image": {"input": [user([*TWO_PARTS, IMAGE])]},
     "a file": {"input": [user([*TWO_PARTS, FILE])]},
+    "the id of a file": {"input": [user([*TWO_PARTS, STORED_FILE])]},
     "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO_MESSAGE]},
     "a developer message": {
         "input": [{"role": "developer", "content": "Be brief."}, HELLO_MESSAGE]
@@ -128,7 +144,8 @@ REQUESTS: dict[str, Request] = {
     "unknown keys": hello(no_such_key=True),
 }
 
-WITHOUT_TEXT = ("an image", "a file", "an earlier refusal")
+FILES = ("an image", "a file", "the id of a file")
+WITHOUT_TEXT = (*FILES, "an earlier refusal")
 
 EVERY_REQUEST = rule(
     "every-request",
@@ -153,12 +170,19 @@ def test_every_request(agent: Agent, kind: str) -> None:
     except FailedRuleError as error:
         if "custom_inputs" in kind and not isinstance(error.__cause__, BUGS):
             return
-        if kind in ("an image", "a file") and is_rejection(error.__cause__):
+        if kind in FILES and is_rejection(error.__cause__):
             return
         if kind in WITHOUT_TEXT and is_raised_by_mlflow(error.__cause__):
             return  # its `to_chat_completions_input` expects a text in each part
         raise
     assert any(map(text_of, output)), f"The answer to a request with {kind} has no text."
+    if not isinstance(agent, LoadedAgent):  # each request to a deployed agent costs money
+        return
+    try:
+        list(agent.stream(REQUESTS[kind]))
+    except AGENT_ERRORS as error:
+        found = f"The stream for a request with {kind} failed: {describe_error(error)}"
+        raise FailedRuleError(found) from error
 
 
 @EVERY_REQUEST

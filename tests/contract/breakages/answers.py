@@ -15,6 +15,7 @@ from tests.contract.breakages.changes import (
     method,
     new_answer,
     new_file,
+    subclass,
     tool,
 )
 from tests.contract.own_clients import RESPONSES, SYNCHRONOUS, changed
@@ -494,6 +495,65 @@ if item["type"] == "function_call":
         "every-request",
         "with a file failed: KeyError: 'image_url'",
         each_part('part.get("text") or part.get("refusal") or part["image_url"]'),
+    ),
+    "the data of each file": breaks(
+        "every-request",
+        "with the id of a file failed: KeyError: 'file_data'",
+        each_part('len(part["file_data"]) if part["type"] == "input_file" else 0'),
+    ),
+    "a part in each earlier answer": breaks(
+        "every-request",
+        "with an earlier answer without text failed: IndexError",
+        in_answer("""
+for item in request.input:
+    if getattr(item, "role", "") == "assistant" and isinstance(item.content, list):
+        _ = item.content[0]
+"""),
+    ),
+    "an unknown item rejected": breaks(
+        "every-request",
+        "with an earlier web search failed: ValueError: Unknown: web_search_call",
+        in_answer("""
+for item in request.input:
+    kind = item.type or "message"
+    if kind not in ("message", "reasoning", "function_call", "function_call_output"):
+        raise ValueError(f"Unknown: {kind}")
+"""),
+    ),
+    "a text of several words": breaks(
+        "every-request",
+        "with one word failed: ValueError: not enough values",
+        in_answer("""
+texts = [one["content"] for one in to_messages(request.input) if one["role"] == "user"]
+_first, _others = str(texts[0]).split(" ", 1)
+"""),
+    ),
+    "a text used as a template": breaks(
+        "every-request",
+        "with placeholders in the text failed: KeyError: 'name'",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES}
+        for one in messages:
+            if one["role"] == "user" and isinstance(one["content"], str):
+                one["content"] = f"{{one['content']}} (at {{{{now}}}})".format(now="noon")
+""",
+        ),
+    ),
+    "a stream that needs a text": breaks(
+        "every-request",
+        "The stream for a request with content parts failed: AttributeError",
+        subclass("""
+class Streaming(Agent):
+    def predict(self, request):
+        return AGENT.predict(request)
+
+    def predict_stream(self, request):
+        for item in request.input:
+            if getattr(item, "role", "") == "user" and item.content.startswith("/"):
+                raise ValueError("There are no commands.")
+        yield from super().predict_stream(request)
+"""),
     ),
     "an image rejected without RequestError": breaks(
         "every-request",
