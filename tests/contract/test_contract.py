@@ -70,6 +70,7 @@ def test_a_refused_request_fails_one_rule(workbench: Workbench) -> None:
     [
         ('__import__("os").environ["WEATHER_URL"]', "Read environment variables and create"),
         ('__import__("openai").OpenAI(api_key=None)', "Read environment variables and create"),
+        ('raise __import__("openai").APIConnectionError(request=None)', "Let the LLM's client"),
         ("__import__('no_such_package')", "`uv add` the package"),
         ("open('cities.txt')", "Put the file into the agent's package"),
         ("raise SystemExit(3)", "Raise an exception instead of ending the process"),

@@ -159,6 +159,11 @@ FIXES = (
         "agent's code.",
         error="SystemExit",
     ),
+    Fix(
+        "Let the LLM's client read OPENAI_BASE_URL or DATABRICKS_HOST, without `base_url` and "
+        "`api_key` in the code. The tests answer at that address in place of the provider.",
+        error="APIConnectionError|AuthenticationError",
+    ),
     Fix(NO_CREDENTIALS, message="[Cc]redentials|api_key|API_KEY"),
     Fix(NO_CREDENTIALS, line=r"environ[\[.]|getenv\("),
     Fix(
