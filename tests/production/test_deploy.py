@@ -362,8 +362,10 @@ def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
     assert done.returncode == 1
 
 
-def test_a_lost_response_does_not_stop_a_deployment(deployer: Deployer) -> None:
+def test_a_lost_request_is_reported_and_a_lost_response_stops_nothing(deployer: Deployer) -> None:
     deployer.promoted("1")
+    deployer.workspace.api.fault = Fault(CONFIG)
+    assert f"{CONFIG} failed. Version 1 answers. To" in deployer.run("deploy", "2").stderr
     deployer.workspace.api.fault = Fault(CONFIG, after=True)
     for version in ("2", "1"):
         assert deployer.check("deploy", version).endswith(f"Version {version} answers.\n")
