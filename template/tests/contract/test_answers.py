@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any, get_args
@@ -36,6 +37,7 @@ from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.state import state_of
 from .harness.strict_json import problems_with_json
+from .harness.tool_calls import use_replies, with_data_of_user
 from .harness.waiting import PATIENCE, Attempt, eventually
 
 TOOL_CALL = {
@@ -531,7 +533,8 @@ def accepted_inputs(agent: Agent) -> dict[str, Any] | None:
 
 @REQUESTS_APART
 def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
-    offline_llm.use("tools")
+    use_replies("tools-of-users", partial(with_data_of_user, USERS))
+    offline_llm.use("tools-of-users")
     inputs = accepted_inputs(agent)
     for texts in (("Say alder-text.", "Say birch-text."), ("Say it.", "Say it.")):
         requests = [request_of(*one, inputs) for one in zip(USERS, texts, strict=True)]

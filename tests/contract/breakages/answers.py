@@ -708,6 +708,27 @@ def my_orders() -> str:
         at_import("from weather_agent.tools import CURRENT"),
         in_answer('CURRENT["user"] = str(request.context and request.context.user_id)'),
     ),
+    "what a user has chosen in an object of the tools": breaks(
+        "requests-apart",
+        "The answer to one user contains data of another: birch-argument",
+        *tool(
+            "SHOP.choose, SHOP.chosen",
+            """
+class Shop:
+    city = ""
+
+    def choose(self, city: str) -> str:
+        self.city = city
+        return "Chosen."
+
+    def chosen(self) -> str:
+        return f"You have chosen {self.city}."
+
+
+SHOP = Shop()
+""",
+        ),
+    ),
     "the current user in a thread local": breaks(
         "requests-apart",
         "An LLM request for one user contains data of another: birch-user",

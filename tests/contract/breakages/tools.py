@@ -96,6 +96,21 @@ TOOLS = {
         Patch("tools.py", "from zoneinfo import", "from typing import Any\nfrom zoneinfo import"),
     ),
     # With some arguments
+    "a tool that calls a function of Python with a wrong name": breaks(
+        "working-tools",
+        "The tool round_up, called with .*missing required argument 'number'",
+        *tool(
+            "round_up",
+            "def round_up(value: float) -> float:\n    return round(value=value, ndigits=1)",
+        ),
+    ),
+    "a tool that takes a text for a time zone": breaks(
+        "working-tools",
+        "The tool local, called with .*tzinfo argument must be None",
+        *tool(
+            "local", "def local(zone: str) -> str:\n    return str(datetime.now().astimezone(zone))"
+        ),
+    ),
     "a tool that needs its optional argument": breaks(
         "working-tools",
         'The tool price, called with {"city": "example"}, returns: .*unsupported operand',

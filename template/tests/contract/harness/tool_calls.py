@@ -3,7 +3,7 @@
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 MAX_CALLS = 8  # per tool
 MAX_DEPTH = 4
 MAX_ITEMS = 4  # of a list
+EXAMPLE = '"example"'
 TEXTS = ("example", "", "Zürich", "東京")
 VALUES: dict[str, tuple[Any, ...]] = {
     "string": TEXTS,
@@ -44,7 +45,9 @@ BUGS = re.compile(
     r"|can only be used in that same thread"
     r"|no (current|running) event loop|[Ee]vent loop is (closed|already running)"
     r"|(attached|bound) to a different (event )?loop|cannot be called from a running event loop"
-    r"|\(\) (missing \d+ required|takes .* positional|got an unexpected|got multiple values)"
+    r"|\(\) (missing (\d+|a) ?required|missing required argument|takes .* (positional|arguments?\b)"
+    r"|got an unexpected|got multiple values|got some positional-only)|expected at (least|most) \d"
+    r"|must be .{1,80}, not (type )?'?(str|int|float|bool|list|dict|tuple|set|bytes|None|datetime)"
     r"|unsupported operand type|can only concatenate|not supported between instances"
     r"|object is not (callable|subscriptable|iterable|an iterator)|cannot be interpreted as an int"
     r"|can't (compare|subtract) |codec can't (en|de)code|is not JSON serializable|unhashable type"
@@ -77,19 +80,20 @@ def use_replies(name: str, reply: Callable[..., tuple[tuple[str, str], ...]]) ->
 
     Args:
         name: The name of the model.
-        reply: Returns the calls for the offered tools, as pairs of name and JSON arguments.
+        reply: Returns the calls for the messages and the offered tools, as pairs of name and JSON
+            arguments.
     """
     replies = importlib.import_module(f"{PACKAGE}.runtime.llm.offline.replies")
 
     def call_then_answer(messages: list[Any], tools: list[Any]) -> Any:
-        if messages[-1]["role"] != "tool" and (calls := reply(tools)):
+        if messages[-1]["role"] != "tool" and (calls := reply(messages, tools)):
             return replies.Reply(calls=calls)
         return replies.demo(messages, [])
 
     replies.REPLIES[name] = call_then_answer
 
 
-def with_many_arguments(tools: list[Any]) -> tuple[tuple[str, str], ...]:
+def with_many_arguments(_messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
     """Call each tool several times, so that each argument has each of its values."""
     return tuple(
         (tool["name"], json.dumps(arguments))
@@ -98,10 +102,27 @@ def with_many_arguments(tools: list[Any]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def with_first_arguments(name: str, tools: list[Any]) -> tuple[tuple[str, str], ...]:
+def with_first_arguments(
+    name: str, _messages: list[Any], tools: list[Any]
+) -> tuple[tuple[str, str], ...]:
     """Call one tool, with its required arguments."""
     calls = {tool["name"]: argument_sets(tool["parameters"])[0] for tool in tools}
     return ((name, json.dumps(calls[name])),) if name in calls else ()
+
+
+def with_data_of_user(
+    users: Sequence[str], messages: list[Any], tools: list[Any]
+) -> tuple[tuple[str, str], ...]:
+    """Call tools with texts that start with the user's name: first those that take the fewest.
+
+    A tool without arguments may return what another one has stored for the previous user.
+    """
+    text = str(messages)
+    names = sorted((user for user in users if user in text), key=text.rfind)
+    argument = json.dumps(f"{names[-1]}-argument") if names else EXAMPLE
+    sets = {tool["name"]: json.dumps(argument_sets(tool["parameters"])[0]) for tool in tools}
+    calls = [(name, arguments.replace(EXAMPLE, argument)) for name, arguments in sets.items()]
+    return tuple(sorted(calls, key=lambda call: len(call[1])))
 
 
 def argument_sets(schema: Schema) -> list[dict[str, Any]]:
