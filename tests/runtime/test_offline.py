@@ -165,7 +165,8 @@ def test_invalid_tools_are_refused(package: Package, fields: Any, problem: str) 
 
 def test_valid_tools_are_accepted(package: Package) -> None:
     strict = TYPED | {"required": ["city"], "additionalProperties": False}
-    tools = [function(name="find", strict=True, parameters=strict), tool(TEAM)]
+    cached = function(name="draw", cache_control={"type": "ephemeral"})  # of LiteLLM
+    tools = [function(name="find", strict=True, parameters=strict), tool(TEAM), cached]
     assert not list(problems(package, [HELLO], tools=tools))
 
 

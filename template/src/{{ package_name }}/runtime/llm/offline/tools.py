@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 NAME_PATTERN = "^[a-zA-Z0-9_-]{1,64}$"
@@ -9,6 +10,7 @@ _KEY_PATTERN = "^[a-zA-Z0-9_.-]{1,64}$"  # of parameters, for Anthropic
 _DESCRIPTION_LENGTH = 1024
 _MAX_TOOLS = 128
 _FIELDS = ("name", "description", "parameters", "strict")
+_SCHEMAS_OF_OTHERS = ("input_schema", "inputSchema", "args_schema", "json_schema")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _WITH_SCHEMAS = ("properties", "$defs", "anyOf", "oneOf", "allOf", "prefixItems")
 _WITH_SCHEMA = ("items", "additionalProperties")
@@ -50,7 +52,7 @@ def problems_with_tools(body: dict[str, Any]) -> Iterator[str]:
             yield f"Missing required parameter: '{field}'."
             continue
         name, description = str(function.get("name", "")), function.get("description") or ""
-        for unknown in function.keys() - set(_FIELDS):
+        for unknown in filter(_is_misnamed, function):
             yield f"Unknown parameter: '{field}.{unknown}'. A function has {', '.join(_FIELDS)}."
         if not is_tool_name(name):
             yield f"Invalid '{field}.name': {name!r} does not match the pattern '{NAME_PATTERN}'."
@@ -70,6 +72,13 @@ def problems_with_tools(body: dict[str, Any]) -> Iterator[str]:
         if function.get("strict") and not problems:
             problems = list(problems_with_strict_schema(parameters, ()))
         yield from (f"Invalid schema for function {name!r}: {problem}" for problem in problems)
+
+
+def _is_misnamed(field: str) -> bool:
+    """Return whether a field of a function is meant for another one; gateways have their own."""
+    return field not in _FIELDS and bool(
+        field in _SCHEMAS_OF_OTHERS or get_close_matches(field, _FIELDS, cutoff=0.8)
+    )
 
 
 def _problems_with_parameters(schema: Any) -> Iterator[str]:
