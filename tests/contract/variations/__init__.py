@@ -87,7 +87,7 @@ TRIED_TOGETHER = (
     ),
     (
         "the language of the answer in the instructions",
-        "structured output that is asked for again",
+        "structured output that is requested again",
         "tools that are chosen for the question",
         "a fallback to another LLM while the first is busy",
         "instructions that are a Jinja template",

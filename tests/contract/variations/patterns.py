@@ -110,7 +110,7 @@ best = max(set(drafts), key=drafts.count)
 yield done_event(self.create_reasoning_item(unique_id("rs"), best))
 """),
     ),
-    "structured output that is asked for again": (
+    "structured output that is requested again": (
         at_import('''
 from pydantic import BaseModel, ValidationError
 
