@@ -12,7 +12,7 @@ from tests.contract.logged_model import LoggedModel
 from tests.helpers.agents import Agent, clean_environment, parts_of_rules
 
 PROGRAM = Path(__file__).with_name("workbench_program.py")
-PATIENCE = 100  # seconds
+PATIENCE = 200  # seconds
 GROUPS = (
     *("model", "loading", "answers", "tools", "streams", "llm", "traces"),
     *("server", "source", "files", "bundle"),

@@ -688,7 +688,7 @@ def predict(self, request):
     ),
     "a user's data in a cache by text": breaks(
         "requests-apart",
-        "An LLM request for one user contains data of another: alder-user, alder-user_id",
+        "data of another: alder-",
         at_import("CACHE: dict[str, Any] = {}"),
         in_agent(SYSTEM, "CACHE.setdefault(str(request.input[-1]), self.system_message(request))"),
     ),

@@ -283,11 +283,6 @@ LLM_REQUESTS = {
         "'tool_choice': 'any' is not one of none, auto, required",
         in_agent(OPTIONS, f'{OPTIONS} | {{"tool_choice": "any"}}'),
     ),
-    "JSON mode without the word": breaks(
-        "accepted",
-        "'messages' must contain the word 'json'",
-        option('response_format={"type": "json_object"}'),
-    ),
     "a schema of the answer without a name": breaks(
         "accepted",
         "Missing required parameter: 'response_format.json_schema.name'",

@@ -22,7 +22,7 @@ DAYS = "    return (end - start).days\n"
 LOADING = {
     # Code
     "a model without the package": breaks(
-        "packaged-code", "weather_agent.tools", in_log_model(CODE, "")
+        "packaged-code", "weather_agent.runtime", in_log_model(CODE, "")
     ),
     "the files of the package instead of its folder": breaks(
         "packaged-code",

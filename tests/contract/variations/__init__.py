@@ -47,10 +47,14 @@ TRIED_TOGETHER = (
         "an asynchronous tool",
         "citations in the text",
         "nested data in custom_outputs",
+    ),
+    (
         "rejected images and files",
         "an event loop in another thread",
         "an agent that uses Pydantic models",
         "a client created by the first request",
+    ),
+    (
         "names of resources that need no declaration",
         "the date of each request in the instructions",
         "a tool with side effects that tests never call",
