@@ -52,7 +52,7 @@ def problems_with_tools(body: dict[str, Any]) -> Iterator[str]:
             yield f"Missing required parameter: '{field}'."
             continue
         name, description = str(function.get("name", "")), function.get("description") or ""
-        for unknown in filter(_is_misnamed, function):
+        for unknown in (field for field in function if _is_misnamed(field)):
             yield f"Unknown parameter: '{field}.{unknown}'. A function has {', '.join(_FIELDS)}."
         if not is_tool_name(name):
             yield f"Invalid '{field}.name': {name!r} does not match the pattern '{NAME_PATTERN}'."
