@@ -240,7 +240,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
-from tests.contract.harness.tool_calls import argument_sets
+from tests.contract.harness.tool_arguments import argument_sets
 
 class Node(BaseModel):
     name: str

@@ -14,8 +14,8 @@ from tests.helpers.agents import Agent, clean_environment, parts_of_rules
 PROGRAM = Path(__file__).with_name("workbench_program.py")
 PATIENCE = 200  # seconds
 GROUPS = (
-    *("model", "loading", "answers", "tools", "streams", "llm", "traces"),
-    *("server", "source", "files", "bundle"),
+    *("model", "loading", "requests", "answers", "users", "tools", "streams"),
+    *("llm", "traces", "server", "source", "files", "bundle"),
 )
 
 

@@ -16,12 +16,12 @@ from .harness.offline import OfflineLLM
 from .harness.rules import NotCheckedError, rule
 from .harness.tool_calls import (
     ToolCall,
-    broken_calls,
     calls_in,
     use_replies,
     with_first_arguments,
     with_many_arguments,
 )
+from .harness.tool_errors import broken_calls
 
 NOTHING = ("", "[]", "{}", "null", '""')
 

@@ -15,7 +15,7 @@ from mlflow.types.responses import ResponsesAgentRequest
 from ..ops.cases import load_cases
 from ..ops.champion import ROWS, ROWS_ARTIFACT, champion_run, compare_runs, load_rows
 from ..ops.evaluate import Respond, check_judge, evaluate_cases, load_scorers
-from ..ops.evaluation_report import Evaluation, html_report, junit_report
+from ..ops.evaluation_report import JUNIT_ARTIFACT, Evaluation, html_report, junit_report
 from ..ops.gate import judge_rows
 from ..ops.git import clean_commit
 from ..ops.project import CASES, ROOT, ProjectError, require_checkout
@@ -28,7 +28,6 @@ from ..runtime.config import Config, ConfigError, load_config
 from .errors import print_error
 
 REPORT = ROOT / "evaluation" / "report.html"
-JUNIT_ARTIFACT = "evaluation/junit.xml"
 EXIT_CODES = {"passed": 0, "failed": 1, "not measured": 2}
 INVALID_SETTINGS = 3
 ENVIRONMENT = {
@@ -198,13 +197,6 @@ def print_evaluation(evaluation: Evaluation) -> None:
         click.echo(f"{click.style('?', fg='yellow')} {problem}")
     status = evaluation.verdict.status
     click.echo(f"{status} with {len(evaluation.rows)} cases; see {REPORT.relative_to(ROOT)}")
-
-
-def copy_junit(run_id: str, path: Path) -> None:
-    """Write the JUnit XML of an earlier evaluation to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report = mlflow.artifacts.load_text(f"runs:/{run_id}/{JUNIT_ARTIFACT}")
-    path.write_text(report, encoding="utf-8")
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:

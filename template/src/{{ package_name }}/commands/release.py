@@ -13,6 +13,7 @@ import httpx
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.types.responses import ResponsesAgentResponse
 
+from ..ops.evaluation_report import copy_junit
 from ..ops.git import require_commit
 from ..ops.project import ProjectError
 from ..ops.registry import CHAMPION, Registry
@@ -72,8 +73,6 @@ def verify_and_evaluate(cases: Path, junit: Path | None, *, allow_skipped: bool)
     """Verify and evaluate the agent, unless its commit has passed an evaluation."""
     commit = require_commit()
     connect_store()
-    from .evaluate import copy_junit, run_evaluation  # imports MLflow's evaluation
-
     run = newest_evaluation(commit)
     if run and run.data.tags["evaluation"] == "passed":
         click.echo(f"Commit {commit[:7]} has passed its evaluation, run {run.info.run_id}")
@@ -84,6 +83,8 @@ def verify_and_evaluate(cases: Path, junit: Path | None, *, allow_skipped: bool)
     if code := verify(allow_skipped=allow_skipped).exit_code:
         return code
     print_step("evaluate")
+    from .evaluate import run_evaluation  # imports MLflow's evaluation
+
     return run_evaluation(cases, url=None, with_champion=True, junit=junit, as_json=False)
 
 

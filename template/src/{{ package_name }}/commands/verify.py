@@ -21,8 +21,8 @@ from .report import Report
 CONTRACT = ROOT / "tests" / "contract"
 # In the order of the dependencies between rules; the report has the same order.
 SUBJECTS = (
-    *("model", "answers", "streams", "llm", "traces", "server"),
-    *("loading", "tools", "source", "files", "bundle"),
+    *("model", "requests", "answers", "users", "streams", "llm"),
+    *("traces", "server", "loading", "tools", "source", "files", "bundle"),
 )
 RECORD_SEPARATOR = "\x1e"
 LONGEST_SILENCE = 90  # seconds without an event, after which the agent counts as hanging

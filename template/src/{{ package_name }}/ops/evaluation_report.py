@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import mlflow
 from jinja2 import Environment
 
 from .cases import Row, Score
 from .gate import Verdict, fails, passes
 from .project import PROJECT_NAME
 
+JUNIT_ARTIFACT = "evaluation/junit.xml"
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 
 # Characters that XML 1.0 does not allow.
@@ -94,6 +96,13 @@ def junit_report(evaluation: Evaluation) -> str:
     for kind in ("failure", "error"):
         suite.set(f"{kind}s", str(sum(test.find(kind) is not None for test in tests)))
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def copy_junit(run_id: str, path: Path) -> None:
+    """Write the JUnit XML of an earlier evaluation to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = mlflow.artifacts.load_text(f"runs:/{run_id}/{JUNIT_ARTIFACT}")
+    path.write_text(report, encoding="utf-8")
 
 
 def _add_test(suite: ElementTree.Element, group: str, name: str, **outcome: str) -> None:

@@ -98,7 +98,7 @@ def _ignoring_filters() -> list[str]:
 
 
 def _replaced_functions(model: Path) -> Iterator[str]:
-    """Yield the functions of modules outside a model whose code is in the model."""
+    """Yield the functions of the standard library that the model has replaced by its own."""
     folder = str(model)
     for name, module in list(sys.modules.items()):
         if not isinstance(module, ModuleType) or name not in sys.stdlib_module_names:

@@ -44,7 +44,7 @@ def stale_since_loading(
         again = lasting_texts(reloaded(model_path), request, repeats=10)
         return list(differences(old, new, again))
 
-    let_a_year_pass()  # for caches whose values are valid for some time
+    let_a_year_pass()  # cached values expire
     with time_machine.travel(another_day(loaded), tick=False):
         attempt = Attempt(compare, model)
         attempt.finished(PATIENCE)

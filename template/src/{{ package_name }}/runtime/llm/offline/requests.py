@@ -24,7 +24,7 @@ _PART_FIELDS = {
     "file": "file",
     "input_audio": "input_audio",
 }
-# Parts whose field is an object.
+# The fields of these parts are objects.
 _OBJECTS = ("image_url", "file", "input_audio")
 
 

@@ -1,0 +1,116 @@
+"""Requests that clients send."""
+
+from typing import Any
+
+from .agents import HELLO_MESSAGE, Item, Request
+
+TOOL_CALL = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "call_1",
+    "name": "an_earlier_tool",
+    "arguments": "{}",
+}
+TOOL_OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
+ANSWER = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "I am an agent.", "annotations": []}],
+}
+REASONING = {
+    "type": "reasoning",
+    "id": "rs_1",
+    "summary": [{"type": "summary_text", "text": "They greet me."}],
+}
+UNREADABLE_REASONING = REASONING | {"summary": [], "encrypted_content": "x"}
+REFUSAL = ANSWER | {"content": [{"type": "refusal", "refusal": "I cannot help with that."}]}
+# One pixel.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
+IMAGE = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
+FILE = {
+    "type": "input_file",
+    "filename": "notes.txt",
+    "file_data": "data:text/plain;base64,d2lsbG93",
+}
+STORED_FILE = {"type": "input_file", "file_id": "file-6F2ksmvXxt4VdoqmHRw6kL"}
+# An item of a tool that OpenAI runs.
+WEB_SEARCH = {
+    "type": "web_search_call",
+    "id": "ws_1",
+    "status": "completed",
+    "action": {"type": "search", "query": "agents"},
+}
+# Attachments, and words of which one shows that the LLM knows of it; the file contains "willow".
+ATTACHMENTS = {"an image": (IMAGE, ["image"]), "a file": (FILE, ["file", "notes.txt", "willow"])}
+TWO_PARTS = [
+    {"type": "input_text", "text": "Hello,"},
+    {"type": "input_text", "text": "who are you?"},
+]
+EARLIER_USER = "cedar"  # of requests before those of other users
+OPTIONS = {
+    "temperature": 0.5,
+    "max_output_tokens": 500,
+    "top_p": 0.9,
+    "metadata": {"source": "test"},
+    "store": False,
+    "user": f"{EARLIER_USER}-user",
+}
+
+
+def user(content: Any) -> Item:
+    """Return a user message."""
+    return {"role": "user", "content": content}
+
+
+def hello(**fields: Any) -> Request:
+    """Return a greeting with more fields."""
+    return {"input": [HELLO_MESSAGE], **fields}
+
+
+REQUESTS: dict[str, Request] = {
+    "text": hello(),
+    "content parts": {"input": [user(TWO_PARTS)]},
+    "non-Latin text": {"input": [user("Grüße, 世界! 🌍 \u202e")]},
+    "one word": {"input": [user("Hi")]},
+    "placeholders in the text": {"input": [user("What do {name}, %s, 100 % and $x mean?")]},
+    "a long text": {"input": [user("Hello! " * 1000)]},
+    "several turns": {"input": [HELLO_MESSAGE, ANSWER, user("And who am I?")]},
+    "an earlier answer as plain text": {
+        "input": [HELLO_MESSAGE, {"role": "assistant", "content": "I am an agent."}, HELLO_MESSAGE]
+    },
+    "two messages in a row": {"input": [HELLO_MESSAGE, HELLO_MESSAGE]},
+    "a tool output as the last item": {"input": [HELLO_MESSAGE, TOOL_CALL, TOOL_OUTPUT]},
+    "an assistant message as the last item": {"input": [HELLO_MESSAGE, ANSWER]},
+    "earlier reasoning": {"input": [HELLO_MESSAGE, REASONING, ANSWER, HELLO_MESSAGE]},
+    "earlier reasoning without a summary": {
+        "input": [HELLO_MESSAGE, UNREADABLE_REASONING, ANSWER, HELLO_MESSAGE]
+    },
+    "an earlier refusal": {"input": [HELLO_MESSAGE, REFUSAL, HELLO_MESSAGE]},
+    "an earlier answer without text": {
+        "input": [HELLO_MESSAGE, ANSWER | {"content": []}, HELLO_MESSAGE]
+    },
+    "an earlier web search": {"input": [HELLO_MESSAGE, WEB_SEARCH, ANSWER, HELLO_MESSAGE]},
+    "an image": {"input": [user([*TWO_PARTS, IMAGE])]},
+    "a file": {"input": [user([*TWO_PARTS, FILE])]},
+    "the id of a file": {"input": [user([*TWO_PARTS, STORED_FILE])]},
+    "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO_MESSAGE]},
+    "a developer message": {
+        "input": [{"role": "developer", "content": "Be brief."}, HELLO_MESSAGE]
+    },
+    "no custom_inputs": hello(custom_inputs=None),
+    "custom_inputs": hello(custom_inputs={"tenant": "a", "limits": [1, 2]}),
+    "empty custom_inputs": hello(custom_inputs={}),
+    "context": hello(
+        context={"conversation_id": f"{EARLIER_USER}-conversation", "user_id": f"{EARLIER_USER}-id"}
+    ),
+    "a context without a user": hello(context={"conversation_id": f"{EARLIER_USER}-conversation"}),
+    "an empty context": hello(context={}),
+    "options of the API": hello(**OPTIONS),
+    "unknown keys": hello(no_such_key=True),
+}
+
+
+def two_turns(word: str) -> Request:
+    """Return a request of two turns that differs from others only in its last word."""
+    return {"input": [HELLO_MESSAGE, ANSWER, user(f"Say {word}, please.")]}

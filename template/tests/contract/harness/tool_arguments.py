@@ -1,0 +1,115 @@
+"""Valid arguments for a tool, made from its JSON schema."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+Schema = dict[str, Any]
+
+MAX_CALLS = 8  # per tool
+MAX_DEPTH = 4
+MAX_ITEMS = 4  # of a list
+TEXTS = ("example", "", "Zürich", "東京")
+VALUES: dict[str, tuple[Any, ...]] = {
+    "string": TEXTS,
+    "integer": (1, 0, -1, 7),
+    "number": (1.5, 0, -2.5),
+    "boolean": (True, False),
+    "null": (None,),
+    "any": ("example", 1, None),
+}
+FORMATS: dict[str, tuple[str, ...]] = {
+    "date": ("2026-01-31", "2024-02-29", "1999-12-31"),
+    "date-time": ("2026-01-31T12:00:00Z", "2024-02-29T23:59:59+05:30"),
+    "time": ("12:00:00Z", "00:00:00Z"),
+    "duration": ("P1D", "PT0S"),
+    "email": ("someone@example.com",),
+    "uri": ("https://example.com",),
+    "uuid": ("00000000-0000-4000-8000-000000000000",),
+}
+
+
+def argument_sets(schema: Schema) -> list[dict[str, Any]]:
+    """Return valid arguments for a schema: first the required ones alone, then all."""
+    return _objects(schema, schema, 0)[:MAX_CALLS] or [{}]
+
+
+def _objects(schema: Schema, root: Schema, depth: int) -> list[dict[str, Any]]:
+    properties = schema.get("properties", {})
+    values = {name: list(_values(part, root, depth)) for name, part in properties.items()}
+    values = {name: found for name, found in values.items() if found}
+    required = schema.get("required", [])
+    if not values.keys() >= set(required):  # a model that contains itself, too deep
+        return []
+    objects = [{name: values[name][0] for name in required}]
+    for number in range(max(map(len, values.values()), default=0)):
+        objects.append({name: found[number % len(found)] for name, found in values.items()})
+    return [one for at, one in enumerate(objects) if one not in objects[:at]]
+
+
+def _values(schema: Any, root: Schema, depth: int) -> Iterator[Any]:
+    """Yield valid values, plain ones first; none if models nest too deeply."""
+    if depth > MAX_DEPTH:
+        return
+    if not isinstance(schema, dict):
+        schema = {}
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if "const" in schema:
+        yield schema["const"]
+    elif schema.get("enum"):
+        yield from schema["enum"]
+    elif parts := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+        for part in parts:
+            yield from _values(part, root, depth + 1)
+    elif isinstance(kinds := schema.get("type", "any"), list):
+        for kind in kinds:
+            yield from _values(schema | {"type": kind}, root, depth + 1)
+    elif kinds == "object":
+        yield from _maps(schema, root, depth + 1)
+    elif kinds == "array":
+        yield from _lists(schema, root, depth + 1)
+    else:
+        values = [*schema.get("examples", []), *FORMATS.get(schema.get("format"), VALUES[kinds])]
+        for bound in ("minimum", "maximum"):
+            values += [schema[bound]] if bound in schema else []
+        yield from (value for value in values if _is_valid(value, schema))
+
+
+def _maps(schema: Schema, root: Schema, depth: int) -> Iterator[dict[str, Any]]:
+    if "properties" in schema:
+        yield from _objects(schema, root, depth)
+        return
+    for value in islice(_values(schema.get("additionalProperties"), root, depth), 1):
+        yield {"example": value}
+    yield {}
+
+
+def _lists(schema: Schema, root: Schema, depth: int) -> Iterator[list[Any]]:
+    if "prefixItems" in schema:
+        columns = [list(_values(part, root, depth)) for part in schema["prefixItems"]]
+        for number in range(max(map(len, columns), default=0) if all(columns) else 0):
+            yield [column[number % len(column)] for column in columns]
+        return
+    items = list(islice(_values(schema.get("items"), root, depth), MAX_ITEMS))
+    least, most = schema.get("minItems", 0), schema.get("maxItems", 100)
+    for length in (1, 0, len(items)):
+        many = [items[at % len(items)] for at in range(max(length, least))] if items else []
+        if least <= len(many) <= most:
+            yield many
+
+
+def _is_valid(value: Any, schema: Schema) -> bool:
+    if isinstance(value, str):
+        is_long_enough = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1000)
+        return is_long_enough and re.search(schema.get("pattern", ""), value) is not None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True
+    step = schema.get("multipleOf")
+    return (
+        schema.get("minimum", value) <= value <= schema.get("maximum", value)
+        and schema.get("exclusiveMinimum", value - 1) < value
+        and value < schema.get("exclusiveMaximum", value + 1)
+        and (not step or value % step == 0)
+    )

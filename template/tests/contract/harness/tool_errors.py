@@ -1,0 +1,77 @@
+"""Outputs of tools that show a mistake in their code."""
+
+import re
+from collections.abc import Iterator
+
+from .nested_data import leaves
+from .tool_arguments import TEXTS
+from .tool_calls import ToolCall
+
+# The messages of exceptions that only a bug raises, and Python objects instead of their values.
+# Others, such as KeyError and ConnectionError, can result from the input or the network.
+BUGS = re.compile(
+    r"name '\w+' is not defined|cannot access (local|free) variable"
+    r"|has no attribute '|No module named|cannot import name|maximum recursion depth"
+    r"|can only be used in that same thread"
+    r"|no (current|running) event loop|[Ee]vent loop is (closed|already running)"
+    r"|(attached|bound) to a different (event )?loop|cannot be called from a running event loop"
+    r"|\(\) (missing (\d+|a) ?required|missing required argument|takes .* (positional|arguments?\b)"
+    r"|got an unexpected|got multiple values|got some positional-only)|expected at (least|most) \d"
+    r"|must be .{1,80}, not (type )?'?(str|int|float|bool|list|dict|tuple|set|bytes|None|datetime)"
+    r"|unsupported operand type|can only concatenate|not supported between instances"
+    r"|object is not (callable|subscriptable|iterable|an iterator)|cannot be interpreted as an int"
+    r"|can't (compare|subtract) |codec can't (en|de)code|is not JSON serializable|unhashable type"
+    r"|expected str instance|(argument( \d+)?|indices) must be (str|int|real|an int|a str|integer)"
+    r"|Unknown format code|unsupported format string|not (enough|all) arguments (for|converted)"
+    r"|changed size during iteration|already executing|reuse already awaited|annot pickle '"
+    r"|closed (file|database)|(client|Session) (has been|is|instance, once it has been) closed"
+    # What servers lack: a terminal, a main thread, files and packages of this machine
+    r"|EOF when reading a line|reading from stdin|Inappropriate ioctl|works? in main thread"
+    r"|unsupported locale setting|No time zone found with key|Missing optional dependency"
+    r"|`Import \S+` failed|suitable TLS CA certificate bundle|has no \S+ profile configured"
+    r"|invalid utf-8 sequence"
+    r"|<.{1,200} at 0x[0-9a-f]+>"
+)
+MISSING_FILE = re.compile(r"No such file or directory|unable to open database file|no such table")
+MAX_ERROR = 1000  # characters; longer outputs are texts that may quote such messages
+
+
+def broken_calls(calls: list[ToolCall]) -> Iterator[ToolCall]:
+    """Yield the calls whose output shows a mistake in the code of the tool."""
+    for call in calls:
+        others = [one for one in calls if one.name == call.name]
+        if len(call.output) <= MAX_ERROR and _is_bug(call, others):
+            yield call
+
+
+def _is_bug(call: ToolCall, others: list[ToolCall]) -> bool:
+    if MISSING_FILE.search(call.output):
+        # A name that depends on the arguments is the caller's.
+        names = {MISSING_FILE.split(one.output)[-1].casefold() for one in others}
+        return len(names) == 1 and not any(text in name for name in names for text in _texts(call))
+    # An error that repeats a text is about the text, such as the name of an attribute.
+    if not BUGS.search(call.output) or any(map(_repeats, others)):
+        return False
+    if "'NoneType'" not in call.output:
+        return True
+    # What was not found may be missing data, unless only an omitted argument is None.
+    most = max(len(_given(one)) for one in others)
+    complete = [one for one in others if len(_given(one)) == most]
+    return len(_given(call)) < most and not any("'NoneType'" in one.output for one in complete)
+
+
+def _given(call: ToolCall) -> set[str]:
+    return {name for name, value in call.arguments.items() if value is not None}
+
+
+def _repeats(call: ToolCall) -> bool:
+    """Return whether the output is an error that contains a text of the arguments."""
+    if not BUGS.search(call.output):
+        return False
+    texts = {text.casefold() or "''" for text in TEXTS} & {text or "''" for text in _texts(call)}
+    return any(text in call.output.casefold() for text in texts)
+
+
+def _texts(call: ToolCall) -> list[str]:
+    """Return each value of the arguments as a text, in lower case."""
+    return [str(leaf).casefold() for leaf in leaves(call.arguments)]

@@ -1,0 +1,140 @@
+"""Rules about requests."""
+
+import json
+import traceback
+
+import httpx
+import pytest
+
+from .harness.agents import (
+    HELLO_MESSAGE,
+    Agent,
+    Item,
+    LoadedAgent,
+    Request,
+    UnexpectedStatusError,
+    output_of,
+    text_of,
+)
+from .harness.conversation import LLMCall
+from .harness.errors import AGENT_ERRORS, describe_error
+from .harness.offline import OfflineLLM
+from .harness.rules import FailedRuleError, rule
+from .harness.sample_requests import ATTACHMENTS, REQUESTS, hello, user
+
+FILES = ("an image", "a file", "the id of a file")
+WITHOUT_TEXT = (*FILES, "an earlier refusal")
+
+EVERY_REQUEST = rule(
+    "every-request",
+    "The agent answers every kind of Responses request.",
+    why="AI Playground sends several turns, Review App sends a context, applications send content "
+    "parts with images and files, and clients send the items of the previous turn.",
+    fix="Make no assumptions about the request. It is an object, not a dictionary; `content` is a "
+    "string or a list; `custom_inputs`, `context` and its fields may be None; the last item may "
+    "not be a user message. `to_messages` in runtime/messages.py handles all of this. To reject "
+    "images or files, raise RequestError of runtime/items.py: the server answers 400.",
+)
+
+# Exceptions that only a bug raises. An agent may raise others to report invalid custom_inputs.
+BUGS = (AttributeError, AssertionError, LookupError, NameError, TypeError, SystemExit)
+
+
+@EVERY_REQUEST
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_every_request(agent: Agent, kind: str) -> None:
+    try:
+        output = answer_to(agent, REQUESTS[kind], f"A request with {kind} failed")
+    except FailedRuleError as error:
+        if "custom_inputs" in kind and not isinstance(error.__cause__, BUGS):
+            return
+        if kind in FILES and is_rejection(error.__cause__):
+            return
+        if kind in WITHOUT_TEXT and is_raised_by_mlflow(error.__cause__):
+            return  # its `to_chat_completions_input` expects a text in each part
+        raise
+    assert any(map(text_of, output)), f"The answer to a request with {kind} has no text."
+    if not isinstance(agent, LoadedAgent):  # each request to a deployed agent costs money
+        return
+    try:
+        list(agent.stream(REQUESTS[kind]))
+    except AGENT_ERRORS as error:
+        found = f"The stream for a request with {kind} failed: {describe_error(error)}"
+        raise FailedRuleError(found) from error
+
+
+@EVERY_REQUEST
+def test_own_previous_answer(agent: Agent, example: Request, llm: str) -> None:
+    items = output_of(agent, example)
+    conversation = {"input": [*example["input"], *items, HELLO_MESSAGE]}
+    answer_to(agent, conversation, "A request with the agent's previous answer failed")
+
+
+@rule(
+    "attachments",
+    "Images and files reach the LLM, or the request is rejected.",
+    why="An agent that drops them answers as if they were not there, and users do not notice.",
+    fix="Convert messages with `to_messages` of runtime/messages.py. To reject images or files, "
+    "raise RequestError of runtime/items.py.",
+)
+@pytest.mark.parametrize("kind", ATTACHMENTS)
+def test_attachments(agent: Agent, offline_llm: OfflineLLM, kind: str) -> None:
+    attachment, words = ATTACHMENTS[kind]
+    try:
+        agent.predict({"input": [user([{"type": "input_text", "text": "Read it."}, attachment])]})
+    except AGENT_ERRORS:  # `every-request` checks it
+        return
+    offline_llm.skip_if_unused()
+    messages = [message for body in offline_llm.bodies for message in LLMCall(body).messages]
+    texts = json.dumps([message for message in messages if message["role"] == "user"])
+    assert any(word in texts for word in words), f"The LLM does not receive {kind}."
+
+
+@rule(
+    "content-parts",
+    "A text and the same text as a content part get the same answer.",
+    why="Some clients send the content of a message as a text, and others as a list of parts.",
+    fix="Convert messages with `to_messages` of runtime/messages.py before you read their text. Do "
+    "not search or compare `content`.",
+)
+def test_content_parts(agent: Agent, example: Request) -> None:
+    for request in (hello(), example):
+        in_parts = request | {"input": [with_parts(item) for item in request["input"]]}
+        answers = [comparable(output_of(agent, one)) for one in (request, in_parts, request)]
+        # Without parts, too, answers may differ: one may contain the time.
+        assert answers[0] != answers[2] or answers[0] == answers[1], (
+            f"The answer to a text is {answers[0]}, but as a content part {answers[1]}."
+        )
+
+
+def with_parts(item: Item) -> Item:
+    """Return a message of the user with a content part instead of a text."""
+    if item.get("role") != "user" or not isinstance(item["content"], str):
+        return item
+    return item | {"content": [{"type": "input_text", "text": item["content"]}]}
+
+
+def comparable(items: list[Item]) -> list[str]:
+    """Return the texts, the calls and the outputs of an answer, without ids."""
+    return [text_of(item) or f"{item.get('name')} {item.get('output')}" for item in items]
+
+
+def is_raised_by_mlflow(error: BaseException | None) -> bool:
+    """Return whether a function of MLflow raised an error."""
+    frames = list(traceback.walk_tb(error.__traceback__)) if error else []
+    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").startswith("mlflow.")
+
+
+def is_rejection(error: BaseException | None) -> bool:
+    """Return whether an error is the caller's: 4xx, or 502 if the LLM rejects the content."""
+    if isinstance(error, UnexpectedStatusError):
+        return error.status != httpx.codes.INTERNAL_SERVER_ERROR
+    return any(cls.__name__ == "RequestError" for cls in type(error).__mro__)
+
+
+def answer_to(agent: Agent, request: Request, failure: str) -> list[Item]:
+    """Call the agent; an error fails the rule."""
+    try:
+        return output_of(agent, request)
+    except AGENT_ERRORS as error:
+        raise FailedRuleError(f"{failure}: {describe_error(error)}") from error

@@ -1,0 +1,156 @@
+"""Rules about several users of one instance."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+from .harness.agents import HELLO_MESSAGE, Agent, Request, instance_of
+from .harness.errors import AGENT_ERRORS, describe_error
+from .harness.fixes import fix_for
+from .harness.offline import OfflineLLM
+from .harness.rules import FailedRuleError, NotCheckedError, rule
+from .harness.sample_requests import ANSWER, EARLIER_USER, two_turns, user
+from .harness.state import state_of
+from .harness.tool_calls import use_replies, with_data_of_user
+from .harness.waiting import Attempt, eventually
+
+REQUESTS_APART = rule(
+    "requests-apart",
+    "Answers and LLM requests contain no data of other requests, even if many run concurrently.",
+    why="A server uses one instance for all users: state on it leaks from one user to another.",
+    fix="Keep the data of a request in local variables, not on `self`, the class, the module or in "
+    "a default argument, a client's session, a file or a thread. The key of a cache must contain "
+    "all that its values depend on, such as the user.",
+)
+
+
+@REQUESTS_APART
+def test_requests_apart(agent: Agent) -> None:
+    words = [f"word{number:02}" for number in range(agent.max_concurrency)]
+    all_ready = Barrier(len(words))
+
+    def answer(word: str) -> str:
+        all_ready.wait(timeout=60)
+        return answer_about(agent, word)
+
+    with ThreadPoolExecutor(len(words)) as pool:
+        answers = dict(zip(words, pool.map(answer, words), strict=True))
+    answers["alone"] = answer_about(agent, "alone")
+    for word, text in answers.items():
+        others = [other for other in answers if other != word and other in text]
+        assert not others, f"The answer to {word!r} contains other requests: {', '.join(others)}."
+
+
+USERS = ("alder", "birch")
+# Applications send such data of their users in `custom_inputs`.
+USER_DATA = ("user", "user_id", "tenant", "session_id", "thread_id", "language")
+
+
+def request_of(name: str, text: str, custom_inputs: dict[str, Any] | None) -> Request:
+    """Return the request of a user; every value that belongs to the user starts with the name.
+
+    Args:
+        name: The name of the user.
+        text: The last message of the user.
+        custom_inputs: Those of the example, to which data of the user is added; None to send none.
+    """
+    context = {"user_id": f"{name}-user", "conversation_id": f"{name}-conversation"}
+    request = {"input": [HELLO_MESSAGE, ANSWER, user(text)], "context": context}
+    if custom_inputs is None:
+        return request
+    return request | {"custom_inputs": custom_inputs | {key: f"{name}-{key}" for key in USER_DATA}}
+
+
+def accepted_inputs(agent: Agent) -> dict[str, Any] | None:
+    """Return `custom_inputs` that the agent accepts together with data of users, or None."""
+    custom_inputs = agent.example.get("custom_inputs") or {}
+    try:
+        agent.predict(request_of(USERS[0], "Hello.", custom_inputs))
+    except AGENT_ERRORS:
+        return None
+    return custom_inputs
+
+
+@REQUESTS_APART
+def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
+    use_replies("tools-of-users", partial(with_data_of_user, USERS))
+    offline_llm.use("tools-of-users")
+    inputs = accepted_inputs(agent)
+    for texts in (("Say alder-text.", "Say birch-text."), ("Say it.", "Say it.")):
+        requests = [request_of(*one, inputs) for one in zip(USERS, texts, strict=True)]
+        for waiting_call in (1, 2):  # before and after the first tool calls
+            data = interleaved(agent, offline_llm, requests, waiting_call)
+            for (answer, *bodies), other in zip(data, reversed(USERS), strict=True):
+                for name in (other, EARLIER_USER):
+                    check_apart("The answer to one user", answer, name)
+                    check_apart("An LLM request for one user", " ".join(bodies), name)
+    offline_llm.skip_if_unused()
+
+
+def interleaved(
+    agent: Agent, offline_llm: OfflineLLM, requests: list[Request], waiting_call: int
+) -> tuple[list[str], list[str]]:
+    """Send a request while another one waits for the LLM.
+
+    Returns:
+        For both requests, the answer and the bodies of the LLM requests.
+    """
+    start = offline_llm.calls
+    offline_llm.held_call = start + waiting_call
+    offline_llm.is_holding = offline_llm.released = False
+    first = Attempt(agent.predict, requests[0])
+    eventually(lambda: offline_llm.is_holding or first.finished(0))
+    offline_llm.held_call, held = 0, offline_llm.calls
+    second = Attempt(lambda request: list(agent.stream(request)), requests[1])
+    is_independent = second.finished()
+    end, offline_llm.released = offline_llm.calls, True
+    first.finished()
+    if not is_independent:
+        raise NotCheckedError("a request waits for another one, see `side-by-side`")
+    bodies = offline_llm.bodies
+    return (
+        [str(first.answer), *bodies[start:held], *bodies[end:]],
+        [str(second.answer), *bodies[held:end]],
+    )
+
+
+def check_apart(what: str, text: str, other: str) -> None:
+    """Assert that a text contains no data of another user."""
+    found = dict.fromkeys(re.findall(rf"{other}-\w+", text))
+    assert not found, f"{what} contains data of another: {', '.join(found)}."
+
+
+def answer_about(agent: Agent, word: str) -> str:
+    """Return the whole answer as JSON. An error may occur only for concurrent requests."""
+    try:
+        return json.dumps(agent.predict(two_turns(word)), default=str)
+    except AGENT_ERRORS as error:
+        found = f"In another thread the agent failed: {describe_error(error)}"
+        raise FailedRuleError(found, fix_for(error)) from error
+
+
+@rule(
+    "stateless",
+    "Answering does not change the agent, its class or its modules.",
+    why="A server uses one instance for concurrent requests: what one writes, others read or "
+    "overwrite.",
+    fix="Keep the data of a request in local variables, and pass it as arguments.",
+)
+def test_stateless(agent: Agent, model_path: Path, llm: str) -> None:
+    instance = instance_of(agent)
+    inputs = accepted_inputs(agent)
+    requests = [request_of(word, f"Say {word}, please.", inputs) for word in "abcd"]
+    for request in requests[:2]:  # the first request may create clients
+        agent.predict(request)
+        list(agent.stream(request))
+    before = state_of(instance, model_path)
+    agent.predict(requests[2])
+    list(agent.stream(requests[3]))
+    after = state_of(instance, model_path)
+    paths = (path for path in before | after if before.get(path) != after.get(path))
+    changed = dict.fromkeys(path.partition("[")[0] for path in paths)
+    assert not changed, f"Answering changes {', '.join(changed)}."
