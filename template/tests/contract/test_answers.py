@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -48,6 +49,8 @@ def test_output_items(agent: Agent, example: Request, llm: str) -> None:
     answer = agent.predict(example)
     problems = list(problems_with_json(answer))
     assert not problems, f"The answer is not strict JSON: {'; '.join(problems)}."
+    represented = re.search(r"<[\w.]+ object at 0x[0-9a-f]+>", json.dumps(answer))
+    assert not represented, f"The answer contains a Python object as text: {represented[0]}."
     failed = answer.get("error") or answer.get("status") not in (None, "completed", "incomplete")
     assert not failed, (
         f"The answer reports status {answer.get('status')}, error {answer.get('error')}."

@@ -351,9 +351,11 @@ RANGES = {
     "tool_max_characters": (200, 2_000_000),
 }
 MAX_GROWTH = 5
+JUDGES = ("openai:/", "databricks:/")
 # Without the backticks of SQL, the parentheses of a call, and placeholders.
 LEVEL = r"[^.\s/`'\"(){}<>$]+"
 THREE_LEVELS = rf"{LEVEL}\.{LEVEL}\.{LEVEL}"
+TWO_LEVELS = r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$"  # of a registered model, without its catalog
 ONE_LEVEL = r"[\w-]+"
 AN_ID = r"(?=\D*\d)[\w-]+"  # an id of a workspace, or a placeholder such as abc123
 FORMS = {
@@ -380,8 +382,12 @@ def test_plausible_settings(model: Model) -> None:
         if isinstance(value, int | float):
             assert least <= value <= most, f"{name} is {value}, not between {least} and {most}."
     name = settings.get("model_name") or ""
-    assert not re.search(r"[/:\s]|^\.|\.$|\.\.", name), (
+    assert not re.search(rf"[/:\s]|^\.|\.$|\.\.|{TWO_LEVELS}", name), (
         f"model_name is {name!r}, not CATALOG.SCHEMA.MODEL or the name of a registered model."
+    )
+    judge = settings.get("judge") or "openai:/"
+    assert judge.startswith(JUDGES), (
+        f"judge is {judge!r}, not {' or '.join(f'{one}MODEL' for one in JUDGES)}."
     )
     answer, llm = (settings.get(f"{name}_timeout_seconds") for name in ("answer", "llm"))
     if isinstance(answer, int | float) and isinstance(llm, int | float):

@@ -80,16 +80,19 @@ def test_one_trace(traces: list[Trace], example: Request, method: str) -> None:
 
 @rule(
     "closed-traces",
-    "Traces contain no values of environment variables.",
+    "Traces contain no values of environment variables, and no copy of the settings.",
     why="Everybody who evaluates, reviews or monitors the agent reads its traces. Credentials in "
     "them stay in the store.",
     fix="Read credentials where they are used, instead of passing them to a traced function or a "
-    "tool, and do not put them into attributes, tags or exceptions.",
+    "tool, and do not put them into attributes, tags or exceptions. Put only the settings that "
+    "readers need into tags, one by one.",
 )
 def test_closed_traces(traces: list[Trace], canaries: Canaries) -> None:
     for trace in traces:
         for span in trace.data.spans:
-            found = canaries.variables_in(json.dumps(span.to_dict(), default=str))
+            text = json.dumps(span.to_dict(), default=str)
+            found = canaries.variables_in(text) or canaries.settings_in(text)
             assert not found, f"The span {span.name} contains {found}."
-        found = canaries.variables_in(json.dumps(trace.info.to_dict(), default=str))
+        text = json.dumps(trace.info.to_dict(), default=str)
+        found = canaries.variables_in(text) or canaries.settings_in(text)
         assert not found, f"The tags of the trace contain {found}."

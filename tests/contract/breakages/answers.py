@@ -216,6 +216,11 @@ if item["type"] == "message":
         at_import("from datetime import datetime"),
         custom_outputs('{"when": datetime.now()}'),
     ),
+    "an object as text in custom_outputs": breaks(
+        "output-items",
+        "The answer contains a Python object as text: <.* object at 0x",
+        in_agent('{"llm": llm.uri, "rounds": rounds}', '{"llm": repr(llm)}'),
+    ),
     "a set in custom_outputs": breaks(
         "output-items", "custom_outputs.used is a set", custom_outputs('{"used": {"a"}}')
     ),

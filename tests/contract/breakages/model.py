@@ -688,6 +688,16 @@ def search(text: str) -> str:
         "model_name is 'models:/main.default.weather_agent'",
         Patch("config.yml", "model_name: main", "model_name: models:/main"),
     ),
+    "a registered model without its catalog": breaks(
+        "sensible-settings",
+        "model_name is 'default.weather_agent'",
+        Patch("config.yml", "model_name: main.default", "model_name: default"),
+    ),
+    "a judge without its provider": breaks(
+        "sensible-settings",
+        "judge is 'gpt-5-mini', not openai:/MODEL or databricks:/MODEL",
+        Patch("config.yml", "judge:\n", "judge: gpt-5-mini\n"),
+    ),
     "a kind of resource listed twice": breaks(
         "accepted",
         "config.yml sets resources.table more than once",

@@ -84,6 +84,11 @@ TOOLS = {
             'async def price(city: str) -> str:\n    return f"{load(city)} euros"',
         ),
     ),
+    "a tool that divides by the default of an argument": breaks(
+        "working-tools",
+        "The tool share, called with .*division by zero",
+        *tool("share", "def share(part: float, total: float = 0) -> float:\n    return part / total"),
+    ),
     "a tool that returns an object without fields": breaks(
         "working-tools",
         "The tool price, called with .*<weather_agent.tools.Price object at",

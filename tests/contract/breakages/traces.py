@@ -90,6 +90,11 @@ if mlflow.get_current_active_span():
     mlflow.update_current_trace(metadata={"environment": str(dict(os.environ))})
 """),
     ),
+    "the settings in a tag of the trace": breaks(
+        "closed-traces",
+        "The tags of the trace contain the settings ",
+        in_answer('mlflow.update_current_trace(tags={"config": self.config.model_dump_json()})'),
+    ),
     "a token in the input of a span": breaks(
         "closed-traces",
         "The span search contains the value of the variable SEARCH_TOKEN",

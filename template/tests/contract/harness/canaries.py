@@ -76,6 +76,10 @@ class Canaries:
         for line in self.instructions:
             if json.dumps(line)[1:-1] in text or line in text:
                 return f"the instructions: {line!r}"
+        return self.settings_in(text)
+
+    def settings_in(self, text: str) -> str:
+        """Return which settings a text names if it contains many, as a clause."""
         settings = [name for name in self.settings if name in text]
         return f"the settings {', '.join(settings)}" if len(settings) >= MIN_SETTINGS else ""
 

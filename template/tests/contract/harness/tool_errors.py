@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from .nested_data import leaves
 from .tool_arguments import TEXTS
@@ -33,6 +34,8 @@ BUGS = re.compile(
     r"|<.{1,200} at 0x[0-9a-f]+>"
 )
 MISSING_FILE = re.compile(r"No such file or directory|unable to open database file|no such table")
+# Missing data can be the reason of these, unless they occur only if arguments are omitted.
+OMITTED = re.compile(r"'NoneType'|division by zero")
 MAX_ERROR = 1000  # characters; longer outputs are texts that may quote such messages
 
 
@@ -50,14 +53,17 @@ def _is_bug(call: ToolCall, others: list[ToolCall]) -> bool:
         names = {MISSING_FILE.split(one.output)[-1].casefold() for one in others}
         return len(names) == 1 and not any(text in name for name in names for text in _texts(call))
     # An error that repeats a text is about the text, such as the name of an attribute.
-    if not BUGS.search(call.output) or any(map(_repeats, others)):
+    if any(map(_repeats, others)):
         return False
-    if "'NoneType'" not in call.output:
-        return True
-    # What was not found may be missing data, unless only an omitted argument is None.
+    if not OMITTED.search(call.output):
+        return bool(BUGS.search(call.output))
     most = max(len(_given(one)) for one in others)
-    complete = [one for one in others if len(_given(one)) == most]
-    return len(_given(call)) < most and not any("'NoneType'" in one.output for one in complete)
+    complete = [one for one in others if len(_given(one)) == most and 0 not in _values(one)]
+    return len(_given(call)) < most and not any(OMITTED.search(one.output) for one in complete)
+
+
+def _values(call: ToolCall) -> list[Any]:
+    return list(call.arguments.values())
 
 
 def _given(call: ToolCall) -> set[str]:
