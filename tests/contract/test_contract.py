@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs.write_contract import PAGE, last_measured, page, rules_in
-from tests.contract.breakages.changes import SHORT_WAIT, Patch, in_answer, new_file, tool
+from tests.contract.breakages.changes import SHORT_WAIT, Patch, at_import, in_answer, new_file, tool
 from tests.contract.logged_model import LoggedModel
 from tests.contract.workbench import Workbench
 from tests.helpers.agents import Agent
@@ -54,6 +54,23 @@ def test_an_error_of_the_agent_fails_one_rule(workbench: Workbench) -> None:
         assert found[rule].found == "the agent raises the same error, see `every-request`"
 
 
+def test_an_agent_that_fails_outside_the_repository_fails_one_rule(workbench: Workbench) -> None:
+    load = """
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "evaluation" / "cases.jsonl"
+"""
+    read = in_answer('EXAMPLES.read_text(encoding="utf-8")')
+    with workbench.agent.changed([at_import(load), read]):
+        found = workbench.findings()
+    failed = [rule for rule, finding in found.items() if finding.result == "failed"]
+    assert failed == ["fresh-process"]
+    assert found["fresh-process"].fix.startswith("Put the file into the agent's package")
+    assert found["every-request"].found == "the agent raises the same error, see `fresh-process`"
+    cause = "the agent does not answer its input example, see `every-request`"
+    assert found["served-answers"].found == found["stateless"].found == cause
+
+
 def test_a_refused_request_fails_one_rule(workbench: Workbench) -> None:
     # The last of several tool outputs is missing.
     with workbench.agent.patched("agent.py", "to_messages(items)", "to_messages(items[:3])"):
@@ -68,6 +85,10 @@ def test_a_refused_request_fails_one_rule(workbench: Workbench) -> None:
 @pytest.mark.parametrize(
     ("code", "fix"),
     [
+        (
+            "raise type('ConfigError', (ValueError,), {})('No OPENAI_API_KEY in config.yml.')",
+            "Correct the file that the message names",
+        ),
         ('__import__("os").environ["WEATHER_URL"]', "Read environment variables and create"),
         ('__import__("openai").OpenAI(api_key=None)', "Read environment variables and create"),
         ('raise __import__("openai").APIConnectionError(request=None)', "Let the LLM's client"),

@@ -157,10 +157,12 @@ class FirstRequests:
     Attributes:
         llm: The offline LLM.
         refusal: The error of the agent if the LLM refused a request as invalid.
+        failure: Another error of the agent in its answer to the example.
     """
 
     llm: OfflineLLM
     refusal: BaseException | None = None
+    failure: BaseException | None = None
 
 
 @pytest.fixture(scope="session")
@@ -168,25 +170,37 @@ def first_requests(loaded_agent: LoadedAgent, observe: Observe) -> FirstRequests
     """The requests to the LLM for the example and for a long conversation."""
     with pytest.MonkeyPatch.context() as patch:
         llm = OfflineLLM(patch, observe)
-        llm.use("tools")
-        for request in (loaded_agent.example, {"input": CONVERSATION}):
+        example, conversation = loaded_agent.example, {"input": CONVERSATION}
+        for name, request in (("demo", example), ("tools", example), ("tools", conversation)):
+            llm.use(name)
             try:
                 loaded_agent.predict(request)
             except AGENT_ERRORS as error:
                 if is_refusal(error):
-                    return FirstRequests(llm, error)
+                    return FirstRequests(llm, refusal=error)
+                if name == "demo" and "input" in example:
+                    return FirstRequests(llm, failure=error)
     return FirstRequests(llm)
 
 
 @pytest.fixture(scope="session")
-def agent(url: str | None, request: pytest.FixtureRequest) -> Agent:
-    """The agent to call: behind the URL, or in the loaded model."""
+def any_agent(url: str | None, request: pytest.FixtureRequest) -> Agent:
+    """The agent to call: behind the URL, or in the loaded model. It may fail for every request."""
     if url:
         example = read_example(ROOT / "src" / PACKAGE) or {}
         return ServedAgent(url, example, os.environ.get("AGENT_TOKEN"))
     if request.getfixturevalue("first_requests").refusal:
         raise NotCheckedError("the LLM refuses the agent's requests, see `llm-requests`")
     return request.getfixturevalue("loaded_agent")
+
+
+@pytest.fixture(scope="session")
+def agent(any_agent: Agent, request: pytest.FixtureRequest) -> Agent:
+    """The agent to call, which answers its input example."""
+    is_loaded = isinstance(any_agent, LoadedAgent)
+    if is_loaded and request.getfixturevalue("first_requests").failure:
+        raise NotCheckedError("the agent does not answer its input example, see `every-request`")
+    return any_agent
 
 
 @pytest.fixture(scope="session")

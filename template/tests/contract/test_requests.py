@@ -18,6 +18,7 @@ from .harness.agents import (
 )
 from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS, describe_error
+from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.sample_requests import ATTACHMENTS, REQUESTS, hello, user
@@ -41,10 +42,15 @@ BUGS = (AttributeError, AssertionError, LookupError, NameError, TypeError, Syste
 
 
 @EVERY_REQUEST
+def test_input_example(any_agent: Agent, example: Request) -> None:
+    answer_to(any_agent, example, "The request of input_example.json failed")
+
+
+@EVERY_REQUEST
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_every_request(agent: Agent, kind: str) -> None:
+def test_every_request(any_agent: Agent, kind: str) -> None:
     try:
-        output = answer_to(agent, REQUESTS[kind], f"A request with {kind} failed")
+        output = answer_to(any_agent, REQUESTS[kind], f"A request with {kind} failed")
     except FailedRuleError as error:
         if "custom_inputs" in kind and not isinstance(error.__cause__, BUGS):
             return
@@ -54,13 +60,13 @@ def test_every_request(agent: Agent, kind: str) -> None:
             return  # its `to_chat_completions_input` expects a text in each part
         raise
     assert any(map(text_of, output)), f"The answer to a request with {kind} has no text."
-    if not isinstance(agent, LoadedAgent):  # each request to a deployed agent costs money
+    if not isinstance(any_agent, LoadedAgent):  # each request to a deployed agent costs money
         return
     try:
-        list(agent.stream(REQUESTS[kind]))
+        list(any_agent.stream(REQUESTS[kind]))
     except AGENT_ERRORS as error:
         found = f"The stream for a request with {kind} failed: {describe_error(error)}"
-        raise FailedRuleError(found) from error
+        raise FailedRuleError(found, fix_for(error)) from error
 
 
 @EVERY_REQUEST
@@ -137,4 +143,5 @@ def answer_to(agent: Agent, request: Request, failure: str) -> list[Item]:
     try:
         return output_of(agent, request)
     except AGENT_ERRORS as error:
-        raise FailedRuleError(f"{failure}: {describe_error(error)}") from error
+        found = f"{failure}: {describe_error(error)}"
+        raise FailedRuleError(found, fix_for(error)) from error

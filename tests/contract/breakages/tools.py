@@ -87,7 +87,7 @@ TOOLS = {
     "a tool that divides by the default of an argument": breaks(
         "working-tools",
         "The tool share, called with .*division by zero",
-        *tool("share", "def share(part: float, total: float = 0) -> float:\n    return part / total"),
+        *tool("share", "def share(part: float, of: float = 0) -> float:\n    return part / of"),
     ),
     "a tool that returns an object without fields": breaks(
         "working-tools",

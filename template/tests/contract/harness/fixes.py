@@ -35,6 +35,11 @@ NO_CREDENTIALS = (
 # An error that matches none has the fix of its rule: no hint is better than a wrong one.
 FIXES = (
     Fix(
+        "Correct the file that the message names, and pass `model_config=config.model_dump()` to "
+        "log_model.",
+        error="ConfigError",  # its message may contain any word
+    ),
+    Fix(
         "End agent.py with `mlflow.models.set_model(AGENT)`, where AGENT is an instance of the "
         "agent's class. Do not put it into a function or below `if __name__ == ...`.",
         message="set using mlflow.models.set_model|must accept exactly one argument",
@@ -144,11 +149,6 @@ FIXES = (
         "`uv add` the package, or move the module into the agent's package and import it from "
         "there.",
         error="ModuleNotFoundError",
-    ),
-    Fix(
-        "Correct the file that the message names, and pass `model_config=config.model_dump()` to "
-        "log_model.",
-        error="ConfigError",
     ),
     Fix(
         "Pass `model_config=config.model_dump()` to log_model.",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import textwrap
 from collections.abc import Generator
 from dataclasses import asdict
@@ -102,7 +103,7 @@ class RuleReporter:
     def without_repetition(self, rule: str, error: BaseException | None) -> tuple[str, str]:
         """Return the result of a test; an error of the agent fails only the first rule."""
         result, found = result_of(error)
-        if result == "failed" and (place := place_in_agent(error)):
+        if result == "failed" and (place := place_in_agent(error) or place_in_text(found)):
             first = self.places.setdefault(place, rule)
             if first != rule:
                 return "not checked", f"the agent raises the same error, see `{first}`"
@@ -136,6 +137,12 @@ def place_in_agent(error: BaseException | None) -> str:
     cause = error.__cause__ if error and is_own else error
     line = next(filter(None, map(line_of_agent, causes_of(cause))), "") if cause else ""
     return f"{type(cause).__name__}: {line}" if line else ""
+
+
+def place_in_text(found: str) -> str:
+    """Return the type and the line of an error of another process, as in `place_in_agent`."""
+    matched = re.search(r": (\w+): [^`]*\((\S+\.py, line \d+: `.*`)\)$", found)
+    return f"{matched[1]}: {matched[2]}" if matched else ""
 
 
 def result_of(error: BaseException | None) -> tuple[str, str]:
