@@ -250,7 +250,13 @@ def test_a_scorer_that_fails_is_not_measured(agent: Agent, evaluate: Any) -> Non
     ("file", "old", "new", "error"),
     [
         (CASES, None, "", "cases.jsonl contains no cases. Write one JSON object per line."),
-        (CASES, None, "{\n", "cases.jsonl, line 1: value: Invalid JSON"),
+        (CASES, None, "{\n", "cases.jsonl, line 1: Invalid JSON: Expecting property name"),
+        (
+            CASES,
+            None,
+            case("a").replace("}\n", ', "expectations": {}}\n'),
+            "line 1: Invalid JSON: the key 'expectations' occurs twice in one object.",
+        ),
         (CASES, None, '\n{"inputs": {"turns": []}}\n', "line 2: inputs.turns: List should have at"),
         (CASES, None, '{"inputs": {"turns": ["a"]}, "facts": []}\n', "facts: This name is unknown"),
         (CASES, None, case("a") + case("b") + case("a", facts=["x"]), "line 3: This case occurs"),

@@ -389,6 +389,11 @@ def test_plausible_settings(model: Model) -> None:
     assert judge.startswith(JUDGES), (
         f"judge is {judge!r}, not {' or '.join(f'{one}MODEL' for one in JUDGES)}."
     )
+    variables = (settings.get("serving") or {}).get("environment") or {}
+    assert "AGENT_LLM" not in variables, (
+        f"serving.environment sets AGENT_LLM to {variables['AGENT_LLM']!r}, so the endpoint does "
+        "not use `llm`, which `evaluate` measures."
+    )
     answer, llm = (settings.get(f"{name}_timeout_seconds") for name in ("answer", "llm"))
     if isinstance(answer, int | float) and isinstance(llm, int | float):
         assert llm < answer, (

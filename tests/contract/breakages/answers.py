@@ -368,6 +368,16 @@ def predict(self, request):
         raise RuntimeError(f"No answer to {self.system_message(request)}") from error
 """),
     ),
+    "a traceback as the output of a tool": breaks(
+        "closed-environment",
+        "With offline:/tools, an answer contains a traceback with paths of the server",
+        *tool(
+            "convert",
+            "import traceback\n\n\n"
+            "def convert(amount: str) -> str:\n    try:\n        return str(float(amount) * 1.1)\n"
+            "    except Exception:\n        return traceback.format_exc()",
+        ),
+    ),
     "the key of an OpenAI client in an exception": breaks(
         "closed-environment",
         "With offline:/fail, an error contains the value of the variable OPENAI_API_KEY",

@@ -246,6 +246,11 @@ def _log_agent(""",
     "an example that is not valid JSON": breaks(
         "accepted", "input_example.json is not valid JSON", in_example('"input": [', "'input': [")
     ),
+    "an example with a key twice": breaks(
+        "accepted",
+        "input_example.json is not valid JSON: the key 'input' occurs twice",
+        in_example('"input": [', '"input": [], "input": ['),
+    ),
     "no example": breaks("input-example", "example", in_log_model(EXAMPLE, "")),
     "an example that differs from the repository's": breaks(
         "input-example",
@@ -697,6 +702,15 @@ def search(text: str) -> str:
         "sensible-settings",
         "judge is 'gpt-5-mini', not openai:/MODEL or databricks:/MODEL",
         Patch("config.yml", "judge:\n", "judge: gpt-5-mini\n"),
+    ),
+    "another LLM for the endpoint": breaks(
+        "sensible-settings",
+        "serving.environment sets AGENT_LLM to 'openai:/gpt-5-nano'",
+        Patch(
+            "config.yml",
+            "  environment: {}",
+            "  environment:\n    AGENT_LLM: openai:/gpt-5-nano",
+        ),
     ),
     "a kind of resource listed twice": breaks(
         "accepted",

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..runtime.config import ConfigError
-from ..runtime.validation import describe_validation_error
+from ..runtime.validation import describe_validation_error, parse_json
 
 
 class Inputs(BaseModel):
@@ -81,10 +81,11 @@ def load_cases(path: Path) -> list[Case]:
         if not line.strip():
             continue
         try:
-            case = Case.model_validate_json(line)
-        except ValidationError as error:
-            problems = describe_validation_error(error)
-            raise ConfigError(f"{path.name}, line {number}: {problems}.") from error
+            case = Case.model_validate(parse_json(line))
+        except ValueError as error:
+            is_json = isinstance(error, ValidationError)
+            problem = describe_validation_error(error) if is_json else f"Invalid JSON: {error}"
+            raise ConfigError(f"{path.name}, line {number}: {problem}.") from error
         if case.key in cases:
             raise ConfigError(f"{path.name}, line {number}: This case occurs twice. Delete one.")
         cases[case.key] = case

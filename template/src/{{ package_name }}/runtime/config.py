@@ -1,6 +1,5 @@
 """Reads the files of the package: settings, instructions and the input example."""
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from .validation import describe_validation_error
+from .validation import describe_validation_error, parse_json
 
 _PACKAGE = files(__name__.rpartition(".runtime")[0])
 
@@ -187,11 +186,11 @@ def load_input_example() -> dict[str, Any]:
     """Read the request that logging, tests and the server share.
 
     Raises:
-        ConfigError: The file is missing or is not valid JSON.
+        ConfigError: The file is missing or is not valid JSON, or has a key twice in one object.
     """
     text = _read("input_example.json")
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise ConfigError(f"input_example.json is not valid JSON: {error}.") from error
 

@@ -1,7 +1,9 @@
-"""Checks tokens and names of models, and describes pydantic's validation errors."""
+"""Checks JSON, tokens and names of models, and describes pydantic's validation errors."""
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,6 +13,25 @@ _TEXTS = {
     "extra_forbidden": "This name is unknown",
     "model_type": "Input should be an object",
 }
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: The text is not valid JSON, or an object has a key twice. Other readers ignore
+            the first value.
+    """
+    return json.loads(text, object_pairs_hook=_object_of)
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} occurs twice in one object")
+        values[key] = value
+    return values
 
 
 def is_token(text: str) -> bool:

@@ -45,6 +45,7 @@ class Canaries:
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, model: Path) -> None:
+        self.folder = str(model)
         files = [path.read_text("utf-8", errors="replace") for path in model.rglob("*.py")]
         names = {name for file in files for name in names_of_variables(file)}
         unset = {one for one in names if one not in os.environ and not one.startswith(RESERVED)}
@@ -76,6 +77,8 @@ class Canaries:
         for line in self.instructions:
             if json.dumps(line)[1:-1] in text or line in text:
                 return f"the instructions: {line!r}"
+        if "Traceback (most recent call last)" in text and self.folder in text:
+            return "a traceback with paths of the server"
         return self.settings_in(text)
 
     def settings_in(self, text: str) -> str:
