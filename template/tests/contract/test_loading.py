@@ -1,5 +1,6 @@
 """Rules about loading the model in another process and folder, as a server does."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_no_leftovers(fresh: Observations) -> None:
     assert not left, f"After the answers, {'; '.join(left)}."
 
 
-@rule(
+CURRENT_DATE = rule(
     "current-date",
     "An agent that was loaded on another day uses the date of the request.",
     why="A server loads the model once and runs for weeks. A date that is computed at import, in a "
@@ -126,6 +127,22 @@ def test_no_leftovers(fresh: Observations) -> None:
     fix="Compute the date where a request is answered: call `datetime.now(UTC)` in "
     "`system_message` of agent.py, and inside the functions of tools.py, not in their arguments.",
 )
+# At the start of a sentence; in quotes it is an example.
+WRITTEN_DATE = re.compile(
+    r"(?:^|[.!?] )((?:today(?:'s date)?|the current (?:date|day|month|year))(?: is|:)"
+    r"[^.\n]{0,40}\b20\d\d\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@CURRENT_DATE
+def test_date_in_instructions(model_path: Path) -> None:
+    for path in model_path.rglob("instructions.md"):
+        found = WRITTEN_DATE.search(path.read_text(encoding="utf-8"))
+        assert not found, f"instructions.md says {found[1]!r}, on every day."
+
+
+@CURRENT_DATE
 def test_current_date(fresh: Observations) -> None:
     require_answer(fresh)
     stale = next(iter(fresh.stale_dates), "")

@@ -183,13 +183,16 @@ def test_no_secrets(model_path: Path) -> None:
     assert not found, "; ".join(found) + "."
 
 
-@rule(
+PINNED_REQUIREMENTS = rule(
     "pinned-requirements",
     "The requirements pin the installed versions, including MLflow's.",
     why="A server must install the versions that were tested. Another version of MLflow can have "
     "another signature, which Databricks does not accept.",
     fix="Pass `pip_requirements=locked_requirements()` to log_model, and run `uv sync`.",
 )
+
+
+@PINNED_REQUIREMENTS
 def test_pinned_requirements(model_path: Path, requirements: dict[str, Requirement]) -> None:
     assert requirements.keys() & {"mlflow", "mlflow-skinny"}, "MLflow is not in the requirements."
     others = (line for line in requirement_lines(model_path) if not (parse(line) or is_index(line)))
@@ -209,6 +212,16 @@ def problem_with_pin(requirement: Requirement) -> str:
     if installed and Version(installed) != Version(pins[0]):
         return f"{requirement} is required, but {installed} is installed"
     return ""
+
+
+@PINNED_REQUIREMENTS
+def test_versions_in_image() -> None:
+    path = ROOT / "Dockerfile"
+    commands = path.read_text(encoding="utf-8").replace("\\\n", " ") if path.is_file() else ""
+    upgrade = re.search(r"\buv sync\b[^\n&|;]* (--upgrade|-U)\b", commands)
+    if upgrade:
+        found = f"The Dockerfile installs other versions than those of uv.lock: `{upgrade[0]}`."
+        raise FailedRuleError(found, "Install the packages with `uv sync --locked`.")
 
 
 @rule(

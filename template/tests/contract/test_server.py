@@ -286,8 +286,9 @@ def check_rejected(served: ServedAgent, kind: str, body: Request | bytes, word: 
     "server/errors.py answers 400.",
 )
 def test_too_long(own: ServedAgent, agent: Agent, offline_llm: OfflineLLM) -> None:
-    response = own.post(with_custom_inputs(TOO_LONG, own.example))
+    own.post(own.example)
     offline_llm.skip_if_unused()
+    response = own.post(with_custom_inputs(TOO_LONG, own.example))
     if offline_llm.has_own_client and response.is_server_error:
         attempt = Attempt(agent.predict, TOO_LONG)
         attempt.finished()

@@ -7,6 +7,7 @@ from tests.contract.breakages.changes import (
     in_agent,
     in_answer,
     in_log_model,
+    in_tools,
     instead_of_set_model,
     method,
     new_file,
@@ -602,6 +603,38 @@ def today() -> date:
         in_agent(
             "content = self.instructions\n", 'content = f"{self.instructions}Today is {TODAY}."\n'
         ),
+    ),
+    "the date in the instructions": breaks(
+        "current-date",
+        "instructions.md says 'Today is Friday, 27 November 2026', on every day",
+        Patch(
+            "instructions.md",
+            "a few plain sentences.\n",
+            "a few plain sentences.\nToday is Friday, 27 November 2026.\n",
+        ),
+    ),
+    "a cache by the hour": breaks(
+        "current-date",
+        "the LLM or the caller gets the date of loading: '1.08 on Sunday, 19 August",
+        *tool(
+            "exchange_rate",
+            "RATES: dict[int, str] = {}\n\n\ndef exchange_rate() -> str:\n"
+            "    now = datetime.now(UTC)\n    if now.hour not in RATES:\n"
+            '        RATES[now.hour] = f"1.08 on {now:%A, %d %B %Y}"\n    return RATES[now.hour]',
+        ),
+        Patch("tools.py", "from datetime import ", "from datetime import UTC, "),
+    ),
+    "a file of the package that is written at import": breaks(
+        "quiet-import",
+        "code/weather_agent/zones.json is written",
+        new_file("src/weather_agent/zones.json", "[]\n"),
+        in_tools("""
+import json
+from pathlib import Path
+
+ZONES = Path(__file__).with_name("zones.json")
+ZONES.write_text(json.dumps(sorted(available_timezones())), encoding="utf-8")
+"""),
     ),
     "the season at import": breaks(
         "current-date",

@@ -251,6 +251,15 @@ def _log_agent(""",
         "input_example.json is not valid JSON: the key 'input' occurs twice",
         in_example('"input": [', '"input": [], "input": ['),
     ),
+    "an image that upgrades its packages": breaks(
+        "pinned-requirements",
+        "The Dockerfile installs other versions than those of uv.lock: `uv sync --upgrade`",
+        Patch(
+            "Dockerfile",
+            "    uv sync --locked --no-default-groups --no-editable\n",
+            "    uv sync --upgrade --no-default-groups --no-editable\n",
+        ),
+    ),
     "no example": breaks("input-example", "example", in_log_model(EXAMPLE, "")),
     "an example that differs from the repository's": breaks(
         "input-example",

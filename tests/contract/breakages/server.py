@@ -58,6 +58,14 @@ def in_endpoint(old: str, new: str) -> Patch:
 
 
 SERVER = {
+    "a limit of the conversation that is an error of the server": breaks(
+        "too-long",
+        "The server answered 500",
+        in_answer("""
+if sum(len(str(item)) for item in request.input) > 20_000:
+    raise ValueError("The conversation is too long. Start a new one.")
+"""),
+    ),
     "an answer that JSON cannot represent": breaks(
         "served-answers", "answered 500", in_agent(CUSTOM_OUTPUTS, '{"n": float("nan")}')
     ),

@@ -21,11 +21,14 @@ TEXT_FILES = {".csv", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}
 
 
 def date_of_loading(model: Path) -> datetime:
-    """Return a day of an earlier year that no file of a model mentions."""
+    """Return a day of an earlier year that no file of a model mentions.
+
+    It has the hour of now, at which a cache by the hour still returns its value.
+    """
     files = (path for path in model.rglob("*") if path.suffix in TEXT_FILES and path.is_file())
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
     years = (year for year in range(2001, 2020) if not any(str(year) in text for text in texts))
-    return datetime(next(years, 2001), 8, 19, 12, tzinfo=UTC)
+    return datetime(next(years, 2001), 8, 19, datetime.now(UTC).hour, tzinfo=UTC)
 
 
 @contextmanager

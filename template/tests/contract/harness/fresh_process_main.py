@@ -66,7 +66,10 @@ class AuditHook:
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[0], (str, bytes)):
-            self.record_file(Path(os.fsdecode(arguments[0])), sys._getframe(1))
+            path = Path(os.fsdecode(arguments[0]))
+            self.record_file(path, sys._getframe(1))
+            if self.importing and _writes(arguments[1]):
+                self.record_written_file(path, sys._getframe(1))
         elif event == "socket.getaddrinfo":
             self.record_connection(f"{arguments[0]}:{arguments[1]}")
         elif event == "socket.connect" and isinstance(arguments[1], tuple):
@@ -98,6 +101,12 @@ class AuditHook:
         if is_local:
             self.observations.files_opened.append(str(name))
 
+    def record_written_file(self, path: Path, frame: FrameType) -> None:
+        """Record a file of the model that its own code writes at import."""
+        if path.is_relative_to(self.model) and self.is_own(frame):
+            name = path.relative_to(self.model).as_posix()
+            self.observations.changes_at_import.append(f"{name} is written")
+
     def is_own(self, frame: FrameType) -> bool:
         """Return whether the model's own code runs, directly or through the standard library."""
         library = str(Path(os.__file__).parent)
@@ -105,6 +114,11 @@ class AuditHook:
             if "site-packages" in name or not name.startswith((library, "<frozen")):
                 return Path(name).is_relative_to(self.model)
         return False
+
+
+def _writes(mode: str | None) -> bool:
+    """Return whether a file is opened for writing."""
+    return mode is not None and not set("wax+").isdisjoint(mode)
 
 
 def _files_of_calls(frame: FrameType | None) -> Iterator[str]:

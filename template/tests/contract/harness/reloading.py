@@ -53,7 +53,8 @@ def stale_since_loading(
 
 def another_day(loaded: datetime) -> datetime:
     """Return a time soon, with another month, weekday and hour than the time of loading."""
-    day = datetime.now(UTC).replace(hour=21, minute=34) + timedelta(days=2)
+    hour = (loaded.hour + 9) % 24
+    day = datetime.now(UTC).replace(hour=hour, minute=34) + timedelta(days=2)
     while day.month == loaded.month or day.weekday() == loaded.weekday():
         day += timedelta(days=1)
     return day
