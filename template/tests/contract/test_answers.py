@@ -14,11 +14,13 @@ from pydantic import ValidationError
 
 from .harness.agents import Agent, Item, Request, ids_of, instance_of, output_of, text_of
 from .harness.canaries import Canaries
+from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.sample_requests import ANSWER, REQUESTS, two_turns
 from .harness.strict_json import problems_with_json
+from .harness.tool_calls import use_replies, with_one_call
 from .harness.waiting import PATIENCE, Attempt
 
 
@@ -152,7 +154,7 @@ def test_item_ids(agent: Agent, example: Request, llm: str) -> None:
     assert not repeated, f"Two answers use the same ids: {', '.join(map(str, repeated))}."
 
 
-@rule(
+TOOL_CALLS = rule(
     "tool-calls",
     "Every function call has a JSON object as arguments, and exactly one output.",
     why="AI Playground shows calls with their outputs. LLM APIs do not accept a conversation in "
@@ -160,8 +162,26 @@ def test_item_ids(agent: Agent, example: Request, llm: str) -> None:
     fix="After each function_call, yield one function_call_output with the same `call_id`. Write "
     "arguments with json.dumps, not with str.",
 )
+
+
+@TOOL_CALLS
 def test_tool_calls(agent: Agent, example: Request, llm: str) -> None:
     check_calls(output_of(agent, example))
+
+
+@TOOL_CALLS
+def test_calls_after_a_text(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    use_replies("announced-tool", with_one_call, text="Let me look it up.")
+    offline_llm.use("announced-tool")
+    output = output_of(agent, example)
+    offline_llm.skip_if_unused()
+    check_calls(output)
+    has_tools = any(LLMCall(body).tools for body in offline_llm.bodies)
+    has_called = any(item.get("type") == "function_call" for item in output)
+    # An agent may hide its calls, but the LLM gets their outputs.
+    assert has_called or offline_llm.calls > 1 or not has_tools, (
+        "The LLM wrote a text before its tool call, and the agent answered without the call."
+    )
 
 
 def check_calls(output: list[Item]) -> None:

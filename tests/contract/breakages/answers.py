@@ -368,6 +368,16 @@ def predict(self, request):
         raise RuntimeError(f"No answer to {self.system_message(request)}") from error
 """),
     ),
+    "a tool call after a text that is lost": breaks(
+        "tool-calls",
+        "The LLM wrote a text before its tool call, and the agent answered without the call",
+        *changed(
+            SYNCHRONOUS,
+            "                yield self.done(self.create_text_output_item(text, item_id))\n",
+            "                yield self.done(self.create_text_output_item(text, item_id))\n"
+            "                return\n",
+        ),
+    ),
     "a traceback as the output of a tool": breaks(
         "closed-environment",
         "With offline:/tools, an answer contains a traceback with paths of the server",

@@ -59,6 +59,7 @@ class OfflineLLM:
         self.refusal: int | None = None
         self.released = False
         self._meeting: asyncio.Barrier | None = None
+        self._meets = True  # until two requests have failed to meet
         self.has_own_client = False
         transport = _transport()
         if hasattr(transport, "handle_async_request"):
@@ -93,10 +94,13 @@ class OfflineLLM:
     async def _meet(self) -> None:
         """Wait until two requests are here, so that they continue at the same time."""
         if self._meeting:
-            # The second one may never come, or run on another event loop.
-            with suppress(TimeoutError, RuntimeError):
+            try:
                 async with asyncio.timeout(PATIENCE):
                     await self._meeting.wait()
+            except TimeoutError:  # the agent runs one request after the other
+                self._meeting, self._meets = None, False
+            except RuntimeError:  # the second request runs on another event loop
+                pass
 
     async def _without_end(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield the words of a completion, and its end only after the release."""
@@ -138,7 +142,7 @@ class OfflineLLM:
 
     def let_two_meet(self) -> None:
         """Let two requests at a time continue together, from now on."""
-        self._meeting = asyncio.Barrier(2)
+        self._meeting = asyncio.Barrier(2) if self._meets else None
 
     def use_provider(self, name: str) -> None:
         """Answer as `tools`, with the stream of a provider."""

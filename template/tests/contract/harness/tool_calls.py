@@ -23,19 +23,22 @@ class ToolCall:
     output: str
 
 
-def use_replies(name: str, reply: Callable[..., tuple[tuple[str, str], ...]]) -> None:
+def use_replies(
+    name: str, reply: Callable[..., tuple[tuple[str, str], ...]], text: str = ""
+) -> None:
     """Add a model to the offline LLM that makes tool calls, then answers.
 
     Args:
         name: The name of the model.
         reply: Returns the calls for the messages and the offered tools, as pairs of name and JSON
             arguments.
+        text: What it says before the calls.
     """
     replies = importlib.import_module(f"{PACKAGE}.runtime.llm.offline.replies")
 
     def call_then_answer(messages: list[Any], tools: list[Any]) -> Any:
         if messages[-1]["role"] != "tool" and (calls := reply(messages, tools)):
-            return replies.Reply(calls=calls)
+            return replies.Reply(text, calls)
         return replies.demo(messages, [])
 
     replies.REPLIES[name] = call_then_answer
@@ -48,6 +51,11 @@ def with_many_arguments(_messages: list[Any], tools: list[Any]) -> tuple[tuple[s
         for tool in tools
         for arguments in argument_sets(tool["parameters"])
     )
+
+
+def with_one_call(messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
+    """Call the first tool, with its required arguments."""
+    return with_first_arguments(tools[0]["name"], messages, tools) if tools else ()
 
 
 def with_first_arguments(
