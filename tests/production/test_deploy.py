@@ -7,7 +7,7 @@ from unittest.mock import Mock, call
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.conftest import Package
@@ -247,14 +247,26 @@ def test_an_answer_with_an_error_is_reported(deployer: Deployer) -> None:
     assert (done.returncode, deployer.answering) == (1, "1")
 
 
-def test_an_answer_that_is_no_response_is_replaced(deployer: Deployer) -> None:
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ('{"output": [{"id": "1"}]}', "output.0.type: Field required"),
+        ("<html>", "value: Invalid JSON: expected value at line 1 column 1"),
+    ],
+    ids=["field", "JSON"],
+)
+def test_a_version_that_gives_an_invalid_answer_is_replaced(
+    deployer: Deployer, answer: str, reason: str
+) -> None:
     deployer.promoted("1")
-    routes = [Route("/invocations", lambda _: JSONResponse({"predictions": []}), methods=["POST"])]
+    routes = [Route("/invocations", lambda _: Response(answer), methods=["POST"])]
     with serving_app(Starlette(routes=routes)) as another:
         deployer.workspace.state.upstreams["2"] = another.url
         done = deployer.run("deploy", "2")
-    assert "ResponsesAgentResponse" in done.stderr
-    assert done.stderr.endswith("Version 1 answers. To continue, run the command again.\n")
+    assert done.stderr.endswith(
+        f"The deployed version gives an invalid answer to the input example ({reason}). "
+        "See the logs of weather-agent. Version 1 answers.\n"
+    )
     assert (done.returncode, deployer.answering) == (1, "1")
 
 

@@ -12,6 +12,7 @@ import click
 import httpx
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.types.responses import ResponsesAgentResponse
+from pydantic import ValidationError
 
 from ..ops.evaluation_report import copy_junit
 from ..ops.git import require_commit
@@ -27,6 +28,7 @@ from ..ops.release import (
 )
 from ..ops.store import connect_store
 from ..runtime.config import load_config, load_input_example
+from ..runtime.validation import describe_validation_error
 from .verify import verify
 
 if TYPE_CHECKING:
@@ -180,7 +182,7 @@ def check_endpoint(endpoint: "Endpoint") -> None:
     """Send the input example to an endpoint, and verify its answers.
 
     Raises:
-        ProjectError: The endpoint fails, or breaks the contract.
+        ProjectError: The endpoint fails, gives an invalid answer, or breaks the contract.
     """
     authorization = endpoint.workspace.config.authenticate()["Authorization"]
     os.environ["AGENT_TOKEN"] = authorization.removeprefix("Bearer ")
@@ -193,7 +195,13 @@ def check_endpoint(endpoint: "Endpoint") -> None:
     )
     if response.status_code != httpx.codes.OK:
         raise ProjectError(f"The input example got status {response.status_code}: {response.text}")
-    ResponsesAgentResponse.model_validate(response.json())
+    try:
+        ResponsesAgentResponse.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ProjectError(
+            "The deployed version gives an invalid answer to the input example "
+            f"({describe_validation_error(error)}). See the logs of {endpoint.name}."
+        ) from error
     click.echo(f"The endpoint answered the input example in {time.monotonic() - start:.1f} s")
     report = verify(url=endpoint.url)
     if not report.passed:
