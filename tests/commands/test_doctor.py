@@ -106,6 +106,19 @@ def test_every_problem_has_a_fix_and_shows_no_secret(
     assert f"run `uv run mlflow db upgrade sqlite:///{old_store}`." in old.stdout
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["OPENAI_API_KEY", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "MLFLOW_TRACKING_PASSWORD"],
+)
+def test_the_values_of_secret_variables_are_hidden(
+    package: Package, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "sesame")
+    monkeypatch.setenv("AGENT_TOKEN", "")
+    message = package("commands.doctor").without_secrets("The key sesame is invalid")
+    assert message == "The key *** is invalid"
+
+
 def test_packages_of_another_version_are_reported(agent: Agent, tmp_path: Path) -> None:
     """Run the check in an environment without packages."""
     script = (
