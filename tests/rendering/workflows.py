@@ -21,11 +21,11 @@ RELEASES = {
     "gitlab": ".gitlab-ci.yml",
     "azure": "azure-release.yml",
 }
-# Settings with which a step or job is left out, runs without those before, or may fail.
+# Settings with which a step or job is left out, runs without those before, may fail or is repeated.
 _EXCEPTIONS = {
     "github": {"if", "continue-on-error"},
-    "gitlab": {"allow_failure"},
-    "azure": {"condition", "continueOnError", "dependsOn", "enabled"},
+    "gitlab": {"allow_failure", "retry"},
+    "azure": {"condition", "continueOnError", "dependsOn", "enabled", "retryCountOnTaskFailure"},
 }
 _SHELLS = {
     "github": ("bash", "-e"),
@@ -56,7 +56,7 @@ def workflow(ci: str, project: Path) -> dict[Any, Any]:
 
 
 def exceptions(ci: str, found: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the settings at any depth of a workflow that leave out steps or allow failures."""
+    """Yield the settings at any depth of a workflow that leave out, repeat or excuse steps."""
     if isinstance(found, dict):
         yield from ((name, found[name]) for name in found if name in _EXCEPTIONS[ci])
     values = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
