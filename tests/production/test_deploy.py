@@ -368,6 +368,14 @@ def test_a_profile_names_a_workspace(package: Package, monkeypatch: pytest.Monke
     assert endpoint.call_args.args[:2] == (ENDPOINT, MODEL)
 
 
+def test_an_endpoint_without_a_name_has_that_of_the_project(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, config = package("ops.endpoint"), package("runtime.config")
+    monkeypatch.setattr(endpoint, "load_config", lambda: Mock(serving=config.Serving()))
+    assert endpoint.endpoint_name() == "weather-agent"
+
+
 def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
     done = agent.run("weather-agent", "deploy", **deployer.workspace.variables)
     assert "error: Model Serving needs databricks-agents. Run `uv sync --extra" in done.stderr
