@@ -101,7 +101,7 @@ def test_a_rollback_moves_the_alias_after_the_traffic_and_without_checks(
 def test_a_rollback_deploys_nothing_if_no_version_answers(deployer: Deployer) -> None:
     """The agent may be served elsewhere, by its alias."""
     deployer.check("promote", "1")
-    deployer.check("promote", "2")
+    assert "version 2 (commit 2222222), is the champion" in deployer.check("promote", "2")
     assert deployer.check("rollback").endswith("\nweather-agent: No version answers.\n")
     assert deployer.champion == "1"
     assert not deployer.workspace.state.endpoints

@@ -4,17 +4,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.errors import NotFound
+from databricks.sdk.service import serving
+
 from ..runtime.config import load_config
 from .project import PROJECT_NAME, ProjectError
-
-try:
-    from databricks.sdk import WorkspaceClient
-    from databricks.sdk.errors import NotFound
-    from databricks.sdk.service import serving
-except ImportError as error:
-    raise ProjectError(
-        "Model Serving needs databricks-agents. Run `uv sync --extra deploy`."
-    ) from error
 
 POLL_SECONDS = 2
 UPDATE_TIMEOUT = 45 * 60  # seconds
@@ -129,7 +124,7 @@ class Endpoint:
             f"all traffic to {version}"
         )
         if self.dry_run:
-            return Served({one: now.entities[one] for one in entities}, version)
+            return Served(now.entities, version)
         traffic = serving.TrafficConfig(routes)
         try:
             self.workspace.serving_endpoints.update_config(
