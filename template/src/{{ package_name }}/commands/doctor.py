@@ -100,7 +100,7 @@ def check_python() -> str:
 def check_packages() -> str:
     """Compare `uv.lock` with `pyproject.toml`, and the installed packages with `uv.lock`."""
     pins = locked_requirements()
-    options = "--check --locked --offline --inexact --no-default-groups --no-install-project"
+    options = "--check --locked --inexact --no-default-groups --no-install-project"
     check = [find_uv(), "sync", *options.split(), f"--project={ROOT}"]
     environment = os.environ | {"UV_PROJECT_ENVIRONMENT": sys.prefix}
     if subprocess.run(check, env=environment, capture_output=True, check=False).returncode != 0:
