@@ -110,13 +110,14 @@ def test_every_problem_has_a_fix_and_shows_no_secret(
     "name",
     ["OPENAI_API_KEY", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "MLFLOW_TRACKING_PASSWORD"],
 )
-def test_the_values_of_secret_variables_are_hidden(
+def test_the_values_of_secret_variables_and_passwords_in_urls_are_hidden(
     package: Package, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "sesame")
     monkeypatch.setenv("AGENT_TOKEN", "")
-    message = package("commands.doctor").without_secrets("The key sesame is invalid")
-    assert message == "The key *** is invalid"
+    hide = package("commands.doctor").without_secrets
+    assert hide("The key sesame is invalid") == "The key *** is invalid"
+    assert hide("at http://me:please@127.0.0.1/v1") == "at http://me:***@127.0.0.1/v1"
 
 
 def test_packages_of_another_version_are_reported(agent: Agent, tmp_path: Path) -> None:
