@@ -376,8 +376,10 @@ def test_an_endpoint_without_a_name_has_that_of_the_project(
     assert endpoint.endpoint_name() == "weather-agent"
 
 
-def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer) -> None:
-    done = agent.run("weather-agent", "deploy", **deployer.workspace.variables)
+@pytest.mark.parametrize("command", ["deploy", "release"])
+def test_a_missing_extra_is_named(agent: Agent, deployer: Deployer, command: str) -> None:
+    done = agent.run("weather-agent", command, **deployer.workspace.variables)
+    assert done.stdout == ""  # nothing ran before
     assert "error: Model Serving needs databricks-agents. Run `uv sync --extra" in done.stderr
     assert done.returncode == 1
 

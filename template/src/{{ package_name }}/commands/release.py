@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -219,12 +220,13 @@ def find_endpoint(*, dry_run: bool = False) -> "Endpoint | None":
 
 
 def require_endpoint(*, dry_run: bool = False) -> "Endpoint":
-    """Return the endpoint that serves the agent.
+    """Return the endpoint that serves the agent, and check that `deploy` can be imported.
 
     Raises:
-        ProjectError: The store is not a Databricks workspace.
+        ProjectError: The store is not a Databricks workspace, or databricks-agents is missing.
     """
     if endpoint := find_endpoint(dry_run=dry_run):
+        import_module("..ops.deploy", __package__)
         return endpoint
     raise ProjectError(
         "Model Serving needs a Databricks workspace. Run `databricks auth login`, and set "
