@@ -21,5 +21,6 @@ def verify(*, url: str | None = None, **_: object) -> SimpleNamespace:
     )
 
 
-importlib.import_module(f"{PACKAGE}.commands.release").verify = verify  # ty: ignore
+for name in ("release", "endpoint_check"):
+    importlib.import_module(f"{PACKAGE}.commands.{name}").verify = verify  # ty: ignore
 importlib.import_module(f"{PACKAGE}.ops.endpoint").POLL_SECONDS = 0  # ty: ignore

@@ -1,19 +1,14 @@
 """Registers, promotes, deploys and rolls back versions of the agent, and prints what answers."""
 
 import os
-import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import httpx
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.types.responses import ResponsesAgentResponse
-from pydantic import ValidationError
 
 from ..ops.evaluation_report import copy_junit
 from ..ops.git import require_commit
@@ -28,14 +23,12 @@ from ..ops.release import (
     version_before,
 )
 from ..ops.store import connect_store
-from ..runtime.config import load_config, load_input_example
-from ..runtime.validation import describe_validation_error
+from ..runtime.config import load_config
+from .endpoint_check import check_endpoint
 from .verify import verify
 
 if TYPE_CHECKING:
     from ..ops.endpoint import Endpoint
-
-COLD_START = 600  # seconds until an idle endpoint answers
 
 
 def release_version(
@@ -56,6 +49,7 @@ def release_version(
         The exit code: 0, or that of `verify` or `evaluate` if the agent did not pass.
     """
     endpoint = require_endpoint()
+    import_deploy()  # it may be missing, and the first steps take minutes
     if registered:
         with naming_what_answers(endpoint):
             connect_store()
@@ -130,8 +124,7 @@ def promote_version(number: str | None) -> None:
 def deploy_version(number: str | None, *, dry_run: bool) -> None:
     """Serve a version with Model Serving; by default, the challenger."""
     endpoint = require_endpoint(dry_run=dry_run)
-    from ..ops.deploy import deploy
-
+    deploy = import_deploy()
     with naming_what_answers(endpoint):
         connect_store()  # the deployed agent sends its traces to this experiment
         registry = Registry()
@@ -152,8 +145,7 @@ def roll_back() -> None:
         answering = endpoint.wait().answering if endpoint else None
         version = version_before(registry, answering)
         if endpoint and answering:
-            from ..ops.deploy import deploy
-
+            deploy = import_deploy()
             # Without checks: the version has passed them, and nothing better could be restored.
             deploy(endpoint, version.version, load_config().serving, (), lambda: None)
         registry.point(CHAMPION, version)
@@ -179,36 +171,6 @@ def naming_what_answers(endpoint: "Endpoint | None") -> Generator[None]:
         raise ProjectError(f"{problem}. {status}{remedy}") from error
 
 
-def check_endpoint(endpoint: "Endpoint") -> None:
-    """Send the input example to an endpoint, and verify its answers.
-
-    Raises:
-        ProjectError: The endpoint fails, gives an invalid answer, or breaks the contract.
-    """
-    authorization = endpoint.workspace.config.authenticate()["Authorization"]
-    os.environ["AGENT_TOKEN"] = authorization.removeprefix("Bearer ")
-    start = time.monotonic()
-    response = httpx.post(
-        endpoint.url,
-        json=load_input_example(),
-        headers={"Authorization": authorization},
-        timeout=COLD_START,
-    )
-    if response.status_code != httpx.codes.OK:
-        raise ProjectError(f"The input example got status {response.status_code}: {response.text}")
-    try:
-        ResponsesAgentResponse.model_validate_json(response.content)
-    except ValidationError as error:
-        raise ProjectError(
-            "The deployed version gives an invalid answer to the input example "
-            f"({describe_validation_error(error)}). See the logs of {endpoint.name}."
-        ) from error
-    click.echo(f"The endpoint answered the input example in {time.monotonic() - start:.1f} s")
-    report = verify(url=endpoint.url)
-    if not report.passed:
-        raise ProjectError(f"The deployed agent failed: {report.summary()}.")
-
-
 def find_endpoint(*, dry_run: bool = False) -> "Endpoint | None":
     """Return the endpoint that serves the agent; None without a Databricks workspace."""
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("databricks"):
@@ -220,18 +182,28 @@ def find_endpoint(*, dry_run: bool = False) -> "Endpoint | None":
 
 
 def require_endpoint(*, dry_run: bool = False) -> "Endpoint":
-    """Return the endpoint that serves the agent, and check that `deploy` can be imported.
+    """Return the endpoint that serves the agent.
 
     Raises:
-        ProjectError: The store is not a Databricks workspace, or databricks-agents is missing.
+        ProjectError: The store is not a Databricks workspace.
     """
     if endpoint := find_endpoint(dry_run=dry_run):
-        import_module("..ops.deploy", __package__)
         return endpoint
     raise ProjectError(
         "Model Serving needs a Databricks workspace. Run `databricks auth login`, and set "
         "MLFLOW_TRACKING_URI=databricks in .env."
     )
+
+
+def import_deploy() -> Callable[..., None]:
+    """Return `deploy`, which needs the extra with the same name.
+
+    Raises:
+        ProjectError: The extra is not installed.
+    """
+    from ..ops.deploy import deploy
+
+    return deploy
 
 
 def print_step(name: str) -> None:
