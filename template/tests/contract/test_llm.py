@@ -64,8 +64,8 @@ def test_llm_requests(url: str | None, request: pytest.FixtureRequest) -> None:
     "instructions",
     "The LLM receives the instructions with every request.",
     why="Without its instructions the agent answers in another style, and ignores its limits.",
-    fix="Start the messages with `self.system_message(request)`, whatever the request contains. If "
-    "the agent does not use instructions.md, do not load it.",
+    fix="Start each LLM request with the instructions, whatever the request contains. If the agent "
+    "does not use instructions.md, do not load it.",
 )
 def test_instructions(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     lines = instruction_lines()
@@ -108,9 +108,9 @@ def texts_to_llm(agent: Agent, offline_llm: OfflineLLM, request: Request) -> str
     "The LLM receives every item of the request, in order.",
     why="Clients send the whole conversation with every turn, because the agent stores none. The "
     "agent forgets what it does not pass on.",
-    fix="Pass all items of `request.input` to the LLM with `to_messages` of runtime/messages.py: "
-    "messages of all roles, tool calls and their outputs. Do not shorten, encode or de-duplicate "
-    "them.",
+    fix="Pass all items of `request.input` to the LLM: messages of all roles, tool calls and their "
+    "outputs. Convert them with a function of runtime/, such as `to_messages`. Do not shorten, "
+    "encode or de-duplicate them.",
 )
 def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
     agent.predict(LONG_REQUEST)
@@ -133,8 +133,8 @@ def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
     "tool outputs so far.",
     why="The LLM remembers nothing. Without the conversation it answers something else, and "
     "without the outputs it calls the same tools again.",
-    fix="Build the messages once, before the loop. In each round add its calls and outputs with "
-    "`messages += to_messages(items)`, and pass all messages to the LLM.",
+    fix="Pass all messages to the LLM in each round. In a loop, build them once, before it, and "
+    "then add the calls and outputs of each round with `messages += to_messages(items)`.",
 )
 def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("endless-tools")
@@ -191,7 +191,8 @@ def check_outputs(items: list[Item], calls: Iterable[LLMCall]) -> None:
     why="Providers with OpenAI's API send tool calls without index or id, reasoning in fields of "
     "their own, and signatures that the next request must contain. Calls get lost, or are refused.",
     fix="Convert completions with `to_events` of runtime/messages.py, and add the items of the "
-    "answer to the messages with `to_messages(items)`, without copying or changing them.",
+    "answer to the messages with `to_messages(items)`, without copying or changing them. Connect "
+    "a framework with `openai_client` of runtime/llm/transport.py.",
 )
 @pytest.mark.parametrize("dialect", PROVIDERS)
 def test_provider_streams(
@@ -319,8 +320,7 @@ def test_time_out(
     "The agent stops an LLM that calls tools forever.",
     why="LLMs can repeat tool calls. Without a limit the request never ends, and every round costs "
     "money.",
-    fix="Count the rounds of the loop, and stop at `max_rounds` of config.yml with an answer or an "
-    "error.",
+    fix="Stop after `max_rounds` of config.yml calls of the LLM, with an answer or an error.",
 )
 def test_bounded_rounds(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("endless-tools")

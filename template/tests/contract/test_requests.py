@@ -33,8 +33,8 @@ EVERY_REQUEST = rule(
     "parts with images and files, and clients send the items of the previous turn.",
     fix="Make no assumptions about the request. It is an object, not a dictionary; `content` is a "
     "string or a list; `custom_inputs`, `context` and its fields may be None; the last item may "
-    "not be a user message. `to_messages` in runtime/messages.py handles all of this. To reject "
-    "images or files, raise RequestError of runtime/items.py: the server answers 400.",
+    "not be a user message. The functions of runtime/ that convert items handle all of this. To "
+    "reject images or files, raise RequestError of runtime/items.py: the server answers 400.",
 )
 
 # Exceptions that only a bug raises. An agent may raise others to report invalid custom_inputs.
@@ -80,8 +80,8 @@ def test_own_previous_answer(agent: Agent, example: Request, llm: str) -> None:
     "attachments",
     "Images and files reach the LLM, or the request is rejected.",
     why="An agent that drops them answers as if they were not there, and users do not notice.",
-    fix="Convert messages with `to_messages` of runtime/messages.py. To reject images or files, "
-    "raise RequestError of runtime/items.py.",
+    fix="Convert messages with a function of runtime/, such as `to_messages`. To reject images or "
+    "files, raise RequestError of runtime/items.py.",
 )
 @pytest.mark.parametrize("kind", ATTACHMENTS)
 def test_attachments(agent: Agent, offline_llm: OfflineLLM, kind: str) -> None:
@@ -100,8 +100,8 @@ def test_attachments(agent: Agent, offline_llm: OfflineLLM, kind: str) -> None:
     "content-parts",
     "A text and the same text as a content part get the same answer.",
     why="Some clients send the content of a message as a text, and others as a list of parts.",
-    fix="Convert messages with `to_messages` of runtime/messages.py before you read their text. Do "
-    "not search or compare `content`.",
+    fix="Convert messages with a function of runtime/, such as `to_messages`, before you read the "
+    "text. Do not search or compare `content`.",
 )
 def test_content_parts(agent: Agent, example: Request) -> None:
     for request in (hello(), example):
