@@ -211,6 +211,7 @@ def test_the_copy_line_asks_and_works_as_written(checkout: Path) -> None:
     for question in (
         "What does the agent do",
         "Python package",
+        "Which framework",
         "Which LLM",
         "CI service",
         "license",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render
-from tests.helpers.template import ROOT
+from tests.helpers.template import QUESTIONS, ROOT
 
 # Imported by no module: Python's zoneinfo reads tzdata where the system has no time zones.
 NOT_IMPORTED = "tzdata"
@@ -28,7 +28,10 @@ ANYIO = '    "anyio>=4.5",\n'
 def deptry(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Compare the imports of a project with the dependencies that it declares."""
     # It shares its namespace with databricks-sdk, and is not installed here.
-    modules = "--package-module-name-map=databricks-agents=databricks"
+    modules = (
+        "--package-module-name-map=databricks-agents=databricks,openai-agents=agents,"
+        "pydantic-ai-slim=pydantic_ai"
+    )
     command = ["deptry", "--no-ansi", modules, *arguments]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
@@ -48,6 +51,12 @@ def check_tests(project: Path, *folders: str, first_party: str) -> subprocess.Co
 def project(request: pytest.FixtureRequest, render: Render) -> Path:
     """A rendered project, with and without Databricks' SDK among its dependencies."""
     return render(llm=request.param)
+
+
+@pytest.mark.parametrize("framework", QUESTIONS["framework"]["choices"].values())
+def test_imports_and_dependencies_of_frameworks_agree(framework: str, render: Render) -> None:
+    done = check_package(render(framework=framework))
+    assert done.returncode == 0, done.stderr
 
 
 def test_imports_and_dependencies_agree(project: Path) -> None:

@@ -35,6 +35,8 @@ SAMPLE = f"{PACKAGE}/sample.txt"
 _TINY = ("copier.yml", "reserved_names.yml", "hooks", "template/{{ _copier_conf.answers_file }}")
 # Copier reads these besides `template/`.
 _OUTSIDE = ("copier.yml", "reserved_names.yml", "hooks")
+# Files that the default project does not have.
+_OF_A_FRAMEWORK = re.compile(r"^{% if (?!plain\b)[\w ]+ %}src{% endif %}/")
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,9 @@ class Template(Repository):
         if file.startswith(_OUTSIDE):
             return self.folder / file
         root = self.folder / "template"
-        found = [path for path in self.sources() if name_in_project(path.relative_to(root)) == file]
+        sources = [path.relative_to(root) for path in self.sources()]
+        named = [path for path in sources if name_in_project(path) == file]
+        found = [root / path for path in named if not _OF_A_FRAMEWORK.search(str(path))]
         assert len(found) <= 1, f"{file} is rendered from {found}."
         return found[0] if found else root / file.replace(PACKAGE, "src/{{ package_name }}")
 

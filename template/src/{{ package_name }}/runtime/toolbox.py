@@ -23,6 +23,9 @@ class Toolbox:
 
     The function's name is the tool's name, its type hints are the schema of the arguments, and its
     docstring (Google style) describes the tool and each argument.
+
+    Attributes:
+        specifications: The functions as the chat-completions API describes tools.
     """
 
     def __init__(self, functions: Sequence[FunctionType]) -> None:
@@ -30,14 +33,14 @@ class Toolbox:
             function.__name__: _adapter(mlflow.trace(function, span_type=SpanType.TOOL))
             for function in functions
         }
-        self._specifications = [specification(function) for function in functions]
+        self.specifications = [specification(function) for function in functions]
 
     def options(self, *, may_call: bool) -> dict[str, Any]:
         """Return the chat-completions options for the tools; empty if there are no tools."""
-        if not self._specifications:
+        if not self.specifications:
             return {}
         choice = "auto" if may_call else "none"
-        return {"tools": self._specifications, "tool_choice": choice}
+        return {"tools": self.specifications, "tool_choice": choice}
 
     async def run(self, name: str, arguments: str, *, max_length: int) -> str:
         """Call a tool and return its output as text.

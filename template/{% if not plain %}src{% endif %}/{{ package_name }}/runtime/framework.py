@@ -1,0 +1,60 @@
+"""Adapts the events of a framework: their task, and the order of tool outputs."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
+
+from mlflow.types.responses import ResponsesAgentStreamEvent
+
+from .items import done_item
+
+Event = TypeVar("Event")
+
+
+async def in_own_task(events: AsyncIterator[Event]) -> AsyncGenerator[Event]:
+    """Yield events of a task of their own, which is cancelled once and has its own context.
+
+    A cancel scope of anyio, as servers use it, cancels a task again and again until it ends, which
+    interrupts the cleanup of frameworks.
+    """
+    arrived: asyncio.Queue[Event] = asyncio.Queue(1)
+
+    async def put_all() -> None:
+        async for event in events:
+            await arrived.put(event)
+
+    task = asyncio.create_task(put_all())
+    try:
+        while True:
+            getting = asyncio.create_task(arrived.get())
+            await asyncio.wait((getting, task), return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                yield getting.result()
+                continue
+            getting.cancel()
+            await task
+            return
+    finally:
+        task.cancel()
+
+
+async def in_call_order(
+    events: AsyncIterator[ResponsesAgentStreamEvent],
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
+    """Yield events with the outputs of tools in the order of their calls.
+
+    Frameworks run tools side by side, so the fastest one ends first.
+    """
+    outputs: dict[str, ResponsesAgentStreamEvent | None] = {}  # by the ids of their calls
+    async for event in events:
+        item = done_item(event) or {}
+        call_id = item.get("call_id", "")
+        if item.get("type") == "function_call_output" and call_id in outputs:
+            outputs[call_id] = event
+        else:
+            if item.get("type") == "function_call":
+                outputs[call_id] = None
+            yield event
+        while outputs and (output := outputs[first := next(iter(outputs))]):
+            del outputs[first]
+            yield output

@@ -1,0 +1,141 @@
+"""Lets the OpenAI client of a framework call the LLM.
+
+Providers differ from OpenAI in details that `LLM.stream` handles. A framework gets the completions
+as OpenAI streams them: text as it arrives, then whole tool calls, usage and the end.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from openai import AsyncOpenAI
+
+from .client import LLM
+from .completion import Completion
+from .fields import Fields
+
+_FINISH_REASONS = {None: "stop", "max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The LLM of an answer, and its own messages by the ids of their tool calls."""
+
+    llm: LLM
+    turns: dict[str, Fields] = field(default_factory=dict)
+
+
+_current: ContextVar[_Answer] = ContextVar("answer")
+
+
+def select_llm(llm: LLM) -> None:
+    """Let the clients in this context call an LLM."""
+    _current.set(_Answer(llm))
+
+
+def openai_client() -> AsyncOpenAI:
+    """Return a client that sends chat completions to the LLM that `select_llm` has selected.
+
+    It has no connections of its own, so one client serves all requests. Errors of the LLM are
+    exceptions of the type `LLMError`; a failed request has been repeated before.
+    """
+    # openai 3 accepts clients of httpx, but its type hints name those of httpx2.
+    http_client: Any = httpx.AsyncClient(transport=LLMTransport(), trust_env=False)
+    return AsyncOpenAI(
+        base_url="http://llm.invalid", api_key="none", max_retries=0, http_client=http_client
+    )
+
+
+class LLMTransport(httpx.AsyncBaseTransport):
+    """Answers `POST /chat/completions` with the LLM."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(await request.aread())
+        answer = _current.get()
+        options = {name: body[name] for name in body.keys() - _HANDLED}
+        messages = [_own_message(message, answer.turns) for message in body["messages"]]
+        chunks = _strict_chunks(answer.llm.stream(messages, **options), answer)
+        if body.get("stream"):
+            headers = {"content-type": "text/event-stream"}
+            return httpx.Response(200, headers=headers, stream=_EventStream(chunks))
+        return httpx.Response(200, json=await _completion(chunks))
+
+
+def _own_message(message: Fields, turns: dict[str, Fields]) -> Fields:
+    """Return the LLM's own message with the same calls, which may have signatures."""
+    calls = message.get("tool_calls") or []
+    return turns.get(calls[0]["id"], message) if calls else message
+
+
+async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> AsyncGenerator[Fields]:
+    """Yield the chunks of one completion as OpenAI sends them."""
+    completion = Completion()
+    head = {"id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": 0}
+    head["model"] = answer.llm.model
+    usage: Fields = {}
+    yield head | _choice({"role": "assistant"})
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            usage = chunk.get("usage") or usage
+            for piece in completion.add(chunk):
+                if piece.kind != "reasoning":
+                    name = "content" if piece.kind == "text" else "refusal"
+                    yield head | _choice({name: piece.text})
+    completion.finish()
+    calls = [call.message_part() for call in completion.calls]
+    if calls:
+        turn = {**completion.turn(), "tool_calls": calls}
+        answer.turns.update({call["id"]: turn for call in calls})
+        yield head | _choice({"tool_calls": list(_deltas(calls))})
+    reason = "tool_calls" if calls else _FINISH_REASONS[completion.incomplete_reason]
+    yield head | _choice({}, reason)
+    yield head | {"choices": [], "usage": usage or None}
+
+
+# The transport sets these fields itself.
+_HANDLED = {"model", "messages", "stream", "stream_options"}
+
+
+def _choice(delta: Fields, finish_reason: str | None = None) -> Fields:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
+
+
+def _deltas(calls: list[Fields]) -> Iterator[Fields]:
+    """Yield tool calls without the fields that only the LLM knows."""
+    for index, call in enumerate(calls):
+        function = {name: call["function"][name] for name in ("name", "arguments")}
+        yield {"index": index, "id": call["id"], "type": "function", "function": function}
+
+
+async def _completion(chunks: AsyncGenerator[Fields]) -> Fields:
+    """Assemble a whole completion."""
+    message: Fields = {"role": "assistant", "content": None}
+    reason, chunk = None, {}
+    async for chunk in chunks:
+        for choice in chunk["choices"]:
+            reason = choice["finish_reason"] or reason
+            for name, value in choice["delta"].items():
+                is_text = name in ("content", "refusal")
+                message[name] = (message.get(name) or "") + value if is_text else value
+    choice = {"index": 0, "message": message, "finish_reason": reason}
+    return chunk | {"object": "chat.completion", "choices": [choice]}
+
+
+class _EventStream(httpx.AsyncByteStream):
+    """The server-sent events of a completion."""
+
+    def __init__(self, chunks: AsyncGenerator[Fields]) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            yield f"data: {json.dumps(chunk)}\n\n".encode()
+        yield b"data: [DONE]\n\n"
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()

@@ -1,0 +1,127 @@
+"""Connects the OpenAI Agents SDK with the LLM, the tools and the Responses API."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from types import FunctionType
+from typing import Any
+
+from agents import (
+    Agent,
+    FunctionTool,
+    MaxTurnsExceeded,
+    OpenAIChatCompletionsModel,
+    RunConfig,
+    Runner,
+    StreamEvent,
+    Tool,
+    TResponseInputItem,
+)
+from agents.tool_context import ToolContext
+from mlflow.types.responses import (
+    Message,
+    OutputItem,
+    ResponsesAgentRequest,
+    ResponsesAgentStreamEvent,
+)
+
+from .framework import in_call_order, in_own_task
+from .items import Item, delta_event, done_event, function_call_output, unique_id
+from .llm import LLM, LLMError
+from .llm.transport import openai_client, select_llm
+from .toolbox import Toolbox
+
+# The run follows the limits of config.yml, and MLflow traces it.
+RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
+
+
+def chat_model() -> OpenAIChatCompletionsModel:
+    """Return the LLM of each request as one model of the SDK."""
+    return OpenAIChatCompletionsModel("llm", openai_client())
+
+
+def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[Tool]:
+    """Return functions as tools of the SDK. An error becomes an output, which the LLM reads."""
+    toolbox = Toolbox(functions)
+    return [_tool(toolbox, one["function"], max_length) for one in toolbox.specifications]
+
+
+def _tool(toolbox: Toolbox, function: Any, max_length: int) -> Tool:
+    async def run(_context: ToolContext[Any], arguments: str) -> str:
+        return await toolbox.run(function["name"], arguments, max_length=max_length)
+
+    return FunctionTool(
+        name=function["name"],
+        description=function["description"],
+        params_json_schema=function["parameters"],
+        on_invoke_tool=run,
+        strict_json_schema=False,
+    )
+
+
+async def stream(
+    agent: Agent[ResponsesAgentRequest], request: ResponsesAgentRequest, llm: LLM, max_turns: int
+) -> AsyncIterator[ResponsesAgentStreamEvent]:
+    """Answer a request with an agent."""
+
+    async def run() -> AsyncIterator[ResponsesAgentStreamEvent]:
+        select_llm(llm)
+        result = Runner.run_streamed(
+            agent,
+            list(to_input(request.input)),
+            context=request,
+            max_turns=max_turns,
+            run_config=RUN_CONFIG,
+        )
+        try:
+            async for event in to_events(result.stream_events()):
+                yield event
+        except MaxTurnsExceeded as error:
+            message = f"{llm.uri} still calls tools after max_rounds in config.yml."
+            raise LLMError(message) from error
+        finally:
+            result.cancel()
+
+    async for event in in_own_task(in_call_order(run())):
+        yield event
+
+
+def to_input(items: Iterable[Message | OutputItem]) -> Iterator[TResponseInputItem]:
+    """Yield the items of a request as the SDK accepts them."""
+    for item in items:
+        fields: Any = item.model_dump(exclude_none=True)
+        if fields.get("role") == "assistant":
+            if text := _text(fields["content"]).strip():  # some models refuse blank texts
+                yield {"role": "assistant", "content": text}
+        elif fields.get("role"):
+            yield {"role": fields["role"], "content": fields["content"]}
+        elif fields["type"] in ("function_call", "function_call_output"):
+            yield fields
+
+
+def _text(content: Any) -> str:
+    parts = [{"text": content}] if isinstance(content, str) else content
+    return "\n".join(part.get("text") or part.get("refusal") or "" for part in parts)
+
+
+async def to_events(events: AsyncIterator[StreamEvent]) -> AsyncIterator[ResponsesAgentStreamEvent]:
+    """Convert the events of a run, in which all items have the same id."""
+    message_id = unique_id("msg")
+    async for event in events:
+        if event.type == "run_item_stream_event" and event.name == "tool_output":
+            output: Any = event.item.raw_item
+            yield function_call_output(output["call_id"], str(output["output"]))
+        elif event.type == "raw_response_event":
+            data: Any = event.data
+            if data.type == "response.output_text.delta" and data.delta:
+                yield delta_event(data.delta, message_id)
+            elif data.type == "response.output_item.done":
+                if item := _item(data.item.model_dump(exclude_none=True), message_id):
+                    yield done_event(item)
+                if data.item.type == "message":
+                    message_id = unique_id("msg")
+
+
+def _item(item: Item, message_id: str) -> Item | None:
+    """Return an item with an id of its own; None for a message without content."""
+    if item["type"] == "message":
+        return item | {"id": message_id, "status": "completed"} if item["content"] else None
+    return item | {"id": unique_id("fc"), "status": "completed"}

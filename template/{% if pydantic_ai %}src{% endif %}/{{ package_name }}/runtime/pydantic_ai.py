@@ -1,0 +1,176 @@
+"""Connects Pydantic AI with the LLM, the tools and the Responses API."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import groupby
+from types import FunctionType
+from typing import Any
+
+from mlflow.types.responses import (
+    Message,
+    OutputItem,
+    ResponsesAgentRequest,
+    ResponsesAgentStreamEvent,
+)
+from pydantic_ai import (
+    Agent,
+    BinaryContent,
+    FunctionToolResultEvent,
+    ImageUrl,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartStartEvent,
+    SystemPromptPart,
+    TextPart,
+    TextPartDelta,
+    Tool,
+    ToolCallPart,
+    ToolReturnPart,
+    UsageLimitExceeded,
+    UsageLimits,
+    UserContent,
+    UserPromptPart,
+)
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from .framework import in_call_order, in_own_task
+from .items import Item, RequestError, delta_event, done_event, function_call_output, unique_id
+from .llm import LLM, LLMError
+from .llm.transport import openai_client, select_llm
+from .toolbox import Toolbox
+
+Part = SystemPromptPart | UserPromptPart | TextPart | ToolCallPart | ToolReturnPart
+
+
+def chat_model() -> OpenAIChatModel:
+    """Return the LLM of each request as one model of Pydantic AI."""
+    return OpenAIChatModel("llm", provider=OpenAIProvider(openai_client=openai_client()))
+
+
+def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[Tool[Any]]:
+    """Return functions as tools of Pydantic AI. An error becomes an output, which the LLM reads."""
+    toolbox = Toolbox(functions)
+    return [_tool(toolbox, one["function"], max_length) for one in toolbox.specifications]
+
+
+def _tool(toolbox: Toolbox, function: Any, max_length: int) -> Tool[Any]:
+    async def run(**arguments: Any) -> str:
+        return await toolbox.run(function["name"], json.dumps(arguments), max_length=max_length)
+
+    return Tool.from_schema(run, function["name"], function["description"], function["parameters"])
+
+
+async def stream(
+    agent: Agent[ResponsesAgentRequest, str],
+    request: ResponsesAgentRequest,
+    llm: LLM,
+    max_rounds: int,
+) -> AsyncIterator[ResponsesAgentStreamEvent]:
+    """Answer a request with an agent."""
+
+    async def run() -> AsyncIterator[ResponsesAgentStreamEvent]:
+        select_llm(llm)
+        try:
+            async with agent.run_stream_events(
+                message_history=to_history(request.input),
+                deps=request,
+                usage_limits=UsageLimits(request_limit=max_rounds),
+            ) as events:
+                async for event in to_events(events):
+                    yield event
+        except UsageLimitExceeded as error:
+            message = f"{llm.uri} still calls tools after max_rounds in config.yml."
+            raise LLMError(message) from error
+
+    async for event in in_own_task(in_call_order(run())):
+        yield event
+
+
+def to_history(items: Iterable[Message | OutputItem]) -> list[ModelMessage]:
+    """Convert the items of a request to messages; parts of one side that follow each other are one.
+
+    Raises:
+        RequestError: A file cannot be sent to the LLM.
+    """
+    history: list[ModelMessage] = []
+    for is_answer, group in groupby(_parts(items), key=_is_of_llm):
+        parts: Any = list(group)
+        history.append(ModelResponse(parts) if is_answer else ModelRequest(parts))
+    if history and isinstance(history[-1], ModelResponse):
+        history.append(ModelRequest(parts=[]))  # the LLM continues its answer
+    return history
+
+
+def _is_of_llm(part: Part) -> bool:
+    return isinstance(part, TextPart | ToolCallPart)
+
+
+def _parts(items: Iterable[Message | OutputItem]) -> Iterator[Part]:
+    names: dict[str, str] = {}  # of tools, by the ids of their calls
+    for item in items:
+        match item.model_dump(exclude_none=True):
+            case {"role": "user", "content": content}:
+                yield UserPromptPart(content if isinstance(content, str) else _user(content))
+            case {"role": "system" | "developer", "content": content}:
+                yield SystemPromptPart(_text(content))
+            case {"role": "assistant", "content": content}:
+                if text := _text(content).strip():  # some models refuse blank texts
+                    yield TextPart(text)
+            case {"type": "function_call", "call_id": call_id, "name": name, "arguments": args}:
+                names[call_id] = name
+                yield ToolCallPart(name, args, call_id)
+            case {"type": "function_call_output", "call_id": call_id, "output": output}:
+                yield ToolReturnPart(names.get(call_id, "tool"), output, call_id)
+
+
+def _text(content: str | list[Item]) -> str:
+    parts = [{"text": content}] if isinstance(content, str) else content
+    return "\n".join(part.get("text") or part.get("refusal") or "" for part in parts)
+
+
+def _user(parts: list[Item]) -> list[UserContent]:
+    return [_user_part(part) for part in parts]
+
+
+def _user_part(part: Item) -> UserContent:
+    match part:
+        case {"text": str(text)}:
+            return text
+        case {"type": "input_image", "image_url": str(url)}:
+            return ImageUrl(url)
+        case {"type": "input_file", "file_data": str(data)}:
+            return BinaryContent.from_data_uri(data)
+    raise RequestError(
+        f"A content part of type {part['type']!r} cannot be sent to the LLM. Send input_text with "
+        "text, input_image with image_url, or input_file with file_data.",
+        "input",
+    )
+
+
+async def to_events(events: AsyncIterator[Any]) -> AsyncIterator[ResponsesAgentStreamEvent]:
+    """Convert the events of a run."""
+    message_id = ""
+    async for event in events:
+        match event:
+            case PartStartEvent(part=TextPart(content=text)):
+                message_id = unique_id("msg")
+                if text:
+                    yield delta_event(text, message_id)
+            case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
+                yield delta_event(text, message_id)
+            case PartEndEvent(part=TextPart(content=text)) if text:
+                content = [{"type": "output_text", "text": text, "annotations": []}]
+                fields = {"id": message_id, "role": "assistant", "content": content}
+                yield done_event({"type": "message", "status": "completed", **fields})
+            case PartEndEvent(part=ToolCallPart() as call):
+                fields = {"id": unique_id("fc"), "call_id": call.tool_call_id}
+                fields |= {"name": call.tool_name, "arguments": call.args_as_json_str()}
+                yield done_event({"type": "function_call", "status": "completed", **fields})
+            case FunctionToolResultEvent(part=ToolReturnPart() as part):
+                yield function_call_output(part.tool_call_id, part.model_response_str())
+            case FunctionToolResultEvent(part=retry):
+                yield function_call_output(retry.tool_call_id, retry.model_response())

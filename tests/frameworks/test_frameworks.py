@@ -1,0 +1,135 @@
+"""Agents of each framework: what a new user does with one, and the whole contract."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Render
+from tests.contract.verify import results_of
+from tests.helpers.agents import Agent, install
+from tests.helpers.model_server import ChatServer, Turn, calls, text
+from tests.helpers.template import QUESTIONS
+from tests.server.serving import TOKYO, Served, serving
+
+FRAMEWORKS = [name for name in QUESTIONS["framework"]["choices"].values() if name != "openai"]
+MODULES = {
+    "openai-agents": ("openai_agents", "from agents import"),
+    "langgraph": ("langgraph", "langchain"),
+    "pydantic-ai": ("pydantic_ai",),
+}
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def framework(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def agent(framework: str, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
+    """An agent of the framework, installed."""
+    folder = tmp_path_factory.mktemp(framework) / "weather-agent"
+    shutil.copytree(render(framework=framework), folder)
+    return install(folder)
+
+
+@pytest.fixture(scope="module")
+def served(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The agent behind `serve`, with the offline LLM."""
+    with serving(agent, tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
+def test_every_rule_passes(agent: Agent) -> None:
+    results = results_of(agent)
+    assert {name: found for name, (result, found) in results.items() if result != "passed"} == {}
+
+
+def test_own_tests_types_and_lint_pass(agent: Agent) -> None:
+    agent.check("pytest", "-q", "tests/test_agent.py")
+    agent.check("ruff", "check")
+    agent.check("ruff", "format", "--check")
+    agent.check("ty", "check", "--error-on-warning")
+
+
+def test_a_question_is_answered_with_a_tool(agent: Agent, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    done = agent.run("weather-agent", "ask", TOKYO, MLFLOW_TRACKING_URI=store)
+    assert done.returncode == 0, done.stderr
+    assert "current_time says: " in done.stdout
+    lines = done.stderr.splitlines()
+    assert all(line.startswith(("→ current_time(", "← ")) for line in lines), done.stderr
+
+
+def test_four_turns_with_the_openai_client(served: Served) -> None:
+    client, items = served.client(), []
+    for question in (TOKYO, "Hello", "How many days between 2026-01-31 and 2026-03-01?", "Thanks"):
+        items.append({"role": "user", "content": question})
+        response = client.responses.create(model="weather-agent", input=items)
+        assert response.output_text
+        items += [item.model_dump(exclude_none=True) for item in response.output]
+    assert [item["name"] for item in items if item.get("type") == "function_call"] == [
+        "current_time",
+        "days_between",
+    ]
+
+
+def test_a_stream_arrives_word_by_word(served: Served) -> None:
+    events = list(served.events({"input": TOKYO}))
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    assert len(deltas) > 5
+    assert events[-1]["type"] == "response.completed"
+
+
+def test_several_calls_have_their_outputs_in_order(agent: Agent, server: ChatServer) -> None:
+    requests = [("days_between", {"start": "2026-01-31", "end": "2026-03-01"})]
+    requests += [("current_time", {"place": "Tokyo"}), ("no_such_tool", {}), requests[0]]
+    server.reply(Turn(calls(*requests), usage=usage(7)), Turn(text("It is"), usage=usage(5)))
+    output, body = answer_of(agent, server)
+    kinds = [item["type"] for item in output]
+    called = [item for item in output if item["type"] == "function_call"]
+    outputs = [item for item in output if item["type"] == "function_call_output"]
+    assert kinds[-1] == "message"
+    assert [one["call_id"] for one in called] == [one["call_id"] for one in outputs]
+    assert (outputs[0]["output"], outputs[3]["output"]) == ("29", "29")
+    assert "no_such_tool" in outputs[2]["output"]
+    assert body["usage"]["total_tokens"] == 12
+
+
+def test_a_tool_that_fails_tells_the_llm_why(agent: Agent, server: ChatServer) -> None:
+    server.reply(calls(("current_time", {"place": "Nowhere"})), text("Sorry"))
+    answer_of(agent, server)
+    assert "No time zone is named after 'Nowhere'" in json.dumps(server.bodies[-1]["messages"])
+
+
+def test_an_evaluation_passes(agent: Agent, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    done = agent.run("weather-agent", "evaluate", MLFLOW_TRACKING_URI=store)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_of_other_frameworks_is_rendered(framework: str, agent: Agent) -> None:
+    settings = tomllib.loads((agent.folder / "pyproject.toml").read_text(encoding="utf-8"))
+    others = [name for one in FRAMEWORKS if one != framework for name in MODULES[one]]
+    texts = [path.read_text("utf-8") for path in agent.folder.glob("src/**/*.py")]
+    texts += [(agent.folder / name).read_text("utf-8") for name in ("README.md", "AGENTS.md")]
+    texts.append(str(settings))
+    found = [name for name in others if any(name in one.casefold() for one in texts)]
+    assert found == []
+    assert len((agent.package / "agent.py").read_text("utf-8").splitlines()) <= 90
+
+
+def usage(tokens: int) -> dict[str, int]:
+    """Return the usage of a completion."""
+    return {"prompt_tokens": tokens - 1, "completion_tokens": 1, "total_tokens": tokens}
+
+
+def answer_of(agent: Agent, server: ChatServer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the items and the whole response of an answer with the fake LLM."""
+    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    body = json.loads(agent.check("weather-agent", "ask", "--json", "Hello", **llm))
+    return body["output"], body
