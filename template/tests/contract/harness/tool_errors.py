@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from .nested_data import leaves
 from .tool_arguments import TEXTS
@@ -40,7 +39,7 @@ MAX_ERROR = 1000  # characters; longer outputs are texts that may quote such mes
 
 
 def broken_calls(calls: list[ToolCall]) -> Iterator[ToolCall]:
-    """Yield the calls whose output shows a mistake in the code of the tool."""
+    """Yield the calls that failed because of a bug in the tool."""
     for call in calls:
         others = [one for one in calls if one.name == call.name]
         if len(call.output) <= MAX_ERROR and _is_bug(call, others):
@@ -58,12 +57,10 @@ def _is_bug(call: ToolCall, others: list[ToolCall]) -> bool:
     if not OMITTED.search(call.output):
         return bool(BUGS.search(call.output))
     most = max(len(_given(one)) for one in others)
-    complete = [one for one in others if len(_given(one)) == most and 0 not in _values(one)]
+    complete = [
+        one for one in others if len(_given(one)) == most and 0 not in one.arguments.values()
+    ]
     return len(_given(call)) < most and not any(OMITTED.search(one.output) for one in complete)
-
-
-def _values(call: ToolCall) -> list[Any]:
-    return list(call.arguments.values())
 
 
 def _given(call: ToolCall) -> set[str]:

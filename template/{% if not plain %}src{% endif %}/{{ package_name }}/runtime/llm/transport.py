@@ -19,6 +19,8 @@ from .client import LLM
 from .completion import Completion
 from .fields import Fields
 
+# The transport sets these fields itself.
+_HANDLED = {"model", "messages", "stream", "stream_options"}
 _FINISH_REASONS = {None: "stop", "max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -95,10 +97,6 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
     reason = "tool_calls" if calls else _FINISH_REASONS[completion.incomplete_reason]
     yield head | _choice({}, reason)
     yield head | {"choices": [], "usage": usage or None}
-
-
-# The transport sets these fields itself.
-_HANDLED = {"model", "messages", "stream", "stream_options"}
 
 
 def _choice(delta: Fields, finish_reason: str | None = None) -> Fields:
