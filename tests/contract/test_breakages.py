@@ -9,6 +9,7 @@ from tests.contract.breakages import BREAKAGES, GROUPS
 from tests.contract.breakages.changes import SHORT_WAIT, Breakage
 from tests.contract.logged_model import LoggedModel
 from tests.contract.variations import TRIED_TOGETHER, VARIATIONS
+from tests.contract.variations.styles import STYLES
 from tests.contract.workbench import Found, Workbench
 from tests.helpers.agents import Agent, rules_of
 
@@ -89,7 +90,15 @@ def check_failed(breakage: Breakage, finding: Found) -> None:
     assert finding.fix
 
 
-@pytest.mark.parametrize("names", TRIED_TOGETHER, ids=", ".join)
+@pytest.mark.parametrize(
+    "names",
+    [
+        # Each of these replaces the whole agent, and takes about a minute.
+        pytest.param(names, marks=[pytest.mark.proof] if names[0] in STYLES else [])
+        for names in TRIED_TOGETHER
+    ],
+    ids=", ".join,
+)
 def test_correct_variations(names: tuple[str, ...], workbench: Workbench) -> None:
     with workbench.agent.changed(patch for name in names for patch in VARIATIONS[name]):
         findings = workbench.findings()

@@ -16,7 +16,7 @@ from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.sample_requests import ANSWER, EARLIER_USER, two_turns, user
 from .harness.state import state_of
 from .harness.tool_calls import use_replies, with_data_of_user
-from .harness.waiting import Attempt, eventually
+from .harness.waiting import Attempt
 
 REQUESTS_APART = rule(
     "requests-apart",
@@ -100,11 +100,8 @@ def interleaved(
         For both requests, the answer and the bodies of the LLM requests.
     """
     start = offline_llm.calls
-    offline_llm.held_call = start + waiting_call
-    offline_llm.is_holding = offline_llm.released = False
-    first = Attempt(agent.predict, requests[0])
-    eventually(lambda: offline_llm.is_holding or first.finished(0))
-    offline_llm.held_call, held = 0, offline_llm.calls
+    first = offline_llm.hold(agent.predict, requests[0], start + waiting_call)
+    held = offline_llm.calls
     second = Attempt(lambda request: list(agent.stream(request)), requests[1])
     is_independent = second.finished()
     end, offline_llm.released = offline_llm.calls, True

@@ -37,7 +37,7 @@ class OfflineLLM:
         calls: The number of requests.
         in_flight: The number of requests without a response.
         bodies: The bodies of the requests, JSON.
-        held_call: The number of the request that is not answered before `released`.
+        held_call: The number of the first request that is not answered before `released`, or 0.
         is_holding: Whether such a request has arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
         broken: The number of the request whose stream breaks before its end.
@@ -125,7 +125,7 @@ class OfflineLLM:
         self.calls += 1
         self.bodies.append(body)
         self.in_flight += 1
-        is_held = self.calls == self.held_call or json.loads(body)["model"] == SILENT
+        is_held = 0 < self.held_call <= self.calls or json.loads(body)["model"] == SILENT
         self.is_holding |= is_held
         try:
             yield lambda: is_held and not self.released
@@ -180,6 +180,24 @@ class OfflineLLM:
         finally:
             self.released = True
             waiting.finished()  # so that its trace does not appear in another test
+
+    def hold(self, call: Callable[[Request], object], request: Request, first: int) -> Attempt:
+        """Send a request to the agent, and keep it waiting for the LLM until `released`.
+
+        The LLM answers later requests to the agent.
+
+        Args:
+            first: The number of the first LLM request that waits.
+        """
+        self.held_call, self.is_holding, self.released = first, False, False
+        attempt = Attempt(call, request)
+        eventually(lambda: self.is_holding or attempt.finished(0))
+        arrived = 0
+        while arrived < self.calls:  # an agent may send several LLM requests at the same time
+            arrived = self.calls
+            attempt.finished(0.1)
+        self.held_call = 0
+        return attempt
 
     def skip_if_unused(self) -> None:
         """Stop the test if the agent has no LLM, or one that the tests cannot replace.
