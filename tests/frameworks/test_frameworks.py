@@ -21,6 +21,7 @@ MODULES = {
     "openai-agents": ("openai_agents", "from agents import"),
     "langgraph": ("langgraph", "langchain"),
     "pydantic-ai": ("pydantic_ai",),
+    "dspy": ("dspy",),
 }
 
 

@@ -10,7 +10,7 @@ VALUES: dict[str, list[Any]] = {
     "project_name": ["weather-agent", "a", "the-longest-name-there-can-be1"],
     "package_name": [None, "x", "a_package_with_another_name_12"],
     "description": [None, "Grüße & <Fragen> — it's {curly}, #1 | 100 %."],
-    "framework": ["openai", "openai-agents", "langgraph", "pydantic-ai"],
+    "framework": ["openai", "openai-agents", "langgraph", "pydantic-ai", "dspy"],
     "llm": ["offline:/demo", "openai:/gpt-5-mini", "databricks:/databricks-claude-sonnet-4"],
     "ci": ["github", "gitlab", "azure", "none"],
     "license": ["none", "Apache-2.0", "MIT"],

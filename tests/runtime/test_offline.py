@@ -244,6 +244,68 @@ def test_answer_has_the_requested_format(package: Package) -> None:
     assert json.loads(answer.text).keys() == {"topic", "mood"}
 
 
+DSPY: Message = {
+    "role": "system",
+    "content": """Your input fields are:
+1. `question` (str):
+Your output fields are:
+1. `answer` (str):
+2. `topic` (Literal['sport', 'weather']):
+3. `rounds` (int):
+4. `is_final` (bool):
+5. `team` (Team):
+All interactions will be structured in the following way, with the appropriate values filled in.
+
+[[ ## question ## ]]
+{question}
+
+[[ ## answer ## ]]
+{answer}
+
+[[ ## topic ## ]]
+{topic}        # note: the value you produce must exactly match one of: sport; weather
+
+[[ ## rounds ## ]]
+{rounds}        # note: the value you produce must be a single int value
+
+[[ ## is_final ## ]]
+{is_final}        # note: the value you produce must be True or False
+
+[[ ## team ## ]]
+{team}        # note: the value you produce must adhere to the JSON schema: SCHEMA
+
+[[ ## completed ## ]]
+In adhering to this structure, your objective is:
+        Answer.""".replace("SCHEMA", json.dumps(TEAM)),
+}
+REMINDER = (
+    "Respond with the corresponding output fields, starting with the field `[[ ## answer ## ]]`, "
+    "and then ending with the marker for `[[ ## completed ## ]]`."
+)
+
+
+def test_answer_has_the_fields_that_dspy_requests(package: Package) -> None:
+    question = "[[ ## context ## ]]\nBe brief.\n\n[[ ## question ## ]]\nHello\n\nyou\n\n" + REMINDER
+    text = reply(package, [DSPY, HELLO | {"content": question}]).text
+    parts = re.split(r"\[\[ ## (\w+) ## \]\]\n?", text)[1:]
+    fields = {name: value.strip() for name, value in zip(parts[::2], parts[1::2], strict=True)}
+    assert list(fields) == ["answer", "topic", "rounds", "is_final", "team", "completed"]
+    assert fields["answer"].endswith("repeat what you said: Hello\n\nyou")
+    assert (fields["topic"], fields["rounds"], fields["is_final"]) == ("sport", "1", "True")
+    assert json.loads(fields["team"])["size"] == 1
+
+
+def test_answer_continues_after_the_reminder_of_dspy(package: Package) -> None:
+    messages = [DSPY, HELLO, turn(call()), output(), HELLO | {"content": REMINDER}]
+    assert "map says: " in reply(package, messages).text
+
+
+def test_outputs_of_tools_may_be_lists_of_parts(package: Package) -> None:
+    parts = [{"type": "text", "text": "4 degrees"}, {"type": "text", "text": "and rain"}]
+    messages = [HELLO, turn(call()), output(content=parts)]
+    assert "map says: 4 degrees and rain." in reply(package, messages).text
+
+
 def test_tools_are_called_one_by_one_without_parallel_calls(package: Package) -> None:
     tools = [{"name": name, "parameters": TYPED} for name in ("map", "weather")]
     messages, names = [HELLO], []

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TypeVar
 
 from mlflow.types.responses import ResponsesAgentStreamEvent
@@ -11,7 +12,7 @@ from .items import done_item
 Event = TypeVar("Event")
 
 
-async def in_own_task(events: AsyncIterator[Event]) -> AsyncGenerator[Event]:
+async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     """Yield events of a task of their own, which is cancelled once and has its own context.
 
     A cancel scope of anyio, as servers use it, cancels a task again and again until it ends, which
@@ -20,8 +21,9 @@ async def in_own_task(events: AsyncIterator[Event]) -> AsyncGenerator[Event]:
     arrived: asyncio.Queue[Event] = asyncio.Queue(1)
 
     async def put_all() -> None:
-        async for event in events:
-            await arrived.put(event)
+        async with aclosing(events):
+            async for event in events:
+                await arrived.put(event)
 
     task = asyncio.create_task(put_all())
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .arguments import answer_from_schema, arguments_from_schema, arguments_from_text
+from .fields import in_fields, is_reminder, without_markers
 
 # With one call per completion, an agent may stop after a few completions.
 _MAX_SINGLE_CALLS = 3
@@ -88,7 +89,7 @@ REPLIES: dict[str, Callable[[Messages, Tools], Reply]] = {
 
 def reply_to(body: dict[str, Any], model: str, tools: Tools) -> Reply:
     """Return a model's reply, with one tool call or as JSON if the request asks for it."""
-    messages = body["messages"]
+    messages = [one for one in body["messages"] if not _is_reminder(one)]
     reply = REPLIES[model](messages, tools)
     if body.get("parallel_tool_calls") is False:
         reply = _one_call(REPLIES[model], messages, tools) or replace(reply, calls=reply.calls[:1])
@@ -108,15 +109,15 @@ def _one_call(answer: Callable[..., Reply], messages: Messages, tools: Tools) ->
 
 
 def _formatted(text: str, response_format: dict[str, Any], messages: Messages) -> str:
-    """Return a text in a response format: JSON with a schema, or with the fields in a prompt."""
+    """Return a text in a response format: JSON with a schema, or the fields in a prompt."""
     kind = response_format.get("type", "text")
+    prompt = " ".join(_text(one) for one in messages if one["role"] == "system")
     if kind == "json_schema":
         return json.dumps(answer_from_schema(response_format["json_schema"]["schema"], text))
     if kind == "json_object":
-        prompts = (str(one["content"]) for one in messages if one["role"] == "system")
-        fields = re.findall(r"[`\"'](\w+)[`\"']", " ".join(prompts))
+        fields = re.findall(r"[`\"'](\w+)[`\"']", prompt)
         return json.dumps(dict.fromkeys(fields or ["answer"], text))
-    return text
+    return in_fields(text, prompt)
 
 
 def _tool_outputs(messages: Messages) -> list[tuple[str, str]]:
@@ -129,7 +130,7 @@ def _tool_outputs(messages: Messages) -> list[tuple[str, str]]:
         for call in message.get("tool_calls", []):
             names[call["id"]] = call["function"]["name"]
         if message["role"] == "tool":
-            outputs.append((names.get(message["tool_call_id"], "tool"), message["content"]))
+            outputs.append((names.get(message["tool_call_id"], "tool"), _text(message)))
     return outputs
 
 
@@ -139,9 +140,17 @@ def _quote(outputs: list[tuple[str, str]]) -> Reply:
 
 
 def _last_user_text(messages: Messages) -> str:
-    contents = [message["content"] for message in messages if message["role"] == "user"]
-    if not contents:
-        return "nothing"
-    if isinstance(contents[-1], str):
-        return contents[-1]
-    return " ".join(part.get("text", f"[{part['type']}]") for part in contents[-1])
+    texts = [_text(message) for message in messages if message["role"] == "user"]
+    return without_markers(texts[-1]) if texts else "nothing"
+
+
+def _is_reminder(message: dict[str, Any]) -> bool:
+    return message["role"] == "user" and is_reminder(_text(message))
+
+
+def _text(message: dict[str, Any]) -> str:
+    """Return the text of a message; its content may be a list of parts."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", f"[{part['type']}]") for part in content)

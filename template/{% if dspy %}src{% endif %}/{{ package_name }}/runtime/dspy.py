@@ -1,0 +1,198 @@
+"""Connects DSPy with the LLM, the tools and the Responses API."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import FunctionType
+from typing import Any, NoReturn
+
+import dspy
+import httpx
+from dspy._vendor.lm15.transports import AsyncTransportResponse, TransportRequest
+from dspy.clients.engines.lm15_engine import AsyncLM15Engine
+from dspy.lm15 import Request, RouterConfig
+from dspy.streaming import StreamResponse
+from dspy.utils.exceptions import AdapterParseError
+from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
+from pydantic import PrivateAttr
+
+from .dspy_adapter import AnswerListener, ChatAdapter, add_results, to_history
+from .framework import in_own_task
+from .items import delta_event, done_event, function_call_output, unique_id
+from .llm import LLM, LLMError
+from .llm.transport import LLMTransport, select_llm
+from .messages import to_messages
+from .toolbox import Toolbox
+
+
+class _Transport:
+    """Sends the requests of DSPy to the LLM."""
+
+    def __init__(self) -> None:
+        self._client = httpx.AsyncClient(transport=LLMTransport(), trust_env=False)
+
+    @asynccontextmanager
+    async def stream(self, request: TransportRequest) -> AsyncGenerator[AsyncTransportResponse]:
+        async def release(_body_consumed: bool) -> None:
+            await response.aclose()
+
+        async with self._client.stream(
+            request.method, request.url, headers=request.headers, content=request.body
+        ) as response:
+            yield AsyncTransportResponse(
+                status=response.status_code,
+                reason=response.reason_phrase,
+                headers=response.headers.multi_items(),
+                http_version="1.1",
+                chunks=response.aiter_bytes(),
+                release=release,
+            )
+
+
+class _SynchronousEngine:
+    """Declares what the LLM can do; the agent calls it asynchronously."""
+
+    supports_function_calling = True
+
+    def complete(self, request: Request) -> NoReturn:
+        raise RuntimeError("The agent is asynchronous: call modules with `await module.acall(…)`.")
+
+
+def language_model() -> dspy.LM:
+    """Return the LLM of each request as one language model of DSPy."""
+    config = RouterConfig(
+        env={},
+        api_keys={"openai-chat": "none"},
+        base_urls={"openai-chat": "http://llm.invalid"},
+        transport=_Transport(),
+    )
+    return dspy.LM(
+        "openai/llm",
+        engine=_SynchronousEngine(),
+        async_engine=AsyncLM15Engine(config),
+        num_retries=0,  # a failed request has been repeated before
+        cache=False,
+    )
+
+
+class _Tool(dspy.Tool):
+    """A function as `Toolbox` describes it."""
+
+    _specification: Any = PrivateAttr()
+
+    def format_as_litellm_function_call(self) -> Any:
+        return self._specification
+
+
+class Tools(list[dspy.Tool]):
+    """Functions as tools of DSPy. An error becomes an output, which the LLM reads.
+
+    Args:
+        functions: The functions.
+        max_length: The maximum number of characters of an output.
+    """
+
+    def __init__(self, functions: Sequence[FunctionType], *, max_length: int) -> None:
+        self._toolbox = Toolbox(functions)
+        self._max_length = max_length
+        for function, specification in zip(functions, self._toolbox.specifications, strict=True):
+            tool = _Tool(function)
+            tool._specification = specification
+            self.append(tool)
+
+    async def run(self, calls: dspy.ToolCalls) -> None:
+        """Run calls at the same time, and add their results to them."""
+        for call in calls.tool_calls:
+            fields = {"call_id": call.id, "name": call.name, "arguments": _json(call.args)}
+            fields |= {"id": unique_id("fc"), "status": "completed"}
+            await _send(done_event({"type": "function_call", **fields}))
+        outputs = await asyncio.gather(*map(self._run, calls.tool_calls))
+        for call, output in zip(calls.tool_calls, outputs, strict=True):
+            await _send(function_call_output(str(call.id), output))
+        add_results(calls, outputs)
+
+    async def _run(self, call: dspy.ToolCalls.ToolCall) -> str:
+        return await self._toolbox.run(call.name, _json(call.args), max_length=self._max_length)
+
+
+def _json(arguments: dict[str, Any]) -> str:
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+async def _send(event: ResponsesAgentStreamEvent) -> None:
+    """Add an event to the stream of the program that runs."""
+    await dspy.settings.send_stream.send(event)
+
+
+class _Program(dspy.Module):
+    """A program that raises the errors of the LLM instead of DSPy's."""
+
+    def __init__(self, program: dspy.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    async def aforward(self, **inputs: Any) -> dspy.Prediction:
+        try:
+            return await self.program.acall(**inputs)
+        except dspy.LMError as error:
+            cause: BaseException | None = error
+            while cause and not isinstance(cause, LLMError):
+                cause = cause.__cause__
+            raise cause or error from error
+
+
+_LM = language_model()
+_ADAPTER = ChatAdapter()
+
+
+async def stream(
+    program: dspy.Module, request: ResponsesAgentRequest, llm: LLM, **inputs: Any
+) -> AsyncIterator[ResponsesAgentStreamEvent]:
+    """Answer a request with a program that has an output field `answer`.
+
+    Args:
+        program: Takes `history`, and `question` and `context` of the last turn, if it has them.
+        request: The request.
+        llm: The LLM.
+        inputs: More inputs of the program, without those that have no value.
+    """
+
+    async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
+        select_llm(llm)
+        history, turn = to_history(to_messages(request.input))
+        turn |= {name: value for name, value in inputs.items() if value is not None}
+        answer: Any = dspy.streamify(  # its type hints are those of a program without listeners
+            _Program(program), stream_listeners=[AnswerListener()], is_async_program=True
+        )
+        # Without `trace` and `disable_history`, DSPy keeps the requests of all users.
+        with dspy.context(lm=_LM, adapter=_ADAPTER, trace=None, disable_history=True):
+            try:
+                async for event in to_events(answer(history=history, **turn)):
+                    yield event
+            except AdapterParseError as error:
+                raise LLMError(f"{llm.uri} did not return the outputs of the program.") from error
+
+    async for event in in_own_task(run()):
+        yield event
+
+
+async def to_events(values: AsyncIterator[Any]) -> AsyncIterator[ResponsesAgentStreamEvent]:
+    """Convert what a program streams to events."""
+    message_id, text = unique_id("msg"), ""
+    async for value in values:
+        match value:
+            case StreamResponse(chunk=chunk):
+                text += chunk
+                yield delta_event(chunk, message_id)
+                continue
+            case dspy.Prediction(answer=str(answer)) if answer and not text:
+                text = answer
+                yield delta_event(answer, message_id)
+        if text:
+            content = [{"type": "output_text", "text": text, "annotations": []}]
+            fields = {"id": message_id, "role": "assistant", "content": content}
+            yield done_event({"type": "message", "status": "completed", **fields})
+            message_id, text = unique_id("msg"), ""
+        if isinstance(value, ResponsesAgentStreamEvent):
+            yield value

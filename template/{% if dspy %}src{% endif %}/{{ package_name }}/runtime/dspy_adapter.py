@@ -1,0 +1,129 @@
+"""Formats conversations for the LLM, and streams what it answers."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dspy
+from dspy.adapters.types.tool import ToolCallResults
+from dspy.streaming import StreamListener, StreamResponse
+
+from .items import RequestError
+from .messages import ChatMessage
+
+# The fields of a signature that the LLM writes.
+_OUTPUTS = {"answer", "tool_calls"}
+_FIELDS = {"system": "context", "user": "question", "assistant": "answer"}
+
+
+class ChatAdapter(dspy.ChatAdapter):
+    """Formats a signature with one output, a text, as a plain conversation.
+
+    Only several outputs need markers such as `[[ ## answer ## ]]`. LLMs that call tools often
+    forget them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(use_native_function_calling=True, use_json_adapter_fallback=False)
+
+    def format_system_message(self, signature: type[dspy.Signature]) -> str:
+        if _has_one_text(signature):
+            return signature.instructions
+        return super().format_system_message(signature)
+
+    def format_user_message_content(
+        self, signature: type[dspy.Signature], inputs: dict[str, Any], *args: Any, **options: Any
+    ) -> str:
+        names = [name for name in signature.input_fields if name in inputs]
+        if not names:  # the LLM continues after the outputs of tools
+            return ""
+        if _has_one_text(signature):
+            if names == ["question"]:
+                return inputs["question"]
+            options["main_request"] = False  # without a reminder of the outputs
+        return super().format_user_message_content(signature, inputs, *args, **options)
+
+    def format_assistant_message_content(
+        self, signature: type[dspy.Signature], outputs: dict[str, Any], *args: Any, **options: Any
+    ) -> str:
+        if _has_one_text(signature):
+            return str(outputs[next(iter(signature.output_fields))])
+        return super().format_assistant_message_content(signature, outputs, *args, **options)
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        if _has_one_text(signature):
+            return {next(iter(signature.output_fields)): completion}
+        return super().parse(signature, completion)
+
+
+def _has_one_text(signature: type[dspy.Signature]) -> bool:
+    """Return whether the LLM writes one text, and no other output but tool calls."""
+    kinds = [field.annotation for field in signature.output_fields.values()]
+    return [kind for kind in kinds if kind is not dspy.ToolCalls] == [str]
+
+
+class AnswerListener(StreamListener):
+    """Streams the output `answer`."""
+
+    def __init__(self) -> None:
+        super().__init__("answer", allow_reuse=True)
+
+    def receive(self, chunk: Any) -> StreamResponse | None:
+        """Return what a chunk adds to the answer."""
+        if not _has_one_text(self.predict.signature):
+            return super().receive(chunk)
+        text = chunk.choices[0].delta.content
+        return StreamResponse(str(self.predict_name), "answer", text, False) if text else None
+
+
+def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str, Any]]:
+    """Convert messages to complete turns, and the inputs of the last turn.
+
+    Raises:
+        RequestError: A message contains something else than text.
+    """
+    turns: list[dict[str, Any]] = [{}]
+    messages = list(messages)
+    for number, message in enumerate(messages, 1):
+        if message["role"] == "tool":  # belongs to its call
+            continue
+        if not _OUTPUTS.isdisjoint(turns[-1]):
+            turns.append({})
+        if message["content"]:
+            name = _FIELDS[message["role"]]
+            texts = [turns[-1][name]] if name in turns[-1] else []
+            turns[-1][name] = "\n\n".join([*texts, _text(message)])
+        if calls := message.get("tool_calls"):
+            outputs = messages[number : number + len(calls)]
+            turns[-1]["tool_calls"] = _tool_calls(calls, [_text(output) for output in outputs])
+    last = turns.pop() if _OUTPUTS.isdisjoint(turns[-1]) else {}
+    return dspy.History(messages=turns), last
+
+
+def _text(message: ChatMessage) -> str:
+    if isinstance(message["content"], str):
+        return message["content"]
+    raise RequestError("The agent reads only text: send parts of type input_text.", "input")
+
+
+def _tool_calls(calls: Iterable[ChatMessage], outputs: Sequence[str]) -> dspy.ToolCalls:
+    """Return the calls of a message with their results."""
+    tool_calls = [
+        dspy.ToolCalls.ToolCall(
+            id=call["id"],
+            name=call["function"]["name"],
+            args=json.loads(call["function"]["arguments"]),
+        )
+        for call in calls
+    ]
+    with_results = dspy.ToolCalls(tool_calls=tool_calls)
+    add_results(with_results, outputs)
+    return with_results
+
+
+def add_results(calls: dspy.ToolCalls, outputs: Sequence[str]) -> None:
+    """Add the outputs of tools to their calls."""
+    is_error = [False] * len(outputs)
+    calls.tool_call_results = ToolCallResults.from_tool_calls_and_values(
+        calls, list(outputs), is_error
+    )
