@@ -91,7 +91,7 @@ def _measure(
     with running(server, SERVERS_CORE) as started:
         for stream in (False, True):
             for number in callers:
-                load, cpu = _load(started, callers=number, seconds=seconds, stream=stream)
+                load, cpu = measure_load(started, callers=number, seconds=seconds, stream=stream)
                 yield Row(
                     server=server.name,
                     first_start=first.start,
@@ -105,8 +105,14 @@ def _measure(
                 )
 
 
-def _load(server: Running, *, callers: int, seconds: float, stream: bool) -> tuple[Load, float]:
-    """Send requests to a server, after a second of warm-up."""
+def measure_load(
+    server: Running, *, callers: int, seconds: float, stream: bool
+) -> tuple[Load, float]:
+    """Send requests to a server, after a second of warm-up.
+
+    Returns:
+        What the callers measured, and the seconds of CPU time per answer.
+    """
     url = f"{server.url}/invocations"
     asyncio.run(generate(url, callers=callers, seconds=1, stream=stream))
     before = server.cpu_seconds()

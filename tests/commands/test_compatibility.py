@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -23,7 +23,7 @@ from tests.conftest import Render
 from tests.contract.verify import only
 from tests.helpers.agents import Agent, install, rules_of
 from tests.helpers.model_server import ChatServer, text
-from tests.helpers.template import ROOT
+from tests.helpers.template import QUESTIONS, ROOT
 
 SUPPORTED = ("3.11", "3.12", "3.13")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,8 +49,11 @@ RULES = (
     "print-call",
 )
 
-# Installs a rendered project with a version of Python and a resolution strategy of uv.
-InstallFor = Callable[[Path, str, str], Agent]
+FRAMEWORKS = [name for name in QUESTIONS["framework"]["choices"].values() if name != "openai"]
+
+# Installs a rendered project with a version of Python, and with the newest or the oldest releases
+# of some of its dependencies.
+InstallFor = Callable[[Path, str, str, Iterable[str]], Agent]
 
 
 def find_python(version: str) -> str | None:
@@ -91,12 +94,12 @@ def install_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ins
     """Installs a copy of a project; its environment is large and removed after the test."""
     folder = tmp_path / "agent"
 
-    def install_for(project: Path, python: str, resolution: str) -> Agent:
+    def install_for(project: Path, python: str, resolution: str, names: Iterable[str]) -> Agent:
         monkeypatch.setenv("UV_PYTHON", PYTHONS[python])
         monkeypatch.setenv("UV_RESOLUTION", resolution)
         shutil.copytree(project, folder)
         if resolution == "lowest-direct":
-            pin_to_floors(folder / "pyproject.toml")
+            pin_to_floors(folder / "pyproject.toml", names)
         return install(folder)
 
     yield install_for
@@ -111,9 +114,10 @@ def dependencies(project: Path) -> dict[str, Requirement]:
     return {requirement.name: requirement for requirement in requirements}
 
 
-def pin_to_floors(pyproject: Path) -> None:
-    """Pin the dependencies of a project to their lower bounds, which other packages may raise."""
-    pins = [f"{name}=={floor(one)}" for name, one in dependencies(pyproject.parent).items()]
+def pin_to_floors(pyproject: Path, names: Iterable[str]) -> None:
+    """Pin dependencies of a project to their lower bounds, which other packages may raise."""
+    wanted = dependencies(pyproject.parent)
+    pins = [f"{name}=={floor(wanted[name])}" for name in names]
     with pyproject.open("a", encoding="utf-8") as file:
         file.write(f"\n[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n")
 
@@ -150,11 +154,11 @@ def locked(agent: Agent) -> dict[str, str]:
     return {package["name"]: package["version"] for package in lock["package"]}
 
 
-def above_their_floors(agent: Agent) -> list[str]:
+def above_their_floors(agent: Agent, names: Iterable[str]) -> list[str]:
     """Return the dependencies that are locked in a newer version than the oldest allowed one."""
     wanted, versions = dependencies(agent.folder), locked(agent)
-    floors = {name: SpecifierSet(f"=={floor(wanted[name])}") for name in wanted}
-    return [name for name in wanted if versions[name] not in floors[name]]
+    floors = {name: SpecifierSet(f"=={floor(wanted[name])}") for name in names}
+    return [name for name in names if versions[name] not in floors[name]]
 
 
 def check_code(agent: Agent) -> None:
@@ -208,10 +212,11 @@ def test_every_check_passes(
     python: str, resolution: str, render: Render, install_for: InstallFor, server: ChatServer
 ) -> None:
     oldest = resolution == "lowest-direct"
-    agent = install_for(render(**OTHER_ANSWERS if oldest else {}), python, resolution)
+    project = render(**OTHER_ANSWERS if oldest else {})
+    agent = install_for(project, python, resolution, dependencies(project))
     assert agent.check("python", "--version").startswith(f"Python {python}.")
     if oldest:
-        assert above_their_floors(agent) == []
+        assert above_their_floors(agent, dependencies(project)) == []
         check_logged_model(agent)
     else:
         assert installed(agent)["mlflow"] == newest(dependencies(agent.folder)["mlflow"], python)
@@ -225,9 +230,36 @@ def test_every_check_passes(
     )
 
 
+@pytest.mark.proof
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    ("python", "resolution"),
+    [
+        (min(PYTHONS, key=SUPPORTED.index), "lowest-direct"),
+        (max(PYTHONS, key=SUPPORTED.index), "highest"),
+    ],
+)
+def test_every_framework_passes(
+    framework: str, python: str, resolution: str, render: Render, install_for: InstallFor
+) -> None:
+    project = render(framework=framework)
+    # A framework raises the lower bounds of other packages.
+    names = dependencies(project).keys() - dependencies(render()).keys()
+    agent = install_for(project, python, resolution, sorted(names))
+    if resolution == "lowest-direct":
+        assert above_their_floors(agent, names) == []
+    else:
+        wanted, versions = dependencies(project), installed(agent)
+        assert {name: versions[name] for name in names} == {
+            name: newest(wanted[name], python) for name in names
+        }
+    check_code(agent)
+    check_contract(agent)
+
+
 def test_the_newest_python_runs_the_agent(render: Render, install_for: InstallFor) -> None:
     python = max(PYTHONS, key=SUPPORTED.index)
-    agent = install_for(render(), python, "highest")
+    agent = install_for(render(), python, "highest", ())
     assert agent.check("python", "--version").startswith(f"Python {python}.")
     assert agent.check("pytest", "-q", "--ignore=tests/contract")
     assert f"{len(RULES)} passed" in agent.check(agent.command, "verify", *only(*RULES))

@@ -1,0 +1,1 @@
+"""Agents of each framework against the framework alone: `python -m benchmarks.frameworks`."""
