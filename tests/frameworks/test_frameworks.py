@@ -86,6 +86,15 @@ def test_a_stream_arrives_word_by_word(served: Served) -> None:
     assert events[-1]["type"] == "response.completed"
 
 
+def test_an_image_reaches_the_llm(served: Served) -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    content: Any = [{"type": "input_text", "text": "Look at"}, image]
+    response = served.client().responses.create(
+        model="weather-agent", input=[{"role": "user", "content": content}]
+    )
+    assert "Look at [image_url]" in response.output_text
+
+
 def test_several_calls_have_their_outputs_in_order(agent: Agent, server: ChatServer) -> None:
     requests = [("days_between", {"start": "2026-01-31", "end": "2026-03-01"})]
     requests += [("current_time", {"place": "Tokyo"}), ("no_such_tool", {}), requests[0]]

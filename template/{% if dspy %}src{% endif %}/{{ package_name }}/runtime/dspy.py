@@ -19,7 +19,7 @@ from pydantic import PrivateAttr
 
 from .dspy_adapter import AnswerListener, ChatAdapter, add_results, to_history
 from .framework import in_own_task
-from .items import delta_event, done_event, function_call_output, unique_id
+from .items import RequestError, delta_event, done_event, function_call_output, unique_id
 from .llm import LLM, LLMError
 from .llm.transport import LLMTransport, select_llm
 from .messages import to_messages
@@ -161,6 +161,8 @@ async def stream(
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
         history, turn = to_history(to_messages(request.input))
+        if not history.messages and not turn:
+            raise RequestError("Send a message of the user: the request has none.", "input")
         turn |= {name: value for name, value in inputs.items() if value is not None}
         answer: Any = dspy.streamify(  # its type hints are those of a program without listeners
             _Program(program), stream_listeners=[AnswerListener()], is_async_program=True

@@ -33,10 +33,14 @@ class ChatAdapter(dspy.ChatAdapter):
 
     def format_user_message_content(
         self, signature: type[dspy.Signature], inputs: dict[str, Any], *args: Any, **options: Any
-    ) -> str:
+    ) -> Any:
         names = [name for name in signature.input_fields if name in inputs]
         if not names:  # the LLM continues after the outputs of tools
             return ""
+        if isinstance(inputs.get("question"), list):  # it has images or files
+            others = {name: inputs[name] for name in names if name != "question"}
+            text = self.format_user_message_content(signature, others, *args, **options)
+            return [*_parts(text), *inputs["question"]]
         if _has_one_text(signature):
             if names == ["question"]:
                 return inputs["question"]
@@ -80,7 +84,7 @@ def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str,
     """Convert messages to complete turns, and the inputs of the last turn.
 
     Raises:
-        RequestError: A message contains something else than text.
+        RequestError: A message contains a file, or an image and is not the user's.
     """
     turns: list[dict[str, Any]] = [{}]
     messages = list(messages)
@@ -91,8 +95,8 @@ def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str,
             turns.append({})
         if message["content"]:
             name = _FIELDS[message["role"]]
-            texts = [turns[-1][name]] if name in turns[-1] else []
-            turns[-1][name] = "\n\n".join([*texts, _text(message)])
+            content = _question(message) if name == "question" else _text(message)
+            turns[-1][name] = _joined(turns[-1].get(name, ""), content)
         if calls := message.get("tool_calls"):
             outputs = messages[number : number + len(calls)]
             turns[-1]["tool_calls"] = _tool_calls(calls, [_text(output) for output in outputs])
@@ -100,10 +104,29 @@ def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str,
     return dspy.History(messages=turns), last
 
 
+def _joined(first: str | list[Any], second: str | list[Any]) -> str | list[Any]:
+    """Return two contents as one: a text, or a list of parts."""
+    if isinstance(first, str) and isinstance(second, str):
+        return "\n\n".join(filter(None, (first, second)))
+    return [*_parts(first), *_parts(second)]
+
+
+def _parts(content: str | list[Any]) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _question(message: ChatMessage) -> str | list[Any]:
+    if any(part["type"] == "file" for part in _parts(message["content"])):
+        raise RequestError("DSPy sends no files to the LLM. Send text or images.", "input")
+    return message["content"]
+
+
 def _text(message: ChatMessage) -> str:
     if isinstance(message["content"], str):
         return message["content"]
-    raise RequestError("The agent reads only text: send parts of type input_text.", "input")
+    raise RequestError("Send images only in messages of the user.", "input")
 
 
 def _tool_calls(calls: Iterable[ChatMessage], outputs: Sequence[str]) -> dspy.ToolCalls:
