@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any
 
 import httpx
@@ -20,6 +21,8 @@ from .waiting import PATIENCE, Attempt, eventually
 
 # A model of the offline LLM that does not answer before the test ends.
 SILENT = "silent"
+# After so many checks of a waiting request, those that are sent with it have arrived, too.
+QUIET_CHECKS = 10
 # Models that were logged before v0.5.0 have the second module; the oldest are synchronous.
 MODULES = (f"{PACKAGE}.runtime.llm.offline", f"{PACKAGE}.offline_llm")
 
@@ -34,11 +37,10 @@ class OfflineLLM:
         observe: Returns what the agent did in another process.
 
     Attributes:
-        calls: The number of requests.
         in_flight: The number of requests without a response.
         bodies: The bodies of the requests, JSON.
         held_call: The number of the first request that is not answered before `released`, or 0.
-        is_holding: Whether such a request has arrived.
+        quiet_checks: How often requests have checked if they must wait, since the last arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
         broken: The number of the request whose stream breaks before its end.
         refusal: The status of all responses if the LLM refuses all requests.
@@ -49,11 +51,10 @@ class OfflineLLM:
     def __init__(self, patch: pytest.MonkeyPatch, observe: Callable[[], Observations]) -> None:
         self._patch = patch
         self._observe = observe
-        self.calls = 0
         self.in_flight = 0
         self.bodies: list[str] = []
         self.held_call = 0
-        self.is_holding = False
+        self.quiet_checks = 0
         self.held_back = 0
         self.broken = 0
         self.refusal: int | None = None
@@ -61,22 +62,27 @@ class OfflineLLM:
         self._meeting: asyncio.Barrier | None = None
         self._meets = True  # until two requests have failed to meet
         self.has_own_client = False
+        self._lock = Lock()  # requests may arrive in several threads
         transport = _transport()
         if hasattr(transport, "handle_async_request"):
             patch.setattr(transport, "handle_async_request", self._recording(transport))
         elif transport:
             patch.setattr(transport, "handle_request", self._recording_synchronously(transport))
 
+    @property
+    def calls(self) -> int:
+        """The number of requests."""
+        return len(self.bodies)
+
     def _recording(self, transport: Any) -> Any:
         handle = transport.handle_async_request
 
         async def record(transport: Any, request: httpx.Request) -> httpx.Response:
             self.has_own_client = request.url.host == HOST
-            with self._record((await request.aread()).decode()) as is_waiting:
+            with self._record((await request.aread()).decode()) as (number, is_waiting):
                 while is_waiting():
                     await asyncio.sleep(0.02)
                 await self._meet()
-                number = self.calls
                 if self.refusal:
                     return _refused(self.refusal)
                 response = await handle(transport, request)
@@ -113,7 +119,7 @@ class OfflineLLM:
         handle = transport.handle_request
 
         def record(transport: Any, request: httpx.Request) -> httpx.Response:
-            with self._record(request.read().decode()) as is_waiting:
+            with self._record(request.read().decode()) as (_, is_waiting):
                 while is_waiting():
                     time.sleep(0.02)
                 return handle(transport, request)
@@ -121,24 +127,33 @@ class OfflineLLM:
         return record
 
     @contextmanager
-    def _record(self, body: str) -> Generator[Callable[[], bool]]:
-        self.calls += 1
-        self.bodies.append(body)
-        self.in_flight += 1
-        is_held = 0 < self.held_call <= self.calls or json.loads(body)["model"] == SILENT
-        self.is_holding |= is_held
+    def _record(self, body: str) -> Generator[tuple[int, Callable[[], bool]]]:
+        """Yield the number of a request, and a function that returns whether it has to wait."""
+        with self._lock:
+            self.bodies.append(body)
+            number = self.calls
+            self.in_flight += 1
+        self.quiet_checks = 0
+        is_held = 0 < self.held_call <= number or json.loads(body)["model"] == SILENT
+
+        def is_waiting() -> bool:
+            self.quiet_checks += 1
+            return is_held and not self.released
+
         try:
-            yield lambda: is_held and not self.released
+            yield number, is_waiting
         finally:
-            self.in_flight -= 1
+            with self._lock:
+                self.in_flight -= 1
 
     def use(self, model: str) -> None:
         """Select a model of the offline LLM, or `SILENT`."""
         self._patch.setenv("AGENT_LLM", f"offline:/{model}")
 
     def tools(self) -> list[dict[str, Any]]:
-        """Return the functions that the last request offers."""
-        return [tool["function"] for tool in json.loads(self.bodies[-1]).get("tools") or []]
+        """Return the functions that the requests offer, each once."""
+        tools = (tool for body in self.bodies for tool in json.loads(body).get("tools") or [])
+        return list({tool["function"]["name"]: tool["function"] for tool in tools}.values())
 
     def let_two_meet(self) -> None:
         """Let two requests at a time continue together, from now on."""
@@ -189,13 +204,11 @@ class OfflineLLM:
         Args:
             first: The number of the first LLM request that waits.
         """
-        self.held_call, self.is_holding, self.released = first, False, False
+        self.held_call, self.released, self.quiet_checks = first, False, 0
         attempt = Attempt(call, request)
-        eventually(lambda: self.is_holding or attempt.finished(0))
-        arrived = 0
-        while arrived < self.calls:  # an agent may send several LLM requests at the same time
-            arrived = self.calls
-            attempt.finished(0.1)
+        # An agent may send several LLM requests at the same time. The others arrive between two
+        # checks of the first one, even on a busy machine, where they may be a long time apart.
+        eventually(lambda: self.quiet_checks >= QUIET_CHECKS or attempt.finished(0))
         self.held_call = 0
         return attempt
 
