@@ -349,3 +349,6 @@ def test_side_by_side(agent: Agent, example: Request, offline_llm: OfflineLLM) -
         finished = second.finished()
     second.finished()  # so that its trace does not appear in another test
     assert finished, f"While one request waited, a second got no answer within {PATIENCE} s."
+    if error := second.error:
+        found = f"While one request waited, a second failed: {describe_error(error)}"
+        raise FailedRuleError(found, fix_for(error)) from error

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.sample_requests import ANSWER, EARLIER_USER, two_turns, user
 from .harness.state import state_of
 from .harness.tool_calls import use_replies, with_data_of_user
-from .harness.waiting import Attempt
+from .harness.waiting import PATIENCE, Attempt
 
 REQUESTS_APART = rule(
     "requests-apart",
@@ -39,7 +40,8 @@ def test_requests_apart(agent: Agent) -> None:
 
     with ThreadPoolExecutor(len(words)) as pool:
         answers = dict(zip(words, pool.map(answer, words), strict=True))
-    answers["alone"] = answer_about(agent, "alone")
+    alone = f"word{len(words):02}"
+    answers[alone] = answer_about(agent, alone)
     for word, text in answers.items():
         others = [other for other in answers if other != word and other in text]
         assert not others, f"The answer to {word!r} contains other requests: {', '.join(others)}."
@@ -83,21 +85,25 @@ def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
     for texts in (("Say alder-text.", "Say birch-text."), ("Say it.", "Say it.")):
         requests = [request_of(*one, inputs) for one in zip(USERS, texts, strict=True)]
         for waiting_call in (1, 2):  # before and after the first tool calls
-            data = interleaved(agent, offline_llm, requests, waiting_call)
-            for (answer, *bodies), other in zip(data, reversed(USERS), strict=True):
+            sent = interleaved(agent, offline_llm, requests, waiting_call)
+            for (attempt, bodies), other in zip(sent, reversed(USERS), strict=True):
                 for name in (other, EARLIER_USER):
-                    check_apart("The answer to one user", answer, name)
+                    check_apart("The answer to one user", str(attempt.answer), name)
                     check_apart("An LLM request for one user", " ".join(bodies), name)
+            check_answered(attempt for attempt, _ in sent)
     offline_llm.skip_if_unused()
 
 
 def interleaved(
     agent: Agent, offline_llm: OfflineLLM, requests: list[Request], waiting_call: int
-) -> tuple[list[str], list[str]]:
+) -> list[tuple[Attempt, list[str]]]:
     """Send a request while another one waits for the LLM.
 
     Returns:
-        For both requests, the answer and the bodies of the LLM requests.
+        For both requests, the finished attempt and the bodies of the LLM requests.
+
+    Raises:
+        NotCheckedError: One of them did not finish.
     """
     start = offline_llm.calls
     first = offline_llm.hold(agent.predict, requests[0], start + waiting_call)
@@ -105,14 +111,20 @@ def interleaved(
     second = Attempt(lambda request: list(agent.stream(request)), requests[1])
     is_independent = second.finished()
     end, offline_llm.released = offline_llm.calls, True
-    first.finished()
+    has_ended = first.finished()
     if not is_independent:
         raise NotCheckedError("a request waits for another one, see `side-by-side`")
+    if not has_ended:
+        raise NotCheckedError(f"a request did not end within {PATIENCE} s after the LLM answered")
     bodies = offline_llm.bodies
-    return (
-        [str(first.answer), *bodies[start:held], *bodies[end:]],
-        [str(second.answer), *bodies[held:end]],
-    )
+    return [(first, [*bodies[start:held], *bodies[end:]]), (second, bodies[held:end])]
+
+
+def check_answered(attempts: Iterable[Attempt]) -> None:
+    """Assert that no attempt raised an error."""
+    for error in (attempt.error for attempt in attempts):
+        if error:
+            raise failure_of(error) from error
 
 
 def check_apart(what: str, text: str, other: str) -> None:
@@ -126,8 +138,13 @@ def answer_about(agent: Agent, word: str) -> str:
     try:
         return json.dumps(agent.predict(two_turns(word)), default=str)
     except AGENT_ERRORS as error:
-        found = f"In another thread the agent failed: {describe_error(error)}"
-        raise FailedRuleError(found, fix_for(error)) from error
+        raise failure_of(error) from error
+
+
+def failure_of(error: BaseException) -> FailedRuleError:
+    """Return the failure of the rule for an error of one of several concurrent requests."""
+    found = f"In another thread the agent failed: {describe_error(error)}"
+    return FailedRuleError(found, fix_for(error))
 
 
 @rule(
