@@ -156,7 +156,11 @@ def instance_of(agent: Agent) -> Any:
 
 def output_of(agent: Agent, request: Request) -> list[Item]:
     """Return the items that answer a request."""
-    answer: Any = agent.predict(request)
+    return items_of(agent.predict(request))
+
+
+def items_of(answer: Any) -> list[Item]:
+    """Return the items of an answer."""
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         raise FailedRuleError(f"The answer has no list `output`: {answer!r}.")
     return answer["output"]

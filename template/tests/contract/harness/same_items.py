@@ -1,5 +1,6 @@
 """Compares the items of an agent's answers."""
 
+import json
 from collections.abc import Iterable
 
 from .agents import HELLO, Agent, Item, output_of
@@ -8,23 +9,31 @@ from .agents import HELLO, Agent, Item, output_of
 def check_same_items(agent: Agent, answers: Iterable[tuple[str, list[Item]]]) -> None:
     """Assert that all answers to HELLO have the items of `predict`, apart from their ids.
 
+    Items of the same type may have another order: tools that run concurrently end in any order.
+
     Args:
         agent: The agent.
         answers: The items of each answer, with the way to call the agent in words.
     """
     predicted = _without_ids(output_of(agent, HELLO))
     others = [(way, _without_ids(items)) for way, items in answers]
-    is_deterministic = predicted == _without_ids(output_of(agent, HELLO))
+    is_deterministic = _sorted(predicted) == _sorted(_without_ids(output_of(agent, HELLO)))
     for way, items in others:
         if is_deterministic:
-            assert items == predicted, f"{way} returns {items}, but predict {predicted}."
+            is_same = _sorted(items) == _sorted(predicted)
+            assert is_same, f"{way} returns {items}, but predict {predicted}."
         # An agent that varies its answers can still return the same types of items.
-        types, expected = _types(items), _types(predicted)
+        types, expected = set(_types(items)), set(_types(predicted))
         assert types == expected, f"{way} returns {types}, but predict {expected}."
 
 
-def _types(items: list[Item]) -> set[str]:
-    return {str(item.get("type")) for item in items}
+def _types(items: list[Item]) -> list[str]:
+    return [str(item.get("type")) for item in items]
+
+
+def _sorted(items: list[Item]) -> tuple[list[str], list[str]]:
+    """Return the types of items in order, and the items in an order of their own."""
+    return _types(items), sorted(json.dumps(item, sort_keys=True, default=str) for item in items)
 
 
 def _without_ids(items: list[Item]) -> list[Item]:
