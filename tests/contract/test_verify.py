@@ -216,6 +216,7 @@ timeout = 1
     ignored = "filterwarnings = [\n"
     rules = {
         "assertion": "assert not __debug__",
+        "agent": 'exec(compile("assert False", "agent.py", "exec"))',
         "surrogate": r'assert os.getcwd() == "", "half: \ud83c"',
         "child": f"""
 if os.fork() == 0:
@@ -267,6 +268,10 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_settings_of_other_tests_do_not_affect_the_contract(results_of_more_rules: Results) -> None:
     assert results_of_more_rules["assertion"][0] == "failed"
     assert results_of_more_rules["old"] == ("passed", "")
+
+
+def test_assertion_of_the_agent(results_of_more_rules: Results) -> None:
+    assert results_of_more_rules["agent"] == ("failed", "AssertionError:")
 
 
 def test_rule_that_the_owner_skips(results_of_more_rules: Results) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import textwrap
+import traceback
 from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from .errors import causes_of, describe_error, line_of_agent
 from .rules import NotCheckedError, NotProvenError, Rule
 
+TESTS = Path(__file__).parents[2]
 MAX_LENGTH = 1000
 # Marks a line of JSON among other output; see RFC 7464.
 RECORD_SEPARATOR = "\x1e"
@@ -131,10 +133,16 @@ def is_skipped_by_marker(item: pytest.Item) -> bool:
     return any(marker.name in ("skip", "skipif") for marker in item.iter_markers())
 
 
+def is_of_tests(error: BaseException | None) -> bool:
+    """Return whether an error is an `assert` of the tests; one of the agent has no message."""
+    frames = list(traceback.walk_tb(error.__traceback__)) if error else []
+    file = Path(frames[-1][0].f_code.co_filename) if frames else TESTS
+    return isinstance(error, AssertionError) and file.is_relative_to(TESTS)
+
+
 def place_in_agent(error: BaseException | None) -> str:
     """Return the type and the line of the agent's error that failed a test, or an empty string."""
-    is_own = isinstance(error, AssertionError)
-    cause = error.__cause__ if error and is_own else error
+    cause = error.__cause__ if error and is_of_tests(error) else error
     line = next(filter(None, map(line_of_agent, causes_of(cause))), "") if cause else ""
     return f"{type(cause).__name__}: {line}" if line else ""
 
@@ -149,8 +157,8 @@ def result_of(error: BaseException | None) -> tuple[str, str]:
     """Return the result of a test for its rule, and what the test found."""
     if error is None:
         return "passed", ""
-    worded = (AssertionError, NotCheckedError, NotProvenError, pytest.skip.Exception)
-    is_worded = isinstance(error, worded)
+    worded = (NotCheckedError, NotProvenError, pytest.skip.Exception)
+    is_worded = isinstance(error, worded) or is_of_tests(error)
     text = str(error).partition("\nassert ")[0] if is_worded else describe_error(error)
     text = text.encode(errors="backslashreplace").decode()  # surrogates cannot be printed
     found = textwrap.shorten(text, MAX_LENGTH, placeholder=" …")
