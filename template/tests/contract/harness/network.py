@@ -1,4 +1,4 @@
-"""A test without a network, or with clients that wait only for a moment."""
+"""Removes the network from a test, or shortens the timeouts of clients."""
 
 import socket
 from typing import Any
@@ -57,7 +57,10 @@ def reject_logins(patch: pytest.MonkeyPatch) -> None:
 
 
 def shorten_timeouts(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let clients wait only this long until the test ends, unless they wait too long or forever."""
+    """Shorten the timeouts of clients until the test ends.
+
+    Timeouts above `LONGEST_TIMEOUT` stay as they are, so that a test notices them.
+    """
     settimeout = socket.socket.settimeout
     send = httpx.AsyncClient.send
 

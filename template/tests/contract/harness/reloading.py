@@ -20,7 +20,7 @@ from .offline import OfflineLLM
 from .waiting import Attempt
 
 # On a clock that stands still, a tool that waits for a time never ends.
-PATIENCE = 5  # seconds
+COMPARISON_PATIENCE = 20  # seconds
 
 
 def stale_since_loading(
@@ -47,7 +47,7 @@ def stale_since_loading(
     let_a_year_pass()  # cached values expire
     with time_machine.travel(another_day(loaded), tick=False):
         attempt = Attempt(compare, model)
-        attempt.finished(PATIENCE)
+        attempt.finished(COMPARISON_PATIENCE)
     return attempt.answer or []  # `loads-again` checks whether the model can be loaded again
 
 
