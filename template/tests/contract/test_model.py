@@ -318,7 +318,7 @@ def direct_dependencies() -> set[str] | None:
 )
 def test_declared_resources(model: Model, model_path: Path) -> None:
     declared = declared_resources(model_path)
-    used = resources_in_settings(model.flavors["python_function"].get("config") or {})
+    used = resources_in_settings(settings_of(model))
     used |= resources_in_source(source_files(entry_of(model, model_path), model_path / "code"))
     # A used name can be a pattern: an MCP server with all functions of a schema.
     missing = [
@@ -389,7 +389,7 @@ FORMS = {
 
 @SENSIBLE_SETTINGS
 def test_plausible_settings(model: Model) -> None:
-    settings = model.flavors["python_function"].get("config") or {}
+    settings = settings_of(model)
     for name, (least, most) in RANGES.items():
         value = settings.get(name)
         if isinstance(value, int | float):
@@ -417,7 +417,7 @@ def test_plausible_settings(model: Model) -> None:
 
 @SENSIBLE_SETTINGS
 def test_effective_thresholds(model: Model) -> None:
-    settings = model.flavors["python_function"].get("config") or {}
+    settings = settings_of(model)
     thresholds, answer = (settings.get(key) for key in ("thresholds", "answer_timeout_seconds"))
     for name, maximums in thresholds.items() if isinstance(thresholds, dict) else ():
         if not isinstance(maximums, dict):
@@ -447,13 +447,18 @@ def test_llm_of_settings(model: Model, external_model: Path | None) -> None:
         pytest.skip("omit --model-uri to compare the model with config.yml")
     path = ROOT / "src" / PACKAGE / "config.yml"
     configured = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-    logged = model.flavors["python_function"].get("config") or {}
+    logged = settings_of(model)
     if isinstance(configured, dict) and "llm" in configured and "llm" in logged:
         assert logged["llm"] == configured["llm"], (
             f"The model is logged with the LLM {logged['llm']!r}, not {configured['llm']!r} of "
             "config.yml. AGENT_LLM applies to this process only: log `config.llm`, and not "
             "`config.llm_uri()`."
         )
+
+
+def settings_of(model: Model) -> dict[str, Any]:
+    """Return the settings that are logged with a model."""
+    return model.flavors.get("python_function", {}).get("config") or {}
 
 
 def declared_resources(model_path: Path) -> set[tuple[str, str]]:

@@ -17,10 +17,12 @@ from .harness.agents import (
     Agent,
     Answer,
     Event,
+    Item,
     Request,
     ServedAgent,
     done_items,
     instance_of,
+    items_of,
     text_of,
     with_custom_inputs,
 )
@@ -60,8 +62,6 @@ MORE_BAD_BODIES: dict[str, tuple[Request | bytes, str]] = {
     "deeply nested JSON": (b"[" * 100_000, "deep"),
     "NaN": (b'{"input": "Hello", "top_p": NaN}', "JSON"),
 }
-
-
 # The offline LLM refuses more than 128,000 tokens, as many models do.
 TOO_LONG: Request = {"input": [{"role": "user", "content": "Hello! " * 100_000}]}
 
@@ -120,14 +120,19 @@ def test_server_starts(startup: ServedAgent | BaseException) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 def test_served_answers(served: ServedAgent, example: Request, route: str) -> None:
     for request in (HELLO, example):
-        response = served.post(with_custom_inputs(request, served.example), route)
-        assert response.status_code == httpx.codes.OK, (
-            f"/{route} answered {response.status_code}: {response.text[:500]}"
-        )
-        answer: Any = response.json()
-        assert any(map(text_of, answer["output"])), f"The answer of /{route} has no text: {answer}."
+        output = output_at(served, request, route)
+        assert any(map(text_of, output)), f"The answer of /{route} has no text: {output}."
         events = list(served.stream(request, route))
         assert done_items(events), f"The stream of /{route} has only {types_of(events)}."
+
+
+def output_at(served: ServedAgent, request: Request, route: str) -> list[Item]:
+    """Return the items that a route answers."""
+    response = served.post(with_custom_inputs(request, served.example), route)
+    assert response.status_code == httpx.codes.OK, (
+        f"/{route} answered {response.status_code}: {response.text[:500]}"
+    )
+    return items_of(response.json())
 
 
 def types_of(events: list[Event]) -> str:
@@ -139,8 +144,7 @@ def types_of(events: list[Event]) -> str:
 def test_same_answers(served: ServedAgent, agent: Agent, llm: str) -> None:
     answers = []
     for route in ROUTES:
-        answer = served.post(with_custom_inputs(HELLO, served.example), route).json()
-        answers.append((f"/{route}", answer["output"]))
+        answers.append((f"/{route}", output_at(served, HELLO, route)))
         answers.append((f"Streaming /{route}", done_items(list(served.stream(HELLO, route)))))
     check_same_items(agent, answers)
 
@@ -221,7 +225,9 @@ def test_complete_streams(own: ServedAgent, llm: str) -> None:
     last = events[-1].get("response", {})
     problem = problem_with_response(last)
     assert not problem, f"The last event has no valid Response: {problem}."
-    assert last["output"] == done_items(events), "The last event has other items than the stream."
+    assert last.get("output") == done_items(events), (
+        "The last event has other items than the stream."
+    )
 
 
 @COMPLETE_RESPONSES
@@ -416,7 +422,7 @@ LEAVING_CLIENTS = rule(
 def test_leaving_clients(served: ServedAgent) -> None:
     for _ in range(3):
         stream: Any = served.stream(HELLO)
-        next(stream)
+        next(stream, None)
         stream.close()
     check_next(served)
 
@@ -430,7 +436,7 @@ def test_cancelled_work(own: ServedAgent, agent: Agent, offline_llm: OfflineLLM)
     offline_llm.use(SILENT)
     for _ in range(3):
         stream: Any = own.stream(HELLO)
-        next(stream)
+        next(stream, None)
         started = eventually(lambda: offline_llm.in_flight)
         assert started, "A stream started without calling the LLM."
         stream.close()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from .harness.project import ROOT
-from .harness.rules import rule
+from .harness.rules import NotCheckedError, rule
 
 SOURCE = Path(__file__).parent / "source"
 AST_GREP = Path(sysconfig.get_path("scripts")) / "ast-grep"
@@ -36,6 +36,8 @@ def matches(url: str | None, external_model: Path | None) -> list[dict[str, Any]
         text=True,
         check=False,
     )
+    if not scan.stdout:
+        raise NotCheckedError(f"ast-grep failed: {scan.stderr}")
     return json.loads(scan.stdout)
 
 
