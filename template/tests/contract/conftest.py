@@ -116,7 +116,8 @@ def fresh_process(model_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session", autouse=True)
 def start_fresh_process(request: pytest.FixtureRequest) -> None:
     """Start the new process first, if a test needs it: it takes as long as all other tests."""
-    if any("fresh" in getattr(item, "fixturenames", ()) for item in request.session.items):
+    fixtures = (getattr(item, "fixturenames", ()) for item in request.session.items)
+    if any("fresh_process" in names for names in fixtures):
         with suppress(NotCheckedError, pytest.skip.Exception):
             request.getfixturevalue("fresh_process")
 
