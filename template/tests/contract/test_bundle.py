@@ -19,10 +19,14 @@ def bundles(url: str | None, external_model: Path | None) -> list[Bundle]:
     try:
         return read_bundles(ROOT)
     except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise FailedRuleError(f"databricks.yml is not valid YAML: {problem}.") from error
+        raise invalid_yaml("databricks.yml", error) from error
     except RecursionError as error:
         raise FailedRuleError("A reference in databricks.yml leads to itself.") from error
+
+
+def invalid_yaml(name: str, error: yaml.YAMLError) -> FailedRuleError:
+    """Return the failure for a file that cannot be parsed."""
+    return FailedRuleError(f"{name} is not valid YAML: {' '.join(str(error).split())}.")
 
 
 @rule(
@@ -46,9 +50,12 @@ def test_bundle_values(bundles: list[Bundle]) -> None:
 )
 def test_bundle_references(bundles: list[Bundle]) -> None:
     llm = configured_llm()
-    found = dict.fromkeys(
-        found for bundle in bundles for found in broken_references(bundle, ROOT, llm)
-    )
+    try:
+        found = dict.fromkeys(
+            found for bundle in bundles for found in broken_references(bundle, ROOT, llm)
+        )
+    except yaml.YAMLError as error:
+        raise invalid_yaml("app.yaml", error) from error
     assert not found, f"{'; '.join(found)}."
 
 

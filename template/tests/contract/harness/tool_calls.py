@@ -87,10 +87,15 @@ def calls_in(items: list[Item]) -> list[ToolCall]:
     calls = []
     for item in items:
         if item.get("type") == "function_call" and item.get("call_id") in outputs:
-            arguments: Any = {}
-            with suppress(TypeError, ValueError):
-                arguments = json.loads(item.get("arguments", "{}"))
             output = outputs[item.get("call_id")]
             text = output if isinstance(output, str) else json.dumps(output, default=str)
-            calls.append(ToolCall(str(item.get("name")), arguments, text))
+            calls.append(ToolCall(str(item.get("name")), arguments_of(item), text))
     return calls
+
+
+def arguments_of(call: Item) -> dict[str, Any]:
+    """Return the arguments of a tool call; none if they are not a JSON object."""
+    arguments: Any = None
+    with suppress(TypeError, ValueError):
+        arguments = json.loads(call.get("arguments", "{}"))
+    return arguments if isinstance(arguments, dict) else {}
