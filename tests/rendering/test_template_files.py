@@ -26,9 +26,11 @@ COPIER_VARIABLES = {
     "_copier_answers",
     "_copier_conf",
     "_copier_operation",
+    "_copier_phase",
     "_copier_python",
     "_stage",
     # Undefined on purpose: the filter `mandatory` stops Copier with a message.
+    "option",
     "tag",
 }
 
@@ -36,7 +38,7 @@ COPIER_VARIABLES = {
 def variables(source: str) -> set[str]:
     """Return the variables that a Jinja source uses."""
     environment = jinja2.Environment(autoescape=False)
-    environment.filters |= dict.fromkeys(("regex_search", "to_nice_yaml"), str)
+    environment.filters |= dict.fromkeys(("fileglob", "regex_search", "to_nice_yaml"), str)
     return meta.find_undeclared_variables(environment.parse(source))
 
 
@@ -48,7 +50,8 @@ def sources() -> dict[str, str]:
         for path in FILES
         if path.suffix == ".jinja"
     }
-    found["copier.yml"] = (ROOT / "copier.yml").read_text(encoding="utf-8")
+    for name in ("copier.yml", "replaced_agent.jinja"):
+        found[name] = (ROOT / name).read_text(encoding="utf-8")
     return found
 
 
@@ -73,7 +76,8 @@ def test_there_are_at_most_nine_questions_and_all_but_the_name_have_a_default() 
 def test_settings_come_first_and_computed_values_last() -> None:
     names = [name for name in COPIER_YML if name != "reserved_names"]
     settings = [name for name in names if name.startswith("_")]
-    computed = [name for name in names if name in COMPUTED]
+    # Copier computes this one before it asks for the framework.
+    computed = [name for name in names if name in COMPUTED and name != "previous_framework"]
     assert names[: len(settings)] == settings
     assert names[-len(computed) :] == computed
 

@@ -32,9 +32,9 @@ _MARKER = re.compile(r"^(<<<<<<<|\|\|\|\|\|\|\||=======|>>>>>>>)( |$)", re.MULTI
 _GUARD = re.compile(r"{% if _copier_operation == 'update' %}(.+){% endif %}")
 # A file that only the tiny template contains.
 SAMPLE = f"{PACKAGE}/sample.txt"
-_TINY = ("copier.yml", "reserved_names.yml", "hooks", "template/{{ _copier_conf.answers_file }}")
 # Copier reads these besides `template/`.
-_OUTSIDE = ("copier.yml", "reserved_names.yml", "hooks")
+_OUTSIDE = ("copier.yml", "reserved_names.yml", "replaced_agent.jinja", "hooks")
+_TINY = (*_OUTSIDE, "template/{{ _copier_conf.answers_file }}")
 # Files that the default project does not have.
 _OF_A_FRAMEWORK = re.compile(r"^{% if (?!plain\b)[\w ]+ %}src{% endif %}/")
 
@@ -117,11 +117,16 @@ class Template(Repository):
         return template
 
     @classmethod
-    def tiny(cls, folder: Path) -> Self:
-        """Return the settings and hooks of the working tree, and no files; not released yet."""
+    def tiny(cls, folder: Path, *files: str) -> Self:
+        """Return the settings and hooks of the working tree; not released yet.
+
+        Args:
+            folder: The folder of the template.
+            files: How the names of further files start, such as "template/src". Default: none.
+        """
         template = cls(folder)
         for name in tracked_files():
-            if name.as_posix().startswith(_TINY):
+            if name.as_posix().startswith((*_TINY, *files)):
                 copy_file(name, folder)
         template.git("init", "--quiet")
         return template
