@@ -43,6 +43,24 @@ def test_a_connection_may_close_after_the_end(package: Package, openai_server: C
     assert complete(package, "openai:/a-model") == "Bye"
 
 
+def test_the_limit_of_tokens_has_the_name_that_the_provider_knows(
+    package: Package, openai_server: ChatServer
+) -> None:
+    options = {"max_completion_tokens": 5}
+    llm = package("runtime.llm").connect("openai:/m", timeout=5, max_retries=0, options=options)
+
+    async def read(**options: int) -> None:
+        async for _ in llm.stream(HELLO, **options):
+            pass
+
+    asyncio.run(read())
+    asyncio.run(read(max_tokens=7))
+    limits = [
+        (body["max_tokens"], "max_completion_tokens" in body) for body in openai_server.bodies
+    ]
+    assert limits == [(5, False), (7, False)]
+
+
 def test_custom_base_url_needs_no_key(package: Package, openai_server: ChatServer) -> None:
     assert complete(package, "openai:/llama3:8b") == "Good day"
     assert openai_server.paths == ["/v1/chat/completions"]

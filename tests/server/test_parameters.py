@@ -4,7 +4,10 @@ from typing import Any
 
 import httpx
 import pytest
+from mlflow.types.responses import ResponsesAgentRequest
+from pydantic import ValidationError
 
+from tests.conftest import Package
 from tests.helpers.model_server import ChatServer, calls, text
 from tests.server.conftest import RunApp
 from tests.server.serving import HELLO, output_text
@@ -114,6 +117,30 @@ def test_parameters_reach_the_llm(
     assert len(server.bodies) == 2
     for body in server.bodies:
         assert options.items() <= body.items()
+
+
+def test_options_of_config_yml_reach_the_llm_unless_callers_override_them(
+    package: Package, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_LLM", "openai:/m")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+    agent = package("agent").AGENT
+    options = {"temperature": 0.2, "seed": 7, "max_completion_tokens": 500}
+    config = type(agent.config)(**agent.config.model_dump() | {"llm_options": options})
+    agent = type(agent)(config, agent.instructions, agent.toolbox)
+    server.reply(text("Hello"))
+    for parameters in ({}, {"temperature": 0, "max_output_tokens": 20}):
+        agent.predict(ResponsesAgentRequest.model_validate(HELLO | parameters))
+    names = ("temperature", "seed", "max_tokens", "max_completion_tokens")
+    sent = [[body.get(name) for name in names] for body in server.bodies]
+    assert sent == [[0.2, 7, 500, None], [0, 7, 20, None]]
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "tools", "tool_choice"])
+def test_config_yml_sets_no_field_that_the_agent_sets(package: Package, name: str) -> None:
+    settings = package("agent").AGENT.config.model_dump() | {"llm_options": {name: "x"}}
+    with pytest.raises(ValidationError, match=f"The agent sets {name} itself"):
+        package("runtime.config").Config(**settings)
 
 
 def test_parameters_without_effect_are_accepted(run_agent: RunApp, server: ChatServer) -> None:

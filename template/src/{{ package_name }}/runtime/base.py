@@ -98,7 +98,7 @@ class AsyncResponsesAgent(ResponsesAgent):
             self.config.llm_uri(),
             timeout=self.config.llm_timeout_seconds,
             max_retries=self.config.llm_max_retries,
-            options=llm_options(request),
+            options=self.config.llm_options | llm_options(request),
         )
         events = self.answer(request.model_copy(update={"input": repair(request.input)}), llm)
         async for event in with_deadline(events, self.config.answer_timeout_seconds):

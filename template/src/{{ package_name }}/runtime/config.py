@@ -72,6 +72,8 @@ Threshold = Annotated[
 _SECRET = re.compile(r"\{\{secrets/[^{}/]+/[^{}/]+\}\}")
 _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
+_OWN_FIELDS = {"model", "messages", "stream", "stream_options", "tools", "tool_choice"}
+
 
 class Serving(BaseModel):
     """How Model Serving runs the agent.
@@ -112,6 +114,7 @@ class Config(BaseModel):
     llm_timeout_seconds: FiniteFloat = Field(gt=0, strict=True)
     llm_max_retries: StrictInt = Field(ge=0)
     tool_max_characters: StrictInt = Field(ge=1)
+    llm_options: dict[str, Any] = {}
     model_name: str = ""
     thresholds: dict[str, Threshold] = {}
     max_regressions: StrictInt = Field(default=1, ge=0)
@@ -119,6 +122,14 @@ class Config(BaseModel):
     serving: Serving = Serving()
     resources: dict[ResourceType, list[str]] = {}
     user_api_scopes: list[str] = []  # of ModelServingUserCredentials
+
+    @field_validator("llm_options")
+    @classmethod
+    def reject_own_fields(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Reject fields of a request to the LLM that the agent sets itself."""
+        if own := sorted(_OWN_FIELDS.intersection(options)):
+            raise ValueError(f"The agent sets {', '.join(own)} itself; remove it")
+        return options
 
     def llm_uri(self) -> str:
         """Return the URI of the LLM: the variable AGENT_LLM if it is set, otherwise `llm`."""

@@ -16,6 +16,8 @@ from .providers import Access, access_for, split_uri
 from .tracing import trace_completion
 from .usage import record_completion
 
+_LIMIT_OPTIONS = ("max_tokens", "max_completion_tokens")
+
 
 @dataclass(frozen=True)
 class LLM:
@@ -27,7 +29,7 @@ class LLM:
         access: How to reach the provider.
         timeout: The maximum time without a response or chunk, in seconds.
         max_retries: How often a request that failed or timed out is repeated.
-        options: The parameters of the caller's request, as options of the API.
+        options: Options of the API, from config.yml and the caller's request.
     """
 
     uri: str
@@ -42,8 +44,8 @@ class LLM:
 
         Args:
             messages: The conversation as chat-completions messages.
-            options: Other parameters of the API, such as `tools`; they precede those of the
-                caller's request, except that a caller can forbid tool calls.
+            options: Other parameters of the API, such as `tools`; they precede those of `LLM`,
+                except that a caller can forbid tool calls.
 
         Raises:
             LLMError: The LLM refused the request, failed, timed out or could not be reached, or
@@ -64,8 +66,10 @@ class LLM:
     def _body(self, messages: list[Any], options: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a request."""
         messages = join_system_messages(messages)
-        body = {"model": self.model, "messages": messages, "stream": True, **self.options}
-        body |= options
+        body = {"model": self.model, "messages": messages, "stream": True}
+        for name, value in (*self.options.items(), *options.items()):
+            # Providers accept only one of the two names of the limit.
+            body[self.access.limit_option if name in _LIMIT_OPTIONS else name] = value
         if self.access.supports_usage_option:
             body.setdefault("stream_options", {"include_usage": True})
         if "tools" not in body:  # APIs refuse these options without tools
@@ -73,8 +77,6 @@ class LLM:
             body.pop("parallel_tool_calls", None)
         elif self.options.get("tool_choice") == "none":
             body["tool_choice"] = "none"
-        if limit := body.pop("max_completion_tokens", None):
-            body[self.access.limit_option] = limit
         return body
 
     async def _post(self, body: dict[str, Any]) -> AsyncStream[object]:
