@@ -73,7 +73,8 @@ FIXES = (
     ),
     Fix(
         "List functions in `TOOLS`, such as `[one, another]`. Their names, type hints and "
-        "docstrings describe them to the LLM; do not write schemas.",
+        "docstrings describe them to the LLM; do not write schemas. Remove decorators of "
+        "frameworks, such as `@tool`.",
         error="AttributeError",
         message="no attribute '__name__'",
     ),
