@@ -116,6 +116,21 @@ def test_a_tool_that_fails_tells_the_llm_why(agent: Agent, server: ChatServer) -
     assert "No time zone is named after 'Nowhere'" in json.dumps(server.bodies[-1]["messages"])
 
 
+SYNCHRONOUS = """
+import contextlib
+from weather_agent.runtime.langgraph import chat_model
+for call in (lambda: chat_model().invoke("Hello"), lambda: list(chat_model().stream("Hello"))):
+    with contextlib.suppress(TypeError):
+        call()
+        raise SystemExit("It called another client.")
+"""
+
+
+@pytest.mark.parametrize("framework", ["langgraph"], indirect=True, scope="module")
+def test_a_graph_cannot_call_another_client(agent: Agent) -> None:
+    agent.check("python", "-c", SYNCHRONOUS, OPENAI_API_KEY="none", OPENAI_BASE_URL="http://[::1]")
+
+
 def test_an_evaluation_passes(agent: Agent, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     done = agent.run("weather-agent", "evaluate", MLFLOW_TRACKING_URI=store)

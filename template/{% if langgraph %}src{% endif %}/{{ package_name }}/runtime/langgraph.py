@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 import mlflow
 from langchain.agents.middleware.model_call_limit import ModelCallLimitExceededError
@@ -25,10 +25,19 @@ from .toolbox import Toolbox
 mlflow.langchain.autolog(disable=True)
 
 
-def chat_model() -> ChatOpenAI:
+class ChatModel(ChatOpenAI):
+    """A chat model without synchronous calls, for which LangChain has another client."""
+
+    def _generate(self, *_arguments: Any, **_options: Any) -> NoReturn:
+        raise TypeError("Call the LLM with `await model.ainvoke(…)`, in an `async def` node.")
+
+    _stream = _generate
+
+
+def chat_model() -> ChatModel:
     """Return the LLM of each request as one chat model of LangChain."""
     client = openai_client()
-    return ChatOpenAI(
+    return ChatModel(
         model="llm", async_client=client.chat.completions, root_async_client=client, streaming=True
     )
 
