@@ -131,6 +131,17 @@ def test_a_graph_cannot_call_another_client(agent: Agent) -> None:
     agent.check("python", "-c", SYNCHRONOUS, OPENAI_API_KEY="none", OPENAI_BASE_URL="http://[::1]")
 
 
+@pytest.mark.parametrize("framework", ["openai-agents"], indirect=True, scope="module")
+def test_a_handoff_is_a_call_with_an_output(agent: Agent, server: ChatServer) -> None:
+    billing = 'agents.Agent(name="billing", instructions="Bill them.", model=chat_model())'
+    server.reply(calls(("transfer_to_billing", {})), text("Billing speaking"))
+    with agent.patched("agent.py", "    tools=tools", f"    handoffs=[{billing}], tools=tools"):
+        output, _ = answer_of(agent, server)
+    assert [item["type"] for item in output] == ["function_call", "function_call_output", "message"]
+    assert output[0]["call_id"] == output[1]["call_id"]
+    assert "Bill them." in json.dumps(server.bodies[-1]["messages"])
+
+
 def test_an_evaluation_passes(agent: Agent, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     done = agent.run("weather-agent", "evaluate", MLFLOW_TRACKING_URI=store)

@@ -31,6 +31,8 @@ from .toolbox import Toolbox
 
 # The run follows the limits of config.yml, and MLflow traces it.
 RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
+# The output of a tool, and of a handoff to another agent; the SDK misspells the second name.
+TOOL_OUTPUTS = ("tool_output", "handoff_occured")
 
 
 def chat_model() -> OpenAIChatCompletionsModel:
@@ -106,7 +108,7 @@ async def to_events(events: AsyncIterator[StreamEvent]) -> AsyncIterator[Respons
     """Convert the events of a run, in which all items have the same id."""
     message_id = unique_id("msg")
     async for event in events:
-        if event.type == "run_item_stream_event" and event.name == "tool_output":
+        if event.type == "run_item_stream_event" and event.name in TOOL_OUTPUTS:
             output: Any = event.item.raw_item
             yield function_call_output(output["call_id"], str(output["output"]))
         elif event.type == "raw_response_event":
