@@ -32,8 +32,11 @@ PUBLISHED_TEMPLATE = "gh:YOUR-ORGANIZATION/copier-responses-agent"
 INITIAL_COMMIT = "Initial commit"
 NEW_METHOD = "    async def answer("
 OLD_METHOD = "    def predict(self, context, model_input, params=None):\n        return {}\n\n"
-# The rules that fail for the logged models of both examples.
-FAILED = {"task", "signature", "input-example", "pinned-requirements", "fresh-process"}
+# The rules that fail for the logged models of all examples, and of those without a ResponsesAgent.
+FAILED = {"pinned-requirements", "fresh-process"}
+OTHER_SIGNATURE = {"task", "signature", "input-example"}
+# Files that git may not ignore, and that are not the code of an agent.
+UNSCANNED = ("venv/lib/package.py", "tests/test_print.py")
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Example:
     Attributes:
         name: The name of the repository and the agent.
         section: The section of the page that moves its code.
-        log: The arguments of its own program that logs the model.
+        code: The path of its code.
+        log: The arguments of its own program that logs the model; none if it logs no model.
         packages: The arguments of `uv add` for the packages that the model imports.
         failed: The rules of `verify` that fail for the old model.
         source: The ast-grep rules that fail for the old source.
@@ -51,12 +55,14 @@ class Example:
         kept: Unchanged files, from old to new path.
         edited: Files that a step changes, from old to new path.
         merged: Files whose lines are added to the template's files.
+        settings: Lines of its `pyproject.toml` that are kept.
         removed: Files that the template replaces.
         excluded: The file in the package that is excluded from updates.
     """
 
     name: str
     section: str
+    code: str
     log: list[str]
     packages: str
     failed: set[str]
@@ -65,6 +71,7 @@ class Example:
     kept: dict[str, str]
     edited: dict[str, str]
     merged: set[str]
+    settings: set[str]
     removed: set[str]
     excluded: str
 
@@ -80,7 +87,8 @@ class Example:
     def adapted(self, command: str) -> str:
         """Return a command of the page for parcel-desk, for this repository."""
         command = command.replace("-r ../parcel-desk/requirements.txt", self.packages)
-        return command.replace("parcel-desk", self.name) if self != OWN_LOOP else command
+        command = re.sub(r" \.\./parcel-desk$", f" ../{self.code}", command)
+        return command.replace("parcel-desk", self.name)
 
 
 @dataclass(frozen=True)
@@ -106,9 +114,10 @@ class Step:
 OWN_LOOP = Example(
     name="parcel-desk",
     section="Your own loop",
+    code="parcel-desk",
     log=["log_model.py"],
     packages="-r ../parcel-desk/requirements.txt",
-    failed=FAILED | {"models-from-code"},
+    failed=FAILED | OTHER_SIGNATURE | {"models-from-code"},
     source={
         "another-base",
         "artifact-path",
@@ -131,15 +140,17 @@ OWN_LOOP = Example(
         "tests/test_tariffs.py": "tests/test_tariffs.py",
     },
     merged={".gitignore", "README.md"},
+    settings=set(),
     removed={"log_model.py", "requirements.txt", "tests/conftest.py"},
     excluded="agent.py",
 )
 TEMPLATES_LOOP = Example(
     name="machine-service",
     section="The template's loop",
+    code="machine-service",
     log=["scripts/deploy.py", "--dry-run"],
-    packages="python-dateutil",
-    failed=FAILED,
+    packages='"python-dateutil>=2.9"',
+    failed=FAILED | OTHER_SIGNATURE,
     source={
         "another-base",
         "artifact-path",
@@ -168,9 +179,71 @@ TEMPLATES_LOOP = Example(
         "tools.py": "src/machine_service/tools.py",
     },
     merged={".gitignore", "README.md", "pyproject.toml"},
+    settings={'version = "1.4.0"', '    "python-dateutil>=2.9",', '    "pytest-cov>=5",'},
     removed={"agent.py", "scripts/deploy.py"},
     excluded="tools.py",
 )
+AGENTS_SDK = Example(
+    name="tide-desk",
+    section="OpenAI Agents SDK",
+    code="tide-desk/tide_desk",
+    log=[],
+    packages='"python-dateutil>=2.9"',
+    failed=set(),
+    source={"environ-at-import", "print-call", "work-at-import"},
+    both={
+        ".gitignore",
+        "AGENTS.md",
+        "README.md",
+        "databricks.yml",
+        "pyproject.toml",
+        "src/tide_desk/__init__.py",
+        "src/tide_desk/instructions.md",
+        "src/tide_desk/tools.py",
+    },
+    kept={
+        "tests/test_harbour.py": "tests/test_harbour.py",
+        "tide_desk/harbour.py": "src/tide_desk/harbour.py",
+        "tide_desk/prompt.md": "src/tide_desk/instructions.md",
+        "tide_desk/tides.csv": "src/tide_desk/tides.csv",
+    },
+    edited={"tide_desk/tools.py": "src/tide_desk/tools.py"},
+    merged={".gitignore", "AGENTS.md", "README.md", "pyproject.toml"},
+    settings={
+        'version = "0.3.0"',
+        '    "python-dateutil>=2.9",',
+        'check-tides = "tide_desk.harbour:main"',
+    },
+    removed={
+        "app.yaml",
+        "databricks.yml",
+        "tide_desk/__init__.py",
+        "tide_desk/agent.py",
+        "tide_desk/start_server.py",
+    },
+    excluded="tools.py",
+)
+LANGGRAPH = Example(
+    name="sowing-guide",
+    section="LangGraph",
+    code="sowing-guide",
+    log=["log_model.py"],
+    packages="-r ../sowing-guide/requirements.txt",
+    failed=FAILED,
+    source={"print-call", "work-at-import"},
+    both={".gitignore", "README.md", "src/sowing_guide/tools.py"},
+    kept={"data/sowing.csv": "src/sowing_guide/sowing.csv"},
+    edited={
+        "graph.py": "src/sowing_guide/graph.py",
+        "tests/test_graph.py": "tests/test_graph.py",
+        "tools.py": "src/sowing_guide/tools.py",
+    },
+    merged={".gitignore", "README.md"},
+    settings=set(),
+    removed={"agent.py", "log_model.py", "requirements.txt", "settings.yml"},
+    excluded="tools.py",
+)
+EXAMPLES = (OWN_LOOP, TEMPLATES_LOOP, AGENTS_SDK, LANGGRAPH)
 
 
 @dataclass(frozen=True)
@@ -241,7 +314,7 @@ def template(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Tem
     return Template.of_the_working_tree(tmp_path_factory.mktemp("template"), without="hooks")
 
 
-@pytest.fixture(scope="module", params=[OWN_LOOP, TEMPLATES_LOOP], ids=lambda each: each.name)
+@pytest.fixture(scope="module", params=EXAMPLES, ids=lambda each: each.name)
 def example(request: pytest.FixtureRequest) -> Example:
     """One of the existing repositories."""
     return request.param
@@ -309,16 +382,21 @@ def test_checks_from_outside_list_what_is_wrong(
 ) -> None:
     *_, scan, verify = commands("Check the existing agent")
     outside = Repository(look / example.name)
-    model = log_old_model(example, look)
-    only = "".join(f" --only {rule}" for rule in sorted(example.failed | {"no-secrets"}))
-    verify = verify.replace("models:/parcel-desk/1", model) + only
-    printed = run(example.adapted(verify), look / "look-agent", template.folder, fails=True)
-    assert set(re.findall(r"^✗ ([\w-]+)", printed, re.MULTILINE)) == example.failed
+    if example.log:
+        model = log_old_model(example, look)
+        checked = {"no-secrets", "task", "signature", "input-example"} | example.failed
+        only = "".join(f" --only {rule}" for rule in sorted(checked))
+        verify = verify.replace("models:/parcel-desk/1", model) + only
+        printed = run(example.adapted(verify), look / "look-agent", template.folder, fails=True)
+        assert set(re.findall(r"^✗ ([\w-]+)", printed, re.MULTILINE)) == example.failed
     for rule in example.failed:
         assert f"`{rule}`" in PAGE.partition("## Choose")[0]
+    assert outside.git("status", "--porcelain") == ""
+    for name in UNSCANNED:
+        (look / example.code / name).parent.mkdir(parents=True, exist_ok=True)
+        (look / example.code / name).write_text("exit(print(1))\n", encoding="utf-8")
     listed = run(example.adapted(scan), look / "look-agent", template.folder, fails=True)
     assert set(re.findall(r"error\[([\w-]+)\]", listed)) == example.source
-    assert outside.git("status", "--porcelain") == ""
 
 
 def log_old_model(example: Example, look: Path) -> str:
@@ -372,9 +450,11 @@ def test_lines_of_merged_files_are_kept(adopted: Adopted, tmp_path: Path) -> Non
     assert own_section.endswith(readme)
     ignored = (old / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert {*ignored} - {*project.read(".gitignore").splitlines()} <= {".env*"}
-    if (old / "pyproject.toml").exists():
-        for line in ('version = "1.4.0"', '    "python-dateutil>=2.9",', '    "pytest-cov>=5",'):
-            assert f"\n{line}\n" in project.read("pyproject.toml")
+    assert adopted.example.settings <= {*project.read("pyproject.toml").splitlines()}
+    if "AGENTS.md" in adopted.example.merged:
+        own_notes = (old / "AGENTS.md").read_text(encoding="utf-8")
+        assert project.read("AGENTS.md").startswith(f"# Working on {adopted.example.name}\n")
+        assert project.read("AGENTS.md").endswith(own_notes)
     fresh = project.template.fresh(NOW, tmp_path / "fresh", project_name=adopted.example.name)
     tracked = {*project.git("ls-files").splitlines()}
     assert fresh.keys() - tracked <= {f"{adopted.example.package}/tools.py"}
@@ -502,7 +582,10 @@ def cloned(project: Project, folder: Path) -> Project:
 
 def release_changes(template: Template) -> None:
     """Release changes in the loop, the sample tools, the README and the template's modules."""
-    template.edit("src/weather_agent/agent.py", LAST_LINES, COMMENT + LAST_LINES)
+    for path in template.path("README.md").parent.glob("*src*/*/agent.py.jinja"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count(LAST_LINES) == 1, path
+        path.write_text(text.replace(LAST_LINES, COMMENT + LAST_LINES), encoding="utf-8")
     template.edit("src/weather_agent/tools.py", "Count the days from", "Return the days from")
     template.edit("README.md", "## Quick start\n", "## Quick start\n\nNew here.\n")
     template.write("src/weather_agent/runtime/memory.py", NEW_MODULE)
