@@ -138,6 +138,11 @@ FIXES = (
         message="abstract class",
     ),
     Fix(
+        "Move the files of `artifacts` into the package, and read them with importlib.resources. "
+        "Add the settings of `model_config` to config.yml, and read them from `self.config`.",
+        line=r"\bcontext\.(artifacts|model_config)\b",
+    ),
+    Fix(
         "The request is an object: read `request.input`. Its `custom_inputs` and `context` may be "
         "None, so check before you read from them.",
         error="AttributeError|TypeError",
