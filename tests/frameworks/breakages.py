@@ -64,12 +64,12 @@ def in_loop(call: str) -> dict[str, Breakage]:
         ),
         "messages in the module": breaks(
             "stateless",
-            "SEEN",
-            in_agent("class Agent(Async", "SEEN: list = []\n\n\nclass Agent(Async"),
+            "MESSAGES",
+            in_agent("class Agent(Async", "MESSAGES: list = []\n\n\nclass Agent(Async"),
             in_agent(
                 loop,
-                "        SEEN.extend(request.input)\n"
-                '        request = request.model_copy(update={"input": list(SEEN)})\n' + loop,
+                "        MESSAGES.extend(request.input)\n"
+                '        request = request.model_copy(update={"input": list(MESSAGES)})\n' + loop,
             ),
         ),
     }

@@ -79,7 +79,7 @@ def project(projects: dict[str, Project], tmp_path: Path) -> Project:
 
 def edit_agent(project: Project) -> None:
     """Edit the first and the last lines of agent.py."""
-    project.edit(AGENT, "import json\n", "import json\nimport random\n")
+    project.edit(AGENT, '"""The agent', '"""The weather agent')
     project.append(AGENT, OWNERS_LINE)
 
 
@@ -210,7 +210,7 @@ def test_a_new_release_and_another_framework_at_once(project: Project, tmp_path:
     project.append(TOOLS, OWNERS_LINE)
     project.commit()
     project.template.edit(TOOLS, "from datetime", "import math\nfrom datetime")
-    project.template.edit(AGENT, "import json\n", "import json\nimport math\n")
+    project.template.edit(AGENT, "import mlflow\n", "import mlflow\nimport math\n")
     project.template.release(NEXT)
     project.update(framework="pydantic-ai")
     assert project.conflicts() == {}

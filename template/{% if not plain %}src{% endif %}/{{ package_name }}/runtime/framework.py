@@ -18,24 +18,28 @@ async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     A cancel scope of anyio, as servers use it, cancels a task again and again until it ends, which
     interrupts the cleanup of frameworks.
     """
-    arrived: asyncio.Queue[Event] = asyncio.Queue(1)
+    waiting: list[Event] = []
+    arrived, taken = asyncio.Event(), asyncio.Event()
 
-    async def put_all() -> None:
+    async def run() -> None:
         async with aclosing(events):
             async for event in events:
-                await arrived.put(event)
+                waiting.append(event)
+                arrived.set()
+                await taken.wait()
+                taken.clear()
 
-    task = asyncio.create_task(put_all())
+    task = asyncio.create_task(run())
+    task.add_done_callback(lambda _: arrived.set())
     try:
         while True:
-            getting = asyncio.create_task(arrived.get())
-            await asyncio.wait((getting, task), return_when=asyncio.FIRST_COMPLETED)
-            if getting.done():
-                yield getting.result()
-                continue
-            getting.cancel()
-            await task
-            return
+            await arrived.wait()
+            arrived.clear()
+            if not waiting:
+                await task
+                return
+            taken.set()
+            yield waiting.pop()
     finally:
         task.cancel()
 
