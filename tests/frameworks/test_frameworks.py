@@ -142,6 +142,18 @@ def test_a_handoff_is_a_call_with_an_output(agent: Agent, server: ChatServer) ->
     assert "Bill them." in json.dumps(server.bodies[-1]["messages"])
 
 
+def test_reasoning_is_an_item_before_what_follows(agent: Agent, server: ChatServer) -> None:
+    thoughts = [{"reasoning_content": "A place "}, {"reasoning_content": "in Japan."}]
+    server.reply(
+        [*thoughts, *calls(("current_time", {"place": "Tokyo"}))],
+        [{"reasoning_content": "Late."}, *text("It is")],
+    )
+    output, _ = answer_of(agent, server)
+    kinds = ["reasoning", "function_call", "function_call_output", "reasoning", "message"]
+    assert [item["type"] for item in output] == kinds
+    assert [item["summary"][0]["text"] for item in output[::3]] == ["A place in Japan.", "Late."]
+
+
 def test_an_evaluation_passes(agent: Agent, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     done = agent.run("weather-agent", "evaluate", MLFLOW_TRACKING_URI=store)

@@ -18,7 +18,7 @@ from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEv
 from pydantic import PrivateAttr
 
 from .dspy_adapter import AnswerListener, ChatAdapter, add_results, to_history
-from .framework import in_own_task
+from .framework import adapt_events
 from .items import RequestError, delta_event, done_event, function_call_output, unique_id
 from .llm import LLM, LLMError
 from .llm.transport import LLMTransport, select_llm
@@ -175,7 +175,7 @@ async def stream(
             except AdapterParseError as error:
                 raise LLMError(f"{llm.uri} did not return the outputs of the program.") from error
 
-    async for event in in_own_task(run()):
+    async for event in adapt_events(run()):
         yield event
 
 

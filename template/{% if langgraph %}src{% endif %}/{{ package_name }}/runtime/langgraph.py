@@ -1,7 +1,7 @@
 """Connects LangChain and LangGraph with the LLM, the tools and the Responses API."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from types import FunctionType
 from typing import Any, NoReturn
 
@@ -14,7 +14,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
 
-from .framework import in_call_order, in_own_task
+from .framework import adapt_events
 from .items import delta_event, done_event, function_call_output, unique_id
 from .llm import LLM, LLMError
 from .llm.transport import openai_client, select_llm
@@ -65,7 +65,7 @@ async def stream(
 ) -> AsyncIterator[ResponsesAgentStreamEvent]:
     """Answer a request with a graph that has a list of `messages`."""
 
-    async def run() -> AsyncIterator[ResponsesAgentStreamEvent]:
+    async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
         updates = graph.astream(
             {"messages": to_messages(request.input)},
@@ -81,7 +81,7 @@ async def stream(
             ) from error
 
     # LangGraph leaves its tasks behind if a cancel scope of anyio cancels it repeatedly.
-    async for event in in_own_task(in_call_order(run())):
+    async for event in adapt_events(run()):
         yield event
 
 

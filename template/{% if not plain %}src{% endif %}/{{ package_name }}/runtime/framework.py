@@ -1,4 +1,4 @@
-"""Adapts the events of a framework: their task, and the order of tool outputs."""
+"""Adapts the events of a framework: their task, the order of tool outputs, and the reasoning."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -7,9 +7,17 @@ from typing import TypeVar
 
 from mlflow.types.responses import ResponsesAgentStreamEvent
 
-from .items import done_item
+from .items import done_event, done_item, unique_id
+from .llm.transport import take_reasoning
 
 Event = TypeVar("Event")
+
+
+def adapt_events(
+    events: AsyncGenerator[ResponsesAgentStreamEvent],
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
+    """Yield the events of a framework as those of an answer."""
+    return in_own_task(with_reasoning(in_call_order(events)))
 
 
 async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
@@ -64,3 +72,15 @@ async def in_call_order(
         while outputs and (output := outputs[first := next(iter(outputs))]):
             del outputs[first]
             yield output
+
+
+async def with_reasoning(
+    events: AsyncIterator[ResponsesAgentStreamEvent],
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
+    """Yield events, and the reasoning of the LLM before what it wrote next."""
+    async for event in events:
+        for text in take_reasoning():
+            summary = [{"type": "summary_text", "text": text}]
+            fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
+            yield done_event({"type": "reasoning", **fields})
+        yield event

@@ -1,6 +1,6 @@
 """Connects the OpenAI Agents SDK with the LLM, the tools and the Responses API."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -23,7 +23,7 @@ from mlflow.types.responses import (
     ResponsesAgentStreamEvent,
 )
 
-from .framework import in_call_order, in_own_task
+from .framework import adapt_events
 from .items import Item, delta_event, done_event, function_call_output, unique_id
 from .llm import LLM, LLMError
 from .llm.transport import openai_client, select_llm
@@ -64,7 +64,7 @@ async def stream(
 ) -> AsyncIterator[ResponsesAgentStreamEvent]:
     """Answer a request with an agent."""
 
-    async def run() -> AsyncIterator[ResponsesAgentStreamEvent]:
+    async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
         result = Runner.run_streamed(
             agent,
@@ -82,7 +82,7 @@ async def stream(
         finally:
             result.cancel()
 
-    async for event in in_own_task(in_call_order(run())):
+    async for event in adapt_events(run()):
         yield event
 
 

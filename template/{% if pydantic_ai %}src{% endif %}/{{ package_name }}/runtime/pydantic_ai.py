@@ -1,7 +1,7 @@
 """Connects Pydantic AI with the LLM, the tools and the Responses API."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from itertools import groupby
 from types import FunctionType
 from typing import Any
@@ -37,7 +37,7 @@ from pydantic_ai import (
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from .framework import in_call_order, in_own_task
+from .framework import adapt_events
 from .items import Item, RequestError, delta_event, done_event, function_call_output, unique_id
 from .llm import LLM, LLMError
 from .llm.transport import openai_client, select_llm
@@ -72,7 +72,7 @@ async def stream(
 ) -> AsyncIterator[ResponsesAgentStreamEvent]:
     """Answer a request with an agent."""
 
-    async def run() -> AsyncIterator[ResponsesAgentStreamEvent]:
+    async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
         try:
             async with agent.run_stream_events(
@@ -86,7 +86,7 @@ async def stream(
             message = f"{llm.uri} still calls tools after max_rounds in config.yml."
             raise LLMError(message) from error
 
-    async for event in in_own_task(in_call_order(run())):
+    async for event in adapt_events(run()):
         yield event
 
 

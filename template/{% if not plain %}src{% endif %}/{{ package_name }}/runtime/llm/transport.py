@@ -26,10 +26,17 @@ _FINISH_REASONS = {None: "stop", "max_output_tokens": "length", "content_filter"
 
 @dataclass(frozen=True)
 class _Answer:
-    """The LLM of an answer, and its own messages by the ids of their tool calls."""
+    """The LLM of an answer, and what frameworks do not pass on.
+
+    Attributes:
+        llm: The LLM.
+        turns: Its own messages by the ids of their tool calls.
+        thoughts: The reasoning of each completion that `take_reasoning` has not returned yet.
+    """
 
     llm: LLM
     turns: dict[str, Fields] = field(default_factory=dict)
+    thoughts: list[str] = field(default_factory=list)
 
 
 _current: ContextVar[_Answer] = ContextVar("answer")
@@ -38,6 +45,14 @@ _current: ContextVar[_Answer] = ContextVar("answer")
 def select_llm(llm: LLM) -> None:
     """Let the clients in this context call an LLM."""
     _current.set(_Answer(llm))
+
+
+def take_reasoning() -> list[str]:
+    """Return the reasoning of each completion in this context since the last call."""
+    thoughts = _current.get().thoughts
+    taken = [*thoughts]
+    thoughts.clear()
+    return taken
 
 
 def openai_client() -> AsyncOpenAI:
@@ -80,15 +95,20 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
     head = {"id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": 0}
     head["model"] = answer.llm.model
     usage: Fields = {}
+    thoughts: list[str] = []
     yield head | _choice({"role": "assistant"})
     async with aclosing(chunks):
         async for chunk in chunks:
             usage = chunk.get("usage") or usage
             for piece in completion.add(chunk):
-                if piece.kind != "reasoning":
-                    name = "content" if piece.kind == "text" else "refusal"
-                    yield head | _choice({name: piece.text})
+                if piece.kind == "reasoning":
+                    thoughts.append(piece.text)
+                    continue
+                _move(thoughts, answer.thoughts)
+                name = "content" if piece.kind == "text" else "refusal"
+                yield head | _choice({name: piece.text})
     completion.finish()
+    _move(thoughts, answer.thoughts)
     calls = [call.message_part() for call in completion.calls]
     if calls:
         turn = {**completion.turn(), "tool_calls": calls}
@@ -97,6 +117,13 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
     reason = "tool_calls" if calls else _FINISH_REASONS[completion.incomplete_reason]
     yield head | _choice({}, reason)
     yield head | {"choices": [], "usage": usage or None}
+
+
+def _move(thoughts: list[str], finished: list[str]) -> None:
+    """Move the pieces of a reasoning, as one text, to those that are finished."""
+    if text := "".join(thoughts):
+        finished.append(text)
+    thoughts.clear()
 
 
 def _choice(delta: Fields, finish_reason: str | None = None) -> Fields:
