@@ -14,9 +14,9 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
 
-from .framework import adapt_events
+from .framework import adapt_events, too_many_rounds
 from .items import delta_event, done_event, function_call_output, unique_id
-from .llm import LLM, LLMError
+from .llm import LLM
 from .llm.transport import openai_client, select_llm
 from .messages import to_messages
 from .toolbox import Toolbox
@@ -76,9 +76,7 @@ async def stream(
             async for event in to_events(updates):
                 yield event
         except (ModelCallLimitExceededError, GraphRecursionError) as error:
-            raise LLMError(
-                f"{llm.uri} still calls tools after max_rounds in config.yml."
-            ) from error
+            raise too_many_rounds(llm.uri) from error
 
     # LangGraph leaves its tasks behind if a cancel scope of anyio cancels it repeatedly.
     async for event in adapt_events(run()):

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from mlflow.types.responses import ResponsesAgentStreamEvent
 
-from .items import done_event, done_item, unique_id
+from .items import Item, done_event, done_item, unique_id
+from .llm import LLMError
 from .llm.transport import take_reasoning
 
 Event = TypeVar("Event")
@@ -84,3 +85,14 @@ async def with_reasoning(
             fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
             yield done_event({"type": "reasoning", **fields})
         yield event
+
+
+def too_many_rounds(uri: str) -> LLMError:
+    """Return the error of an LLM that calls tools until the limit of the framework."""
+    return LLMError(f"{uri} still calls tools after max_rounds in config.yml.")
+
+
+def text_of(content: str | list[Item]) -> str:
+    """Return the text of a message, whose content may be a list of parts."""
+    parts = [{"text": content}] if isinstance(content, str) else content
+    return "\n".join(part.get("text") or part.get("refusal") or "" for part in parts)

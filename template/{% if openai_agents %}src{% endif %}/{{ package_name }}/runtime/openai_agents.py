@@ -23,9 +23,9 @@ from mlflow.types.responses import (
     ResponsesAgentStreamEvent,
 )
 
-from .framework import adapt_events
+from .framework import adapt_events, text_of, too_many_rounds
 from .items import Item, delta_event, done_event, function_call_output, unique_id
-from .llm import LLM, LLMError
+from .llm import LLM
 from .llm.transport import openai_client, select_llm
 from .toolbox import Toolbox
 
@@ -77,8 +77,7 @@ async def stream(
             async for event in to_events(result.stream_events()):
                 yield event
         except MaxTurnsExceeded as error:
-            message = f"{llm.uri} still calls tools after max_rounds in config.yml."
-            raise LLMError(message) from error
+            raise too_many_rounds(llm.uri) from error
         finally:
             result.cancel()
 
@@ -91,17 +90,12 @@ def to_input(items: Iterable[Message | OutputItem]) -> Iterator[TResponseInputIt
     for item in items:
         fields: Any = item.model_dump(exclude_none=True)
         if fields.get("role") == "assistant":
-            if text := _text(fields["content"]).strip():  # some models refuse blank texts
+            if text := text_of(fields["content"]).strip():  # some models refuse blank texts
                 yield {"role": "assistant", "content": text}
         elif fields.get("role"):
             yield {"role": fields["role"], "content": fields["content"]}
         elif fields["type"] in ("function_call", "function_call_output"):
             yield fields
-
-
-def _text(content: Any) -> str:
-    parts = [{"text": content}] if isinstance(content, str) else content
-    return "\n".join(part.get("text") or part.get("refusal") or "" for part in parts)
 
 
 async def to_events(events: AsyncIterator[StreamEvent]) -> AsyncIterator[ResponsesAgentStreamEvent]:

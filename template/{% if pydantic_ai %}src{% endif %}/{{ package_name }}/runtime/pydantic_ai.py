@@ -37,9 +37,9 @@ from pydantic_ai import (
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from .framework import adapt_events
+from .framework import adapt_events, text_of, too_many_rounds
 from .items import Item, RequestError, delta_event, done_event, function_call_output, unique_id
-from .llm import LLM, LLMError
+from .llm import LLM
 from .llm.transport import openai_client, select_llm
 from .toolbox import Toolbox
 
@@ -83,8 +83,7 @@ async def stream(
                 async for event in to_events(events):
                     yield event
         except UsageLimitExceeded as error:
-            message = f"{llm.uri} still calls tools after max_rounds in config.yml."
-            raise LLMError(message) from error
+            raise too_many_rounds(llm.uri) from error
 
     async for event in adapt_events(run()):
         yield event
@@ -116,20 +115,15 @@ def _parts(items: Iterable[Message | OutputItem]) -> Iterator[Part]:
             case {"role": "user", "content": content}:
                 yield UserPromptPart(content if isinstance(content, str) else _user(content))
             case {"role": "system" | "developer", "content": content}:
-                yield SystemPromptPart(_text(content))
+                yield SystemPromptPart(text_of(content))
             case {"role": "assistant", "content": content}:
-                if text := _text(content).strip():  # some models refuse blank texts
+                if text := text_of(content).strip():  # some models refuse blank texts
                     yield TextPart(text)
             case {"type": "function_call", "call_id": call_id, "name": name, "arguments": args}:
                 names[call_id] = name
                 yield ToolCallPart(name, args, call_id)
             case {"type": "function_call_output", "call_id": call_id, "output": output}:
                 yield ToolReturnPart(names.get(call_id, "tool"), output, call_id)
-
-
-def _text(content: str | list[Item]) -> str:
-    parts = [{"text": content}] if isinstance(content, str) else content
-    return "\n".join(part.get("text") or part.get("refusal") or "" for part in parts)
 
 
 def _user(parts: list[Item]) -> list[UserContent]:
