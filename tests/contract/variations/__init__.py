@@ -88,6 +88,7 @@ TRIED_TOGETHER = (
         "examples of conversations before the conversation",
         "a summary in place of the oldest of many messages",
         "several drafts at once",
+        "a second draft in each round",
     ),
     (
         "the language of the answer in the instructions",

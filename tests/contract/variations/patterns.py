@@ -110,6 +110,15 @@ best = max(set(drafts), key=drafts.count)
 yield done_event(self.create_reasoning_item(unique_id("rs"), best))
 """),
     ),
+    "a second draft in each round": (
+        in_agent(
+            STREAM,
+            """draft = [chunk async for chunk in llm.stream(messages, **options)]
+            assert draft
+            """
+            + STREAM,
+        ),
+    ),
     "structured output that is requested again": (
         at_import('''
 from pydantic import BaseModel, ValidationError
