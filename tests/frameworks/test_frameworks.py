@@ -17,6 +17,44 @@ from tests.helpers.template import QUESTIONS
 from tests.server.serving import TOKYO, Served, serving
 
 FRAMEWORKS = [name for name in QUESTIONS["framework"]["choices"].values() if name != "openai"]
+# Closes streams and cancels their tasks after each number of events, and prints what is left.
+EARLY_ENDS = """
+import asyncio, gc
+from mlflow.types.responses import ResponsesAgentRequest
+from weather_agent.agent import AGENT
+
+REQUEST = ResponsesAgentRequest(input=[{"role": "user", "content": "What time is it in Tokyo?"}])
+problems = []
+
+
+async def read(stop, wait):
+    number = 0
+    async for _ in AGENT.predict_stream_async(REQUEST):
+        number += 1
+        if number == stop and wait:
+            await asyncio.Event().wait()
+        if number == stop:
+            break
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: problems.append(context))
+    for stop in range(1, 12):
+        await read(stop, wait=False)
+        reading = asyncio.create_task(read(stop, wait=True))
+        await asyncio.wait([reading], timeout=0.05)
+        reading.cancel()
+        await asyncio.wait([reading])
+    gc.collect()
+    for _ in range(100):
+        if len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.1)
+    print(problems, len(asyncio.all_tasks()) - 1)
+
+
+asyncio.run(main())
+"""
 MODULES = {
     "openai-agents": ("openai_agents", "from agents import"),
     "langgraph": ("langgraph", "langchain"),
@@ -93,6 +131,10 @@ def test_an_image_reaches_the_llm(served: Served) -> None:
         model="weather-agent", input=[{"role": "user", "content": content}]
     )
     assert "Look at [image_url]" in response.output_text
+
+
+def test_streams_that_end_early_leave_nothing(agent: Agent) -> None:
+    assert agent.check("python", "-c", EARLY_ENDS, AGENT_LLM="offline:/demo").strip() == "[] 0"
 
 
 def test_several_calls_have_their_outputs_in_order(agent: Agent, server: ChatServer) -> None:

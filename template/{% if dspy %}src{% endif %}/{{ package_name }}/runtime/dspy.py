@@ -3,16 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import FunctionType
 from typing import Any, NoReturn
 
+import anyio
 import dspy
 import httpx
 from dspy._vendor.lm15.transports import AsyncTransportResponse, TransportRequest
 from dspy.clients.engines.lm15_engine import AsyncLM15Engine
+from dspy.clients.engines.streaming import EngineChunk
 from dspy.lm15 import Request, RouterConfig
 from dspy.streaming import StreamResponse
+from dspy.streaming.streaming_listener import find_predictor_for_stream_listeners
 from dspy.utils.exceptions import AdapterParseError
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
 from pydantic import PrivateAttr
@@ -125,21 +128,30 @@ async def _send(event: ResponsesAgentStreamEvent) -> None:
     await dspy.settings.send_stream.send(event)
 
 
-class _Program(dspy.Module):
-    """A program that raises the errors of the LLM instead of DSPy's."""
+async def call(program: dspy.Module, **inputs: Any) -> AsyncGenerator[Any]:
+    """Yield what a program streams: pieces of its answer, events of its tools, its prediction.
 
-    def __init__(self, program: dspy.Module) -> None:
-        super().__init__()
-        self.program = program
+    `dspy.streamify` leaves a cancel scope open if its stream is closed early.
+    """
+    listener = AnswerListener()
+    find_predictor_for_stream_listeners(program, [listener])
+    sending, receiving = anyio.create_memory_object_stream[Any](16)
 
-    async def aforward(self, **inputs: Any) -> dspy.Prediction:
-        try:
-            return await self.program.acall(**inputs)
-        except dspy.LMError as error:
-            cause: BaseException | None = error
-            while cause and not isinstance(cause, LLMError):
-                cause = cause.__cause__
-            raise cause or error from error
+    async def send_all() -> None:
+        with sending, dspy.context(send_stream=sending, stream_listeners=[listener]):
+            await sending.send(await program.acall(**inputs))
+
+    task = asyncio.create_task(send_all())
+    try:
+        async for value in receiving:
+            is_chunk = isinstance(value, EngineChunk)
+            if piece := listener.receive(value) if is_chunk else listener.finalize():
+                yield piece
+            if not is_chunk:
+                yield value
+        await task
+    finally:
+        task.cancel()
 
 
 _LM = language_model()
@@ -164,14 +176,15 @@ async def stream(
         if not history.messages and not turn:
             raise RequestError("Send a message of the user: the request has none.", "input")
         turn |= {name: value for name, value in inputs.items() if value is not None}
-        answer: Any = dspy.streamify(  # its type hints are those of a program without listeners
-            _Program(program), stream_listeners=[AnswerListener()], is_async_program=True
-        )
         # Without `trace` and `disable_history`, DSPy keeps the requests of all users.
         with dspy.context(lm=_LM, adapter=_ADAPTER, trace=None, disable_history=True):
+            values = call(program, history=history, **turn)
             try:
-                async for event in to_events(answer(history=history, **turn)):
-                    yield event
+                async with aclosing(values), aclosing(to_events(values)) as converted:
+                    async for event in converted:
+                        yield event
+            except dspy.LMError as error:
+                raise _cause(error) from error
             except AdapterParseError as error:
                 raise LLMError(f"{llm.uri} did not return the outputs of the program.") from error
 
@@ -179,7 +192,15 @@ async def stream(
         yield event
 
 
-async def to_events(values: AsyncIterator[Any]) -> AsyncIterator[ResponsesAgentStreamEvent]:
+def _cause(error: BaseException) -> BaseException:
+    """Return the error of the LLM that DSPy reports as its own."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, LLMError):
+        cause = cause.__cause__
+    return cause or error
+
+
+async def to_events(values: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Convert what a program streams to events."""
     message_id, text = unique_id("msg"), ""
     async for value in values:

@@ -1,7 +1,7 @@
 """Adapts the events of a framework: their task, the order of tool outputs, and the reasoning."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -17,7 +17,11 @@ Event = TypeVar("Event")
 def adapt_events(
     events: AsyncGenerator[ResponsesAgentStreamEvent],
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
-    """Yield the events of a framework as those of an answer."""
+    """Yield the events of a framework as those of an answer.
+
+    All generators end in the task of the framework, where its context variables and cancel scopes
+    are valid.
+    """
     return in_own_task(with_reasoning(in_call_order(events)))
 
 
@@ -54,37 +58,39 @@ async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
 
 
 async def in_call_order(
-    events: AsyncIterator[ResponsesAgentStreamEvent],
+    events: AsyncGenerator[ResponsesAgentStreamEvent],
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Yield events with the outputs of tools in the order of their calls.
 
     Frameworks run tools side by side, so the fastest one ends first.
     """
     outputs: dict[str, ResponsesAgentStreamEvent | None] = {}  # by the ids of their calls
-    async for event in events:
-        item = done_item(event) or {}
-        call_id = item.get("call_id", "")
-        if item.get("type") == "function_call_output" and call_id in outputs:
-            outputs[call_id] = event
-        else:
-            if item.get("type") == "function_call":
-                outputs[call_id] = None
-            yield event
-        while outputs and (output := outputs[first := next(iter(outputs))]):
-            del outputs[first]
-            yield output
+    async with aclosing(events):
+        async for event in events:
+            item = done_item(event) or {}
+            call_id = item.get("call_id", "")
+            if item.get("type") == "function_call_output" and call_id in outputs:
+                outputs[call_id] = event
+            else:
+                if item.get("type") == "function_call":
+                    outputs[call_id] = None
+                yield event
+            while outputs and (output := outputs[first := next(iter(outputs))]):
+                del outputs[first]
+                yield output
 
 
 async def with_reasoning(
-    events: AsyncIterator[ResponsesAgentStreamEvent],
+    events: AsyncGenerator[ResponsesAgentStreamEvent],
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Yield events, and the reasoning of the LLM before what it wrote next."""
-    async for event in events:
-        for text in take_reasoning():
-            summary = [{"type": "summary_text", "text": text}]
-            fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
-            yield done_event({"type": "reasoning", **fields})
-        yield event
+    async with aclosing(events):
+        async for event in events:
+            for text in take_reasoning():
+                summary = [{"type": "summary_text", "text": text}]
+                fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
+                yield done_event({"type": "reasoning", **fields})
+            yield event
 
 
 def too_many_rounds(uri: str) -> LLMError:
