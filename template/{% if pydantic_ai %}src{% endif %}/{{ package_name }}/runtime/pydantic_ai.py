@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from itertools import groupby
 from types import FunctionType
 from typing import Any
@@ -75,12 +76,13 @@ async def stream(
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
         try:
-            async with agent.run_stream_events(
+            running = agent.run_stream_events(
                 message_history=to_history(request.input),
                 deps=request,
                 usage_limits=UsageLimits(request_limit=max_rounds),
-            ) as events:
-                async for event in to_events(events):
+            )
+            async with running as events, aclosing(to_events(events)) as converted:
+                async for event in converted:
                     yield event
         except UsageLimitExceeded as error:
             raise too_many_rounds(llm.uri) from error
@@ -145,7 +147,7 @@ def _user_part(part: Item) -> UserContent:
     )
 
 
-async def to_events(events: AsyncIterator[Any]) -> AsyncIterator[ResponsesAgentStreamEvent]:
+async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Convert the events of a run."""
     message_id = ""
     async for event in events:
