@@ -1,4 +1,4 @@
-"""Prompts of DSPy, which ask for fields with markers such as `[[ ## answer ## ]]`."""
+"""Answers to prompts that ask for fields with markers such as `[[ ## answer ## ]]`."""
 
 import json
 import re
