@@ -157,7 +157,7 @@ def test_debug_prints_the_traceback(commands: ForkedCommands) -> None:
         ("max_rounds: 8", "max_rounds: none", "max_rounds: Input should be a valid integer"),
         ("max_rounds: 8", "max_rounds: 0", "greater than or equal to 1"),
         ("max_rounds: 8", "max_rounds: true", "max_rounds: Input should be a valid integer"),
-        ("max_rounds: 8", "max_rounds: [", 'in "config.yml", line 6, column'),
+        ("max_rounds: 8", "max_rounds: [", 'in "config.yml", line 9, column'),
         ("max_rounds: 8", "max_rounds: 8\nmax_rounds: 9", "sets max_rounds more than once"),
         (
             "resources: {}",

@@ -17,6 +17,7 @@ IGNORED = "|".join(
     [
         r"\.venv",
         r"\.uv",
+        "benchmarks/frameworks/bare.py",
         "tests/adopting/repositories",
         "tests/clients/programs",
         "tests/contract/variations/agents",

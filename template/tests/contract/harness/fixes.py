@@ -176,11 +176,6 @@ FIXES = (
         "Put the file into the agent's package, and read it with importlib.resources.",
         error="FileNotFoundError",
     ),
-    Fix(
-        "Let the error of a tool become its output, which the LLM reads: call tools with "
-        "`Toolbox.run`, or make them with the functions of the framework's module in runtime/.",
-        line=r"^tools\.py, line \d+: `raise ",
-    ),
 )
 
 
