@@ -179,14 +179,17 @@ async def stream(
         # Without `trace` and `disable_history`, DSPy keeps the requests of all users.
         with dspy.context(lm=_LM, adapter=_ADAPTER, trace=None, disable_history=True):
             values = call(program, history=history, **turn)
+            failure: BaseException | None = None
             try:
                 async with aclosing(values), aclosing(to_events(values)) as converted:
                     async for event in converted:
                         yield event
             except dspy.LMError as error:
-                raise _cause(error) from error
+                failure = _cause(error)
             except AdapterParseError as error:
                 raise LLMError(f"{llm.uri} did not return the outputs of the program.") from error
+            if failure:  # outside of the handler, where it would become the cause of its own cause
+                raise failure
 
     async for event in adapt_events(run()):
         yield event
