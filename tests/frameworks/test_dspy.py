@@ -16,7 +16,7 @@ ANSWER = "    answer: str = dspy.OutputField()\n"
 
 @pytest.fixture(scope="module")
 def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
-    """An agent whose program has a second output."""
+    """An agent with a program of two outputs."""
     folder = tmp_path_factory.mktemp("dspy") / "weather-agent"
     shutil.copytree(render(framework="dspy"), folder)
     file = folder / "src/weather_agent/agent.py"

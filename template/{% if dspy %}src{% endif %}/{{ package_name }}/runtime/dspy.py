@@ -149,7 +149,10 @@ async def call(program: dspy.Module, **inputs: Any) -> AsyncGenerator[Any]:
                 yield piece
             if not is_chunk:
                 yield value
-        await task
+        await asyncio.wait([task])
+        # Raised outside of a handler, the error does not become the cause of its own cause.
+        if error := task.exception():
+            raise _cause(error)
     finally:
         task.cancel()
 
@@ -167,7 +170,7 @@ async def stream(
         program: Takes `history`, and `question` and `context` of the last turn, if it has them.
         request: The request.
         llm: The LLM.
-        inputs: More inputs of the program, without those that have no value.
+        inputs: More inputs of the program; `stream` omits those without a value.
     """
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
@@ -179,17 +182,12 @@ async def stream(
         # Without `trace` and `disable_history`, DSPy keeps the requests of all users.
         with dspy.context(lm=_LM, adapter=_ADAPTER, trace=None, disable_history=True):
             values = call(program, history=history, **turn)
-            failure: BaseException | None = None
             try:
                 async with aclosing(values), aclosing(to_events(values)) as converted:
                     async for event in converted:
                         yield event
-            except dspy.LMError as error:
-                failure = _cause(error)
             except AdapterParseError as error:
                 raise LLMError(f"{llm.uri} did not return the outputs of the program.") from error
-            if failure:  # outside of the handler, where it would become the cause of its own cause
-                raise failure
 
     async for event in adapt_events(run()):
         yield event
