@@ -61,7 +61,10 @@ class LoadedAgent:
     def __init__(self, path: Path, settings: dict[str, Any] | None = None) -> None:
         unload_code(path)
         self.example = read_example(path) or {}
-        self.model: PyFuncModel = mlflow.pyfunc.load_model(str(path), model_config=settings)
+        # To warn, MLflow compares each requirement with the environment, which takes a second.
+        self.model: PyFuncModel = mlflow.pyfunc.load_model(
+            str(path), suppress_warnings=True, model_config=settings
+        )
 
     @property
     def instance(self) -> Any:

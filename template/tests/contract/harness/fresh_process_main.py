@@ -213,7 +213,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
     loaded = date_of_loading(model_path)
     try:
         with on_an_earlier_day(loaded):
-            model = mlflow.pyfunc.load_model(str(model_path))
+            model = mlflow.pyfunc.load_model(str(model_path), suppress_warnings=True)
             hook.importing = False
             observations.changes_at_import += changes(before, state_of_process())
             hook.provider = Provider()

@@ -122,8 +122,12 @@ def _imports_below(entry: Path, code: Path) -> Iterator[tuple[Path, str]]:
             waiting += _files_of(name, code)
 
 
-def _imported_names(file: Path, code: Path) -> Iterator[str]:
-    tree = syntax_tree(file)
+@cache
+def _imported_names(file: Path, code: Path) -> list[str]:
+    return list(_imports_in(syntax_tree(file), file, code))
+
+
+def _imports_in(tree: ast.Module, file: Path, code: Path) -> Iterator[str]:
     blocks = (block for node in ast.walk(tree) for block in _optional(node))
     optional = {node for block in blocks for node in ast.walk(block)}
     for node in ast.walk(tree):
@@ -141,11 +145,10 @@ def _imported_names(file: Path, code: Path) -> Iterator[str]:
 
 def _imported_by_call(node: ast.Call) -> Iterator[str]:
     """Yield the module that `importlib.import_module("name")` imports."""
-    function = ast.unparse(node.func).rpartition(".")[2]
-    if function in IMPORTING_FUNCTIONS and node.args and isinstance(node.args[0], ast.Constant):
-        name = node.args[0].value
-        if isinstance(name, str) and not name.startswith("."):
-            yield name
+    match node:
+        case ast.Call(ast.Name(called) | ast.Attribute(_, called), [ast.Constant(str(name)), *_]):
+            if called in IMPORTING_FUNCTIONS and not name.startswith("."):
+                yield name
 
 
 def _optional(node: ast.AST) -> Sequence[ast.AST]:

@@ -63,11 +63,7 @@ def another_day(loaded: datetime) -> datetime:
 def reloaded(model_path: Path) -> Any:
     """Load a model again, with its modules."""
     unload_code(model_path, even_own=True)
-    with pytest.MonkeyPatch.context() as patch:
-        # The first load has compared the requirements with what is installed, which is slow.
-        check = "warn_dependency_requirement_mismatches"
-        patch.setattr(mlflow.pyfunc, check, lambda _: None, raising=False)
-        return mlflow.pyfunc.load_model(str(model_path))
+    return mlflow.pyfunc.load_model(str(model_path), suppress_warnings=True)
 
 
 def lasting_texts(model: Any, request: Request, *, repeats: int) -> list[Any]:
