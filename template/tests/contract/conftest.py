@@ -108,9 +108,13 @@ def model(model_path: Path) -> Model:
 
 
 @pytest.fixture(scope="session")
-def fresh_process(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> FreshProcess:
+def fresh_process(
+    model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FreshProcess]:
     """A new process that loads the model."""
-    return FreshProcess(model_path, ROOT, tmp_path_factory.mktemp("elsewhere"))
+    process = FreshProcess(model_path, ROOT, tmp_path_factory.mktemp("elsewhere"))
+    yield process
+    process.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

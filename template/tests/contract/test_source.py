@@ -29,8 +29,11 @@ def matches(url: str | None, external_model: Path | None) -> list[dict[str, Any]
     """The matches of all rules in the source."""
     if url or external_model:
         pytest.skip("omit --url and --model-uri to check the source")
+    config = ["--config", SOURCE / "sgconfig.yml"]
+    # A file that git ignores runs like any other.
+    ignored = [f"--no-ignore={kind}" for kind in ("dot", "exclude", "global", "parent", "vcs")]
     scan = subprocess.run(
-        [AST_GREP, "scan", "--config", SOURCE / "sgconfig.yml", "--json=compact", "src"],
+        [AST_GREP, "scan", *config, *ignored, "--json=compact", "src"],
         cwd=ROOT,
         capture_output=True,
         text=True,

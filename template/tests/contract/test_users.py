@@ -116,8 +116,13 @@ def interleaved(
         raise NotCheckedError("a request waits for another one, see `side-by-side`")
     if not has_ended:
         raise NotCheckedError(f"a request did not end within {PATIENCE} s after the LLM answered")
-    bodies = offline_llm.bodies
-    return [(first, [*bodies[start:held], *bodies[end:]]), (second, bodies[held:end])]
+    bodies: dict[Attempt, list[str]] = {first: [], second: []}
+    for number in range(start, offline_llm.calls):
+        attempt = offline_llm.attempts[number]
+        if attempt not in bodies:  # a client of the agent's own; then the order decides
+            attempt = second if number in range(held, end) else first
+        bodies[attempt].append(offline_llm.bodies[number])
+    return list(bodies.items())
 
 
 def check_answered(attempts: Iterable[Attempt]) -> None:
@@ -143,7 +148,7 @@ def answer_about(agent: Agent, word: str) -> str:
 
 def failure_of(error: BaseException) -> FailedRuleError:
     """Return the failure of the rule for an error of one of several concurrent requests."""
-    found = f"In another thread the agent failed: {describe_error(error)}"
+    found = f"One of several concurrent requests failed: {describe_error(error)}"
     return FailedRuleError(found, fix_for(error))
 
 

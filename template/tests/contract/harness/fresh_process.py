@@ -46,6 +46,11 @@ class FreshProcess:
             stderr=subprocess.DEVNULL,
         )
 
+    def end(self) -> None:
+        """End the process if it still runs, such as after `pytest --exitfirst`."""
+        self._process.kill()
+        self._process.wait()
+
     def observations(self) -> Observations:
         """Wait for the process, and return what the model did."""
         try:

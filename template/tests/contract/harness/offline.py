@@ -39,6 +39,7 @@ class OfflineLLM:
     Attributes:
         in_flight: The number of requests without a response.
         bodies: The bodies of the requests, JSON.
+        attempts: The attempt that sent each request, None if its thread or client hides it.
         held_call: The number of the first request that is not answered before `released`, or 0.
         quiet_checks: How often requests have checked if they must wait, since the last arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
@@ -53,6 +54,7 @@ class OfflineLLM:
         self._observe = observe
         self.in_flight = 0
         self.bodies: list[str] = []
+        self.attempts: list[Attempt | None] = []
         self.held_call = 0
         self.quiet_checks = 0
         self.held_back = 0
@@ -131,6 +133,7 @@ class OfflineLLM:
         """Yield the number of a request, and a function that returns whether it has to wait."""
         with self._lock:
             self.bodies.append(body)
+            self.attempts.append(Attempt.current.get())
             number = self.calls
             self.in_flight += 1
         self.quiet_checks = 0
