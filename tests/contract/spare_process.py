@@ -56,8 +56,9 @@ class SpareProcess:
         return self._status
 
     def kill(self) -> None:
-        """End the program."""
-        os.kill(self._process_id, signal.SIGKILL)
+        """End the program if it still runs."""
+        if self._status is None:
+            os.kill(self._process_id, signal.SIGKILL)
 
 
 def run_from_pipe(read: int) -> None:

@@ -20,7 +20,6 @@ from .offline import OfflineLLM
 from .waiting import Attempt
 
 
-
 def stale_since_loading(
     model: Any, model_path: Path, request: Request, loaded: datetime
 ) -> list[str]:
