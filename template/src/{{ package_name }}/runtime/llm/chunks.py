@@ -31,7 +31,7 @@ async def read_chunks(stream: AsyncStream[object]) -> AsyncIterator[Fields]:
             data = None if reason else {"choices": [{"finish_reason": "stop"}]}
         if not isinstance(data, dict | None):
             raise ValueError(str(data)[:100])
-        chunk = _without_nulls(data or {})
+        chunk = data or {}
         if error := _error_in(chunk):
             raise APIError("no reason given", stream.response.request, body=error)
         reason = finish_reason(chunk) or reason
@@ -48,7 +48,7 @@ def _is_json(stream: AsyncStream[object]) -> bool:
 
 
 async def _whole(stream: AsyncStream[object]) -> AsyncIterator[object]:
-    yield json.loads(await stream.response.aread())
+    yield _parse(await stream.response.aread())
 
 
 async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
@@ -66,9 +66,10 @@ async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
         elif name == b"event":
             kind = value.strip()
         elif name == b"error":  # llama.cpp until September 2025
-            yield {"error": json.loads(value)}
+            yield {"error": _parse(value)}
         elif line.startswith(b"{"):  # gateways pass on the JSON of servers that do not stream
-            yield json.JSONDecoder().raw_decode(line.decode())[0]
+            decoder = json.JSONDecoder(object_hook=_without_nulls)
+            yield decoder.raw_decode(line.decode())[0]
         elif not line:
             event = b"\n".join(data).strip()
             data.clear()
@@ -77,7 +78,7 @@ async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
                 break
             if event:
                 is_text = kind == b"error" and not event.startswith(b"{")
-                yield {"error": event.decode()} if is_text else json.loads(event)
+                yield {"error": event.decode()} if is_text else _parse(event)
     # A connection is used again if its response was read to the end.
     with suppress(httpx.HTTPError), move_on_after(0.1):
         async for _ in lines:
@@ -107,8 +108,10 @@ def _error_in(chunk: Fields) -> Fields:
     return fields_of(error) or (chunk if is_error or has_reason else {})
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(fields: Fields) -> Fields:
     """Leave out null fields, so that readers of chunks can test for a key."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(field) for key, field in value.items() if field is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _parse(data: bytes) -> Any:
+    return json.loads(data, object_hook=_without_nulls)

@@ -85,19 +85,25 @@ class Completion:
         """Add a delta and yield the pieces in it."""
         if delta.get("images"):
             raise LLMError("The LLM returned an image. Use a model that returns only text.")
-        thoughts = (_joined(delta.get(name)) for name in _REASONING)
+        thoughts = (_joined(delta[name]) for name in _REASONING if name in delta)
         if text := next(filter(None, thoughts), ""):
             yield Piece("reasoning", text)
-        for part in _parts_of(delta.get("content")):
-            yield from _pieces_of_part(part)
-            self._add_part(part)
+        content = delta.get("content")
+        if isinstance(content, str):
+            if content:
+                self._texts.append(content)
+                yield Piece("text", content)
+        else:
+            for part in _parts_of(content):
+                yield from _pieces_of_part(part)
+                self._add_part(part)
         if text := string(delta.get("refusal")):
             yield Piece("refusal", text)
         for annotation in map(fields_of, delta.get("annotations") or []):
             if source := fields_of(annotation.get("url_citation")):
                 self.citations.append(_citation(source))
         self._calls.add(delta)
-        merge(self._fields, {key: delta[key] for key in delta.keys() - _KNOWN})
+        merge(self._fields, {key: delta[key] for key in delta if key not in _KNOWN})
 
     def _add_part(self, part: Fields) -> None:
         if part.get("type") == "text" and {key for key in part if part[key]} <= {"type", "text"}:
@@ -140,8 +146,10 @@ class Completion:
 
 def finish_reason(chunk: Fields) -> str:
     """Return the finish reason in a chunk in lower case, or ""."""
-    reasons = (string(choice.get("finish_reason")) for choice in choices_of(chunk))
-    return next(filter(None, reasons), "").lower()
+    for choice in choices_of(chunk):
+        if reason := choice.get("finish_reason"):
+            return string(reason).lower()
+    return ""
 
 
 def incomplete_reason(reason: str) -> str | None:
@@ -161,7 +169,7 @@ def incomplete_reason(reason: str) -> str | None:
 
 
 def _parts_of(content: Any) -> Iterator[Fields]:
-    """Yield the parts of a content: a string, a part, or a list of both."""
+    """Yield the parts of a content that is not a string: a part, or a list of strings and parts."""
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, str) and part:
             yield {"type": "text", "text": part}
