@@ -6,6 +6,7 @@ Run in the environment of a generated agent of the framework:
 """
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -82,7 +83,9 @@ def dspy() -> Answer:
     """Return the answers of DSPy, without tools: its modules for tools stream no text."""
     import dspy
 
-    dspy.configure(lm=dspy.LM("openai/m", cache=False, engine="lm15"))
+    # This engine does not read OPENAI_BASE_URL.
+    url = os.environ["OPENAI_BASE_URL"]
+    dspy.configure(lm=dspy.LM("openai/m", api_base=url, cache=False, engine="lm15"))
     predict = dspy.Predict(dspy.Signature("question -> answer", INSTRUCTIONS))
     program: Any = dspy.streamify(predict)
 

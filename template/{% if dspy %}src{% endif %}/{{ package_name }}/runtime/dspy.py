@@ -100,7 +100,7 @@ class Tools(list[dspy.Tool]):
         self._toolbox = Toolbox(functions)
         self._max_length = max_length
         for function, specification in zip(functions, self._toolbox.specifications, strict=True):
-            tool = _Tool(function)
+            tool = _Tool(func=function)
             tool._specification = specification
             self.append(tool)
 
