@@ -31,7 +31,7 @@ async def read_chunks(stream: AsyncStream[object]) -> AsyncIterator[Fields]:
             data = None if reason else {"choices": [{"finish_reason": "stop"}]}
         if not isinstance(data, dict | None):
             raise ValueError(str(data)[:100])
-        chunk = data or {}
+        chunk: Fields = data or {}
         if error := _error_in(chunk):
             raise APIError("no reason given", stream.response.request, body=error)
         reason = finish_reason(chunk) or reason
@@ -47,11 +47,11 @@ def _is_json(stream: AsyncStream[object]) -> bool:
     return "json" in kind
 
 
-async def _whole(stream: AsyncStream[object]) -> AsyncIterator[object]:
+async def _whole(stream: AsyncStream[object]) -> AsyncIterator[Any]:
     yield _parse(await stream.response.aread())
 
 
-async def _events(stream: AsyncStream[object]) -> AsyncIterator[object]:
+async def _events(stream: AsyncStream[object]) -> AsyncIterator[Any]:
     """Yield the JSON of each event.
 
     The client's own reader fails on an event without data, and skips an error that is not an event.
