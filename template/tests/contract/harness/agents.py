@@ -61,7 +61,7 @@ class LoadedAgent:
     def __init__(self, path: Path, settings: dict[str, Any] | None = None) -> None:
         unload_code(path)
         self.example = read_example(path) or {}
-        # To warn, MLflow compares each requirement with the environment, which takes a second.
+        # The environment is that of the repository, so warnings about other versions are noise.
         self.model: PyFuncModel = mlflow.pyfunc.load_model(
             str(path), suppress_warnings=True, model_config=settings
         )

@@ -1,6 +1,6 @@
 """Calls an agent that may never answer, and waits for conditions.
 
-Waiting has many short steps. On a busy machine each takes longer, and so does the whole.
+Waits consist of short steps. Each takes longer on a busy machine, so a wait does, too.
 """
 
 import time
