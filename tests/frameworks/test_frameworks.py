@@ -17,7 +17,8 @@ from tests.helpers.template import QUESTIONS
 from tests.server.serving import TOKYO, Served, serving
 
 FRAMEWORKS = [name for name in QUESTIONS["framework"]["choices"].values() if name != "openai"]
-# Closes streams and cancels their tasks after each number of events, and prints what is left.
+# Closes streams and cancels their tasks after each number of events, cancels others at each of the
+# first turns of the event loop, and prints what is left.
 EARLY_ENDS = """
 import asyncio, gc
 from mlflow.types.responses import ResponsesAgentRequest
@@ -37,6 +38,11 @@ async def read(stop, wait):
             break
 
 
+async def cancel(reading):
+    reading.cancel()
+    await asyncio.wait([reading])
+
+
 async def main():
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: problems.append(context))
@@ -44,8 +50,12 @@ async def main():
         await read(stop, wait=False)
         reading = asyncio.create_task(read(stop, wait=True))
         await asyncio.wait([reading], timeout=0.05)
-        reading.cancel()
-        await asyncio.wait([reading])
+        await cancel(reading)
+    for turns in range(100):
+        reading = asyncio.create_task(read(0, wait=False))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await cancel(reading)
     gc.collect()
     for _ in range(100):
         if len(asyncio.all_tasks()) > 1:

@@ -51,8 +51,8 @@ async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
             if not waiting:
                 await task
                 return
-            taken.set()
             yield waiting.pop()
+            taken.set()
     finally:
         task.cancel()
 

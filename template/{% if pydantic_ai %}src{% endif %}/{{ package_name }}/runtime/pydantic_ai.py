@@ -1,5 +1,6 @@
 """Connects Pydantic AI with the LLM, the tools and the Responses API."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -15,15 +16,18 @@ from mlflow.types.responses import (
 )
 from pydantic_ai import (
     Agent,
+    AgentRunResult,
     BinaryContent,
     FunctionToolResultEvent,
     ImageUrl,
     ModelMessage,
     ModelRequest,
+    ModelRequestContext,
     ModelResponse,
     PartDeltaEvent,
     PartEndEvent,
     PartStartEvent,
+    RunContext,
     SystemPromptPart,
     TextPart,
     TextPartDelta,
@@ -34,6 +38,11 @@ from pydantic_ai import (
     UsageLimits,
     UserContent,
     UserPromptPart,
+)
+from pydantic_ai.capabilities import (
+    AbstractCapability,
+    WrapModelRequestHandler,
+    WrapRunHandler,
 )
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -65,6 +74,46 @@ def _tool(toolbox: Toolbox, function: Any, max_length: int) -> Tool[Any]:
     return Tool.from_schema(run, function["name"], function["description"], function["parameters"])
 
 
+class TaskScope(AbstractCapability[Any]):
+    """Ends the tasks of a run with it.
+
+    Pydantic AI forgets a task if the run is cancelled between the start of the task and its first
+    result. The task would wait forever, with its connection to the LLM open.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Cancel all tasks. Tasks that start later end at once."""
+        self.is_closed = True
+        for task in self.tasks:
+            task.cancel()
+
+    def add_current_task(self) -> None:
+        if self.is_closed:
+            raise asyncio.CancelledError
+        if task := asyncio.current_task():
+            self.tasks.add(task)
+
+    async def wrap_run(
+        self, ctx: RunContext[Any], *, handler: WrapRunHandler
+    ) -> AgentRunResult[Any]:
+        self.add_current_task()
+        return await handler()
+
+    async def wrap_model_request(
+        self,
+        ctx: RunContext[Any],
+        *,
+        request_context: ModelRequestContext,
+        handler: WrapModelRequestHandler,
+    ) -> ModelResponse:
+        self.add_current_task()
+        return await handler(request_context)
+
+
 async def stream(
     agent: Agent[ResponsesAgentRequest, str],
     request: ResponsesAgentRequest,
@@ -75,17 +124,21 @@ async def stream(
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
+        scope = TaskScope()
         try:
             running = agent.run_stream_events(
                 message_history=to_history(request.input),
                 deps=request,
                 usage_limits=UsageLimits(request_limit=max_rounds),
+                capabilities=[scope],
             )
             async with running as events, aclosing(to_events(events)) as converted:
                 async for event in converted:
                     yield event
         except UsageLimitExceeded as error:
             raise too_many_rounds(llm.uri) from error
+        finally:
+            scope.close()
 
     async for event in adapt_events(run()):
         yield event
