@@ -35,10 +35,16 @@ class SpareProcess:
             run_from_pipe(read)
         os.close(read)
 
-    def run(self, command: Sequence[str | Path], cwd: Path, env: dict[str, str]) -> None:
-        """Run a Python program in a folder, with these environment variables only."""
+    def run(
+        self, command: Sequence[str | Path], cwd: Path, env: dict[str, str], stderr: str
+    ) -> None:
+        """Run a Python program in a folder, with these environment variables only.
+
+        Its standard error goes to a file.
+        """
         self.is_used = True
-        job = {"command": [str(part) for part in command], "cwd": str(cwd), "env": env}
+        words = [str(part) for part in command]
+        job = {"command": words, "cwd": str(cwd), "env": env, "stderr": stderr}
         with os.fdopen(self._write, "w") as pipe:
             json.dump(job, pipe)
 
@@ -76,11 +82,12 @@ def run_from_pipe(read: int) -> None:
         os._exit(status)
 
 
-def run_program(command: list[str], cwd: str, env: dict[str, str]) -> None:
+def run_program(command: list[str], cwd: str, env: dict[str, str], stderr: str) -> None:
     """Run `python -m module` or `python file` with its arguments."""
     null = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
+    for stream in range(2):
         os.dup2(null, stream)
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND), 2)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
@@ -104,7 +111,8 @@ def use_for_programs(spare: SpareProcess) -> None:
             names = " ".join(map(str, command))
             if spare.is_used or not any(program in names for program in PROGRAMS):
                 return super().__new__(cls)
-            spare.run(command, options["cwd"], options["env"])
+            stderr = getattr(options.get("stderr"), "name", os.devnull)
+            spare.run(command, options["cwd"], options["env"], stderr)
             return spare
 
     vars(subprocess)["Popen"] = Popen

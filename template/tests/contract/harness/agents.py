@@ -11,6 +11,7 @@ import mlflow
 import pytest
 from mlflow.pyfunc import PyFuncModel
 
+from .modules import file_of
 from .rules import FailedRuleError
 
 Request = dict[str, Any]
@@ -203,8 +204,8 @@ def unload_code(model: Path, *, even_own: bool = False) -> None:
     code = model / "code"
     packages = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or ""
-        is_own = file.startswith(str(code))
+        file = file_of(module)
+        is_own = file is not None and file.is_relative_to(code)
         if name.partition(".")[0] in packages and (even_own or not is_own):
             del sys.modules[name]
             if server := sys.modules.get("mlflow.genai.agent_server.server"):

@@ -27,6 +27,7 @@ class FreshProcess:
 
     def __init__(self, model: Path, repository: Path, folder: Path) -> None:
         self._result = folder / "observations.json"
+        self._log = folder.with_name(f"{folder.name}.log")  # in the folder, it would be a leftover
         temporary = folder / "tmp"
         temporary.mkdir()
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
@@ -37,14 +38,15 @@ class FreshProcess:
             "PYTHONPATH": str(HARNESS.parent),
         }
         program = f"{HARNESS.name}.fresh_process_main"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", program, model, repository, self._result],
-            cwd=folder,
-            env=kept | folders | settings,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", program, model, repository, self._result],
+                cwd=folder,
+                env=kept | folders | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
 
     def end(self) -> None:
         """End the process if it still runs, such as after `pytest --exitfirst`."""
@@ -59,5 +61,11 @@ class FreshProcess:
             self._process.kill()
             return Observations(error=f"It did not finish within {LOAD_PATIENCE} s.")
         if not self._result.exists():
-            return Observations(error=f"The process ended with status {status}.")
+            return Observations(error=f"The process ended with status {status}{self._reason()}.")
         return Observations(**json.loads(self._result.read_text(encoding="utf-8")))
+
+    def _reason(self) -> str:
+        """Return the last line that the process wrote, which is the error that ended it."""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+        written = [line.strip() for line in lines if line.strip()]
+        return f": {written[-1].rstrip('.')}" if written else ""

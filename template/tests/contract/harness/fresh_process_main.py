@@ -36,6 +36,7 @@ from .leftovers import (
     state_of_process,
     variables,
 )
+from .modules import file_of
 from .observations import Observations
 from .offline import OfflineLLM
 from .project import ENVIRONMENTS
@@ -159,13 +160,13 @@ def record_mlflow_calls(observations: Observations) -> None:
 
 def modules_outside(model: Path, repository: Path) -> list[str]:
     """Return the modules imported from the repository, not from the model or an environment."""
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    files = {name: file_of(module) for name, module in list(sys.modules.items())}
     return sorted(
         name
         for name, file in files.items()
         if file
-        and Path(file).is_relative_to(repository)
-        and not any(map(Path(file).is_relative_to, (CONTRACT, model, *ENVIRONMENTS)))
+        and file.is_relative_to(repository)
+        and not any(map(file.is_relative_to, (CONTRACT, model, *ENVIRONMENTS)))
     )
 
 

@@ -12,6 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from .leftovers import state_of_process
+from .modules import file_of
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
 MAX_DEPTH = 6
@@ -44,19 +45,16 @@ def state_of(instance: Any, model: Path) -> dict[str, str | Identity]:
         A description per path, such as `{"Agent.limits[0]": "3"}`. Objects are described by their
         identity.
     """
-    own = {name: one for name, one in sys.modules.items() if _is_in(one, model)}
+    files = {name: file_of(module) for name, module in list(sys.modules.items())}
+    own = {name: file for name, file in files.items() if file and file.is_relative_to(model)}
     walk = _Walk({*own, type(instance).__module__})
     state: dict[str, str | Identity] = dict(walk.values(type(instance).__name__, instance, 0))
     state |= {f"the variable {name}": value for name, value in os.environ.items()}
     state |= {name: repr(value) for name, value in state_of_process().items()}
-    for module in own.values():
-        for key, value in list(vars(module).items()):
-            state.update(walk.values(f"{Path(str(module.__file__)).name}: {key}", value, 0))
+    for name, file in own.items():
+        for key, value in list(vars(sys.modules[name]).items()):
+            state.update(walk.values(f"{file.name}: {key}", value, 0))
     return state
-
-
-def _is_in(module: ModuleType, model: Path) -> bool:
-    return (getattr(module, "__file__", None) or "").startswith(str(model))
 
 
 class _Walk:
