@@ -5,11 +5,22 @@ import re
 import runpy
 from pathlib import Path
 
+import psutil
 import pytest
 
 from docs.write_contract import PAGE, last_measured, page, rules_in
-from tests.contract.breakages.changes import SHORT_WAIT, Patch, at_import, in_answer, new_file, tool
+from tests.contract.breakages import BREAKAGES
+from tests.contract.breakages.changes import (
+    SHORT_WAIT,
+    Patch,
+    at_import,
+    in_answer,
+    new_answer,
+    new_file,
+    tool,
+)
 from tests.contract.logged_model import LoggedModel
+from tests.contract.variations.loops import COMPLETE, ITEMS
 from tests.contract.workbench import Workbench
 from tests.helpers.agents import Agent
 from tests.helpers.template import TEMPLATE
@@ -125,6 +136,78 @@ def test_agent_that_prints_to_stdout(workbench: Workbench) -> None:
     with workbench.agent.changed([in_answer("__import__('os').write(1, b'text')")]):
         found = workbench.findings("accepted", "task")
     assert {finding.result for finding in found.values()} == {"passed"}
+
+
+def test_llm_requests_belong_to_the_user_who_caused_them(workbench: Workbench) -> None:
+    """The first user's second LLM request is sent while the second user is answered."""
+    title = new_answer("""
+async def write_title():
+    while not is_answered and number == len(ANSWERS):
+        await asyncio.sleep(0.01)
+    await self.complete(llm, "Write a title.", str(to_messages(request.input)))
+
+ANSWERS.append("")
+number, is_answered = len(ANSWERS), False
+title = asyncio.create_task(write_title())
+async for event in super().answer(request, llm):
+    yield event
+is_answered = True
+await title
+""")
+    patches = (at_import(ITEMS), at_import("import asyncio\n\nANSWERS = []"), COMPLETE, title)
+    with workbench.agent.changed(patches):
+        finding = workbench.findings("requests-apart")["requests-apart"]
+    assert finding.result == "passed", finding.found
+
+
+@pytest.mark.parametrize("file", [".gitignore", ".ignore", "src/weather_agent/.gitignore"])
+def test_rules_check_ignored_files(workbench: Workbench, file: str) -> None:
+    patches = (new_file(file, "tools.py\n"), Patch("tools.py", "TOOLS = [", "print(1)\nTOOLS = ["))
+    with workbench.agent.changed(patches):
+        finding = workbench.findings("print-call")["print-call"]
+    assert finding.result == "failed"
+    assert "tools.py" in finding.found
+
+
+def test_first_failure_ends_the_process_that_loads_the_model(agent: Agent) -> None:
+    paths = [f"tests/contract/test_{part}.py" for part in ("model", "loading")]
+    with agent.changed(BREAKAGES["another task in the metadata"].patches):
+        done = agent.run("pytest", "-q", "--exitfirst", *paths)
+    assert "1 failed" in done.stdout, done.stdout
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if str(agent.folder) in command]
+
+
+def test_the_process_that_loads_the_model_says_why_it_ended(workbench: Workbench) -> None:
+    code = """
+if "fresh_process_main" in str(__import__("sys").modules["__main__"].__spec__):
+    __import__("os").write(2, b"MemoryError: no memory.\\n")
+    __import__("os")._exit(3)
+"""
+    with workbench.agent.changed([at_import(code)]):
+        finding = workbench.findings("fresh-process")["fresh-process"]
+    assert finding.found.endswith("The process ended with status 3: MemoryError: no memory.")
+
+
+def test_modules_that_are_imported_when_they_are_used(workbench: Workbench) -> None:
+    """The recipe of Python's documentation for a lazy import."""
+    code = """
+import importlib.util
+import sys
+
+NAME = "weather_agent.prices"
+spec = importlib.util.find_spec(NAME)
+loader = spec.loader = importlib.util.LazyLoader(spec.loader)
+sys.modules[NAME] = prices = importlib.util.module_from_spec(spec)
+loader.exec_module(prices)
+"""
+    modules = (
+        new_file("src/weather_agent/prices.py", "import weather_agent.currencies\n"),
+        new_file("src/weather_agent/currencies.py", ""),
+    )
+    with workbench.agent.changed([at_import(code), *modules]):
+        found = workbench.findings("fresh-process", "stateless", "loads-again")
+    assert {finding.result for finding in found.values()} == {"passed"}, found
 
 
 def test_request_that_does_not_start(workbench: Workbench) -> None:
