@@ -25,6 +25,7 @@ from .harness.conversation import (
     ITEMS,
     PARTS,
     LLMCall,
+    calls_by_agent,
     fullest_call,
     instruction_lines,
     main_calls,
@@ -146,8 +147,17 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
         raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
     offline_llm.skip_if_unused()
     calls = main_calls(offline_llm.bodies)
+    for one in calls_by_agent(calls):
+        check_rounds(one)
+    if not any(NOTE in call.text for call in calls):
+        check_note(agent, example, offline_llm)
+    if attempt.answer and any(call.outputs for call in calls):
+        check_outputs(attempt.answer["output"], map(LLMCall, offline_llm.bodies))
+
+
+def check_rounds(calls: list[LLMCall]) -> None:
+    """Assert that what one call of an agent contains, all calls contain, and all tool outputs."""
     parts = ITEMS | {NOTE: "custom_inputs"} | dict.fromkeys(instruction_lines(), "the instructions")
-    # What one call contains, all calls must contain.
     parts = {part: name for part, name in parts.items() if any(part in one.text for one in calls)}
     has_drafts = drafts_per_round(calls) > 1
     outputs: set[str] = set()
@@ -162,10 +172,6 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
             f"{number - 1}, and is the same."
         )
         outputs |= call.outputs
-    if NOTE not in parts:
-        check_note(agent, example, offline_llm)
-    if attempt.answer and outputs:
-        check_outputs(attempt.answer["output"], map(LLMCall, offline_llm.bodies))
 
 
 def drafts_per_round(calls: Iterable[LLMCall]) -> int:

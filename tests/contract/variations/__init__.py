@@ -98,6 +98,7 @@ TRIED_TOGETHER = (
         "instructions that are a Jinja template",
         "observers of the agent's events",
     ),
+    ("two sub-agents at once, with the same tools",),
     ("an agent of a few lines in another file",),
     ("a synchronous OpenAI client",),
     ("an asynchronous OpenAI client",),

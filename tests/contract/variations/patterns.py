@@ -7,6 +7,7 @@ from tests.contract.breakages.changes import (
     in_agent,
     in_answer,
     method,
+    new_answer,
     new_file,
 )
 from tests.contract.variations.loops import COMPLETE
@@ -109,6 +110,29 @@ drafts = await asyncio.gather(
 best = max(set(drafts), key=drafts.count)
 yield done_event(self.create_reasoning_item(unique_id("rs"), best))
 """),
+    ),
+    "two sub-agents at once, with the same tools": (
+        at_import("import asyncio"),
+        at_import("from weather_agent.runtime.items import done_event, done_item, unique_id"),
+        new_answer(
+            """
+reports = await asyncio.gather(*(one.report(request, llm) for one in SUB_AGENTS))
+yield done_event(self.create_reasoning_item(unique_id("rs"), "\\n".join(reports)))
+async for event in super().answer(request, llm):
+    yield event
+""",
+            """
+class SubAgent(Agent):
+    async def report(self, request, llm):
+        items = [done_item(event) async for event in self.answer(request, llm)]
+        return str([item["content"] for item in items if item and item["type"] == "message"])
+
+
+SUB_AGENTS = [
+    SubAgent(load_config(), f"You are a {role}.", Toolbox(TOOLS)) for role in ("planner", "critic")
+]
+""",
+        ),
     ),
     "a second draft in each round": (
         in_agent(

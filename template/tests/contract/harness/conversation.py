@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -158,3 +158,18 @@ def main_calls(bodies: Iterable[str]) -> list[LLMCall]:
         or (call.system and call.system == fullest.system)
         or (call.outputs & fullest.outputs and not call.system)
     ]
+
+
+def calls_by_agent(calls: Sequence[LLMCall]) -> list[list[LLMCall]]:
+    """Group the calls of an answer by the agents that send them, perhaps side by side.
+
+    A sub-agent has instructions of its own from its first call, which contains no tool outputs of
+    this answer. A later call with other instructions counts as one of the agent before it.
+    """
+    groups: dict[str, list[LLMCall]] = {}
+    group: list[LLMCall] = []
+    for call in calls:
+        if call.system in groups or call.outputs <= calls[0].outputs:
+            group = groups.setdefault(call.system, [])
+        group.append(call)
+    return list(groups.values())
