@@ -475,6 +475,50 @@ gc.disable()
 multiprocessing.set_start_method("spawn", force=True)
 """),
     ),
+    "a signal that a tool requests": breaks(
+        "no-leftovers",
+        "whether a timer sends a signal is True",
+        Patch("tools.py", DAYS, f"    signal.alarm(900)\n{DAYS}"),
+        Patch("tools.py", "from datetime", "import signal\nfrom datetime"),
+    ),
+    "delayed calls that nobody cancels": breaks(
+        "no-leftovers",
+        r"3 requests leave \d+ delayed calls behind, such as print",
+        in_answer("import asyncio\n\nasyncio.get_running_loop().call_later(3600, print)"),
+    ),
+    "requests that a tool makes http.client print": breaks(
+        "no-leftovers",
+        "http.client.HTTPConnection.debuglevel is 1",
+        Patch("tools.py", DAYS, f"    http.client.HTTPConnection.debuglevel = 1\n{DAYS}"),
+        Patch("tools.py", "from datetime", "import http.client\nfrom datetime"),
+    ),
+    "headers that a tool adds to all requests of urllib": breaks(
+        "no-leftovers",
+        "the default opener of urllib is .*'weather-agent'",
+        Patch(
+            "tools.py",
+            DAYS,
+            "    opener = urllib.request.build_opener()\n"
+            '    opener.addheaders = [("User-Agent", "weather-agent")]\n'
+            f"    urllib.request.install_opener(opener)\n{DAYS}",
+        ),
+        Patch("tools.py", "from datetime", "import urllib.request\nfrom datetime"),
+    ),
+    "limits of the standard library that a tool changes": breaks(
+        "no-leftovers",
+        "csv.field_size_limit is 1000; decimal.DefaultContext is .*prec=4",
+        Patch(
+            "tools.py",
+            DAYS,
+            f"    csv.field_size_limit(1000)\n    decimal.DefaultContext.prec = 4\n{DAYS}",
+        ),
+        Patch("tools.py", "from datetime", "import csv\nimport decimal\nfrom datetime"),
+    ),
+    "the level of another logger that an answer changes": breaks(
+        "no-leftovers",
+        "the level of the logger httpx is 50",
+        in_answer('import logging\n\nlogging.getLogger("httpx").setLevel("CRITICAL")'),
+    ),
     "random numbers that start again with each answer": breaks(
         "no-leftovers",
         "the random numbers start again",

@@ -36,6 +36,7 @@ from .leftovers import (
     state_of_process,
     variables,
 )
+from .library_settings import changed_settings, library_settings
 from .modules import file_of
 from .observations import Observations
 from .offline import OfflineLLM
@@ -220,6 +221,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             hook.provider = Provider()
             os.environ |= hook.provider.variables()
             before, variables_before = state_after_loading(model_path), variables()
+            settings = library_settings()
             gc.freeze()  # so that later collections are fast
             request = read_example(model_path) or HELLO
             model.predict(request)
@@ -236,6 +238,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             calls += map(asdict, calls_in(answer["output"]))
         observations.left_behind = left_behind(model, request, result.parent)
         observations.left_behind += changes(before, state_after_loading(model_path))
+        observations.left_behind += changed_settings(settings)
         # Not with their values, which may be secret.
         names = changed(variables_before, variables())
         observations.left_behind += [f"{name} has another value" for name in names]

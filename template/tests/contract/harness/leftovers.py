@@ -137,6 +137,7 @@ def held_by_process(folder: Path) -> Held:
     return {
         "threads": Counter(_threads()),
         "tasks": Counter(_tasks()),
+        "delayed calls": Counter(_delayed_calls()),
         "child processes": Counter(_child_processes()),
         "open files and connections": Counter(_open_files()),
         "files": Counter(sizes.keys()),
@@ -177,6 +178,16 @@ def _threads() -> list[str]:
 def _tasks() -> list[str]:
     tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
     return [getattr(one.get_coro(), "__qualname__", "a task") for one in tasks if not one.done()]
+
+
+def _delayed_calls() -> list[str]:
+    """Return the functions that an event loop calls later."""
+    handles = [one for one in gc.get_objects() if isinstance(one, asyncio.TimerHandle)]
+    return [
+        getattr(getattr(one, "_callback", None), "__qualname__", "a function")
+        for one in handles
+        if not one.cancelled()
+    ]
 
 
 def _child_processes() -> list[str]:
