@@ -180,6 +180,7 @@ def test_valid_tools_are_accepted(package: Package) -> None:
         {"tools": [tool(TYPED)], "tool_choice": {"type": "function", "function": {"name": "map"}}},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "Team"}}},
         {"response_format": {"type": "text"}},
+        {"metadata": {"user": "u-1"}},
     ],
 )
 def test_valid_options_are_accepted(package: Package, fields: Any) -> None:
@@ -193,6 +194,13 @@ def test_valid_options_are_accepted(package: Package, fields: Any) -> None:
         ({"temperature": 5}, "'temperature': 5 must be at most 2"),
         ({"max_tokens": 0}, "'max_tokens': 0 must be at least 1"),
         ({"temprature": 0.2}, "Unknown parameter: 'temprature'. Did you mean 'temperature'?"),
+        ({"metadata": ["u-1"]}, "'metadata': expected an object"),
+        ({"metadata": {"turn": 1}}, "'metadata.turn': expected a string, got int"),
+        ({"metadata": {"note": "a" * 513}}, "'metadata.note': a name has at most 64 characters"),
+        (
+            {"metadata": {str(n): "" for n in range(17)}},
+            "an object has at most 16 keys",
+        ),
         ({"stop": ["a"] * 5}, "'stop': the maximum length is 4, but it has 5"),
         ({"stream_options": {"include_usage": True}}, "only allowed when 'stream' is enabled"),
         ({"tools": [tool(TYPED)], "tool_choice": "any"}, "'any' is not one of none, auto, req"),

@@ -31,7 +31,7 @@ from .harness.conversation import (
     main_calls,
     missing_words,
 )
-from .harness.errors import AGENT_ERRORS, describe_error
+from .harness.errors import AGENT_ERRORS, describe_error, is_refusal
 from .harness.fixes import fix_for
 from .harness.network import shorten_timeouts
 from .harness.offline import OfflineLLM
@@ -145,6 +145,9 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
         attempt = Attempt(agent.predict, LONG_REQUEST)
     if not attempt.finished():
         raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
+    if attempt.error and is_refusal(attempt.error):
+        found = describe_error(attempt.error)
+        raise FailedRuleError(found, fix_for(attempt.error)) from attempt.error
     offline_llm.skip_if_unused()
     calls = main_calls(offline_llm.bodies)
     for one in calls_by_agent(calls):

@@ -297,6 +297,21 @@ LLM_REQUESTS = {
             'tools=[LOOK_UP], stream_options={"include_usage": True}',
         ),
     ),
+    "numbers in the metadata": breaks(
+        "every-round",
+        "'metadata.round': expected a string, got int",
+        option('**({"metadata": {"round": rounds}} if request.custom_inputs else {})'),
+    ),
+    "a blank message before the last round": breaks(
+        "every-round",
+        "text content must be non-empty and not blank",
+        in_agent(
+            "            completion = to_events(",
+            "            if rounds == self.config.max_rounds:\n"
+            '                messages.append({"role": "assistant", "content": ""})\n'
+            "            completion = to_events(",
+        ),
+    ),
     # Instructions
     "messages without a system message": breaks(
         "instructions",
@@ -398,8 +413,24 @@ LLM_REQUESTS = {
     ),
     "the first 500 characters of each message sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive the end of a message of 7,[0-9]+ characters",
+        "did not receive the end of a message of 30,000 characters",
         each_text("text[:500]"),
+    ),
+    "the first 20,000 characters of each message sent to the LLM": breaks(
+        "whole-conversation",
+        "did not receive the end of a message of 30,000 characters",
+        each_text("text[:20_000]"),
+    ),
+    "lines of messages joined": breaks(
+        "whole-conversation",
+        "did not receive the line breaks and spaces of a message",
+        each_text('" ".join(text.split())'),
+    ),
+    "tags removed from messages": breaks(
+        "whole-conversation",
+        "did not receive the tags and punctuation of a message: '<b>Thorns",
+        each_text('re.sub("<[^>]*>", "", text)'),
+        in_agent("import json\n", "import json\nimport re\n"),
     ),
     "only ASCII characters sent to the LLM": breaks(
         "whole-conversation",

@@ -1,5 +1,6 @@
 """A long conversation, and what the calls of the LLM contain of it."""
 
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +35,11 @@ _PARTS = [
     {"type": "input_text", "text": "One more question."},
     {"type": "input_text", "text": "What about the fennel of 東京?"},
 ]
-_LONG_TEXT = f"What about the bramble? {'It has many words. ' * 400}So much for the heather."
+_CODE = "for bramble in hedge:\n    trim(bramble)"
+_LONG_TEXT = (
+    f"What about the bramble?\n\n```python\n{_CODE}\n```\n\n<b>Thorns</b> & leaves. "
+    f"{'It has many words. ' * 1600}So much for the heather."
+)
 _SYSTEM = ("system", "developer")
 _TURNS = [(role, turn) for turn in range(2, 19) for role in ("user", "assistant")]
 # 40 items, each with a word that only it contains, and the second turn once more.
@@ -59,7 +64,9 @@ ITEMS = {
 }
 # Parts of items that get lost although the LLM receives the items, and how often they occur.
 PARTS = {
-    "heather": ("the end of a message of 7,600 characters", 1),
+    "heather": ("the end of a message of 30,000 characters", 1),
+    _CODE: ("the line breaks and spaces of a message", 1),
+    "<b>Thorns</b> & leaves": ("the tags and punctuation of a message", 1),
     "user2x": ("a message that repeats an earlier one", 2),
     "東京": ("characters that are not ASCII", 1),
 }
@@ -86,8 +93,10 @@ class LLMCall:
         return joined(strings(self.messages))
 
     def contains(self, part: str, times: int = 1) -> bool:
-        """Return whether the messages contain a text at least so many times, also as JSON."""
-        return max(self.text.count(part), self.text.count(json.dumps(part)[1:-1])) >= times
+        """Return whether the messages contain a text so many times, perhaps in JSON or HTML."""
+        text = "".join(strings(self.messages)) if "\n" in part else self.text
+        written = (part, json.dumps(part)[1:-1], html.escape(part, quote=False))
+        return max(map(text.count, written)) >= times
 
     @cached_property
     def system(self) -> str:

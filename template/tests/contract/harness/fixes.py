@@ -93,6 +93,11 @@ FIXES = (
         message="Invalid 'messages|no output before|half of a surrogate pair",
     ),
     Fix(
+        "Correct the option that the message names, where the agent calls the LLM or under "
+        "`llm_options` in config.yml.",
+        message=r"status 400: (Invalid|Missing required parameter:|Unknown parameter:) '",
+    ),
+    Fix(
         "Shorten instructions.md and the outputs of tools: every call of the LLM contains them.",
         message="maximum context length",
     ),

@@ -9,6 +9,8 @@ from .tools import problems_with_strict_schema
 
 _CHOICES = ("none", "auto", "required")
 _MAX_STOPS = 4
+_MAX_METADATA = 16
+_MAX_NAME, _MAX_VALUE = 64, 512  # characters in metadata
 # The least and the greatest value of options that are numbers.
 _NUMBERS = {
     "temperature": (0, 2),
@@ -46,6 +48,8 @@ def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
         yield f"Invalid 'stop': the maximum length is {_MAX_STOPS}, but it has {len(stops)} items."
     if body.get("tools") and body.get("tool_choice") is not None:
         yield from _problems_with_choice(body["tool_choice"], body["tools"])
+    if metadata := body.get("metadata"):
+        yield from _problems_with_metadata(metadata)
     if response_format := body.get("response_format"):
         yield from _problems_with_format(response_format)
 
@@ -57,6 +61,22 @@ def _problems_with_number(name: str, value: Any) -> Iterator[str]:
     elif not least <= value <= most:
         limit = f"at least {least}" if value < least else f"at most {most}"
         yield f"Invalid '{name}': {value} must be {limit}."
+
+
+def _problems_with_metadata(metadata: Any) -> Iterator[str]:
+    if not isinstance(metadata, dict):
+        yield "Invalid 'metadata': expected an object."
+        return
+    if len(metadata) > _MAX_METADATA:
+        yield f"Invalid 'metadata': an object has at most {_MAX_METADATA} keys."
+    for name, value in metadata.items():
+        if not isinstance(value, str):
+            yield f"Invalid 'metadata.{name}': expected a string, got {type(value).__name__}."
+        elif len(name) > _MAX_NAME or len(value) > _MAX_VALUE:
+            yield (
+                f"Invalid 'metadata.{name}': a name has at most {_MAX_NAME} characters, and a "
+                f"value at most {_MAX_VALUE}."
+            )
 
 
 def _problems_with_choice(choice: Any, tools: list[Any]) -> Iterator[str]:
