@@ -17,7 +17,7 @@ from .harness.agents import (
     output_of,
     text_of,
 )
-from .harness.conversation import LLMCall
+from .harness.conversation import LLMCall, message
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
@@ -93,14 +93,18 @@ def test_own_previous_answer(agent: Agent, example: Request, llm: str) -> None:
 @pytest.mark.parametrize("kind", ATTACHMENTS)
 def test_attachments(agent: Agent, offline_llm: OfflineLLM, kind: str) -> None:
     attachment, words = ATTACHMENTS[kind]
-    try:
-        agent.predict({"input": [user([{"type": "input_text", "text": "Read it."}, attachment])]})
-    except AGENT_ERRORS:  # `every-request` checks it
-        return
-    offline_llm.skip_if_unused()
-    messages = [message for body in offline_llm.bodies for message in LLMCall(body).messages]
-    texts = json.dumps([message for message in messages if message["role"] == "user"])
-    assert any(word in texts for word in words), f"The LLM does not receive {kind}."
+    first = user([{"type": "input_text", "text": "Read it."}, attachment])
+    later = [message("assistant", "I have read it."), user("What does it show?")]
+    for turn, items in (("", [first]), (" of an earlier turn", [first, *later])):
+        start = offline_llm.calls
+        try:
+            agent.predict({"input": items})
+        except AGENT_ERRORS:  # `every-request` checks it
+            return
+        offline_llm.skip_if_unused()
+        sent = [one for body in offline_llm.bodies[start:] for one in LLMCall(body).messages]
+        texts = json.dumps([one for one in sent if one["role"] == "user"])
+        assert any(word in texts for word in words), f"The LLM does not receive {kind}{turn}."
 
 
 @rule(

@@ -352,6 +352,11 @@ def distance(place: str) -> str:
         "an answer contains the instructions: 'You are a helpful assistant",
         in_agent('"rounds": rounds}', '"rounds": rounds, "prompt": self.system_message(request)}'),
     ),
+    "the start of the instructions in custom_outputs": breaks(
+        "closed-environment",
+        "an answer contains the instructions: 'You are a helpful assistant",
+        custom_outputs('{"prompt": self.instructions[:60]}'),
+    ),
     "the settings in custom_outputs": breaks(
         "closed-environment",
         "an answer contains the settings answer_timeout_seconds, llm_max_retries",
@@ -916,6 +921,18 @@ def predict_stream(self, request):
     ),
     "files left out of the conversation": breaks(
         "attachments", "The LLM does not receive a file", without_parts("input_file")
+    ),
+    "images of earlier turns left out": breaks(
+        "attachments",
+        "The LLM does not receive a.* of an earlier turn",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES}        for message in messages[:-1]:
+            if isinstance(message["content"], list):
+                texts = [part.get("text", "(image)") for part in message["content"]]
+                message["content"] = " ".join(texts)
+""",
+        ),
     ),
     "only the texts of messages sent to the LLM": breaks(
         "attachments",

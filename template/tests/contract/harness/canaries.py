@@ -75,8 +75,9 @@ class Canaries:
         if found := self.variables_in(text):
             return found
         for line in self.instructions:
-            if json.dumps(line)[1:-1] in text or line in text:
-                return f"the instructions: {line!r}"
+            start = line[:MIN_LENGTH]
+            if json.dumps(start)[1:-1] in text or start in text:
+                return f"the instructions: {start!r}"
         if "Traceback (most recent call last)" in text and self.folder in text:
             return "a traceback with paths of the server"
         return self.settings_in(text)
