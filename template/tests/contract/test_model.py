@@ -407,6 +407,10 @@ def test_plausible_settings(model: Model) -> None:
         f"serving.environment sets AGENT_LLM to {variables['AGENT_LLM']!r}, so the endpoint does "
         "not use `llm`, which `evaluate` measures."
     )
+    for variable, value in variables.items():
+        assert not re.search(r"//(localhost|127\.0\.0\.1|0\.0\.0\.0)\b", str(value)), (
+            f"serving.environment sets {variable} to {value!r}, which is another machine there."
+        )
     answer, llm = (settings.get(f"{name}_timeout_seconds") for name in ("answer", "llm"))
     if isinstance(answer, int | float) and isinstance(llm, int | float):
         assert llm < answer, (

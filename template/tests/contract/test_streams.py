@@ -71,9 +71,13 @@ def test_streams(agent: Agent) -> None:
 
 
 @STREAMS
-def test_events_one_by_one(agent: Agent, offline_llm: OfflineLLM) -> None:
+@pytest.mark.parametrize("kind", ["a greeting", "the input example"])
+def test_events_one_by_one(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, kind: str
+) -> None:
+    request = example if kind == "the input example" else HELLO
     offline_llm.use("demo")
-    answer = joined(map(text_of, done_items(list(agent.stream(HELLO)))))
+    answer = joined(map(text_of, done_items(list(agent.stream(request)))))
     offline_llm.skip_if_unused()
     if answer in LLMCall(offline_llm.bodies[-1]).text:  # another LLM checks it first
         return
@@ -86,12 +90,12 @@ def test_events_one_by_one(agent: Agent, offline_llm: OfflineLLM) -> None:
         for event in agent.stream(request):
             types.append(event.get("type"))
 
-    attempt = Attempt(read_types, HELLO)
+    attempt = Attempt(read_types, request)
     eventually(lambda: TEXT_DELTA in types or attempt.finished(0))
     is_early = TEXT_DELTA in types
     offline_llm.released = True
     attempt.finished()
-    assert is_early, "The first text delta comes after the whole answer of the LLM."
+    assert is_early, f"The first text delta comes after the whole answer of the LLM to {kind}."
 
 
 @rule(

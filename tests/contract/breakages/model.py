@@ -712,6 +712,20 @@ def search(text: str) -> str:
         "judge is 'gpt-5-mini', not openai:/MODEL or databricks:/MODEL",
         Patch("config.yml", "judge:\n", "judge: gpt-5-mini\n"),
     ),
+    "a service of this machine for the endpoint": breaks(
+        "sensible-settings",
+        "serving.environment sets PRICES_URL to 'http://localhost:9000/prices'",
+        Patch(
+            "config.yml",
+            "  environment: {}",
+            "  environment:\n    PRICES_URL: http://localhost:9000/prices",
+        ),
+    ),
+    "several choices of the LLM": breaks(
+        "accepted",
+        "The agent sets n itself; remove it",
+        Patch("config.yml", "llm_options: {}", "llm_options: {n: 3}"),
+    ),
     "another LLM for the endpoint": breaks(
         "sensible-settings",
         "serving.environment sets AGENT_LLM to 'openai:/gpt-5-nano'",

@@ -82,6 +82,27 @@ class Complete(Agent):
 {AGENT_CLASS}""",
         ),
     ),
+    "later rounds collected until the LLM has finished": breaks(
+        "streams",
+        "The first text delta comes after the whole answer of the LLM to the input example",
+        in_agent(
+            "in self.run_tools(completion):",
+            "in iterated(self.run_tools(completion), rounds > 1):",
+        ),
+        in_agent(
+            AGENT_CLASS,
+            f"""async def iterated(events, is_later):
+    if is_later:
+        for event in [event async for event in events]:
+            yield event
+        return
+    async for event in events:
+        yield event
+
+
+{AGENT_CLASS}""",
+        ),
+    ),
     # Events
     "a misspelled event type": breaks(
         "stream-events",

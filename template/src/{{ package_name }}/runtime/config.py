@@ -72,7 +72,7 @@ Threshold = Annotated[
 _SECRET = re.compile(r"\{\{secrets/[^{}/]+/[^{}/]+\}\}")
 _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
-_OWN_FIELDS = {"model", "messages", "stream", "stream_options", "tools", "tool_choice"}
+_OWN_FIELDS = {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"}
 
 
 class Serving(BaseModel):
