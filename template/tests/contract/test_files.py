@@ -37,6 +37,21 @@ def logged_files(model_path: Path, external_model: Path | None) -> set[str]:
     return set(of_package(path.relative_to(code).as_posix() for path in files))
 
 
+@SAME_FILES
+def test_files_have_their_contents(logged_files: set[str]) -> None:
+    pointers = [name for name in sorted(logged_files) if _is_pointer(ROOT / "src" / name)]
+    if pointers:
+        raise FailedRuleError(
+            f"The model contains pointers of Git LFS instead of data: {', '.join(pointers)}.",
+            "Run `git lfs pull`, in CI, too, before the agent is logged.",
+        )
+
+
+def _is_pointer(path: Path) -> bool:
+    start = b"version https://git-lfs.github.com/spec/"
+    return path.is_file() and path.read_bytes()[: len(start)] == start
+
+
 def of_package(names: Iterable[str]) -> list[str]:
     """Return the names of files that a developer writes: not hidden, and no bytecode."""
     paths = map(PurePath, names)

@@ -299,6 +299,27 @@ def test_refused_requests(agent: Agent, offline_llm: OfflineLLM, status: int) ->
 
 
 @LLM_FAILURES
+def test_refused_later_requests(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("tools")
+    offline_llm.refusal = 429
+    for call in (agent.predict, stream_of(agent)):
+        start = offline_llm.calls
+        offline_llm.refused_from = start + 2
+        attempt = Attempt(call, example)
+        finished = attempt.finished()
+        refused = offline_llm.bodies[start + 1 :]
+        if not finished:
+            raise NotCheckedError("the agent does not stop when the LLM refuses its requests")
+        # Other requests, such as a check of the answer, may be optional.
+        if any(LLMCall(body).outputs for body in refused):
+            assert attempt.error, (
+                "The LLM refuses a request with outputs of tools with status 429, but the agent "
+                f"still answers: {attempt.answer}"
+            )
+    offline_llm.skip_if_unused()
+
+
+@LLM_FAILURES
 def test_missing_login(
     agent: Agent, example: Request, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:

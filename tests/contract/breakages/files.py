@@ -25,6 +25,16 @@ FILES = {
         PRICES,
         Patch("pyproject.toml", WHEEL, f'{WHEEL}exclude = ["*.csv"]\n'),
     ),
+    "a pointer of Git LFS instead of data": breaks(
+        "same-files",
+        r"pointers of Git LFS instead of data: weather_agent/prices\.csv",
+        new_file(
+            "src/weather_agent/prices.csv",
+            "version https://git-lfs.github.com/spec/v1\n"
+            "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
+            "size 12345\n",
+        ),
+    ),
     "only the Python files in the wheel": breaks(
         "same-files",
         r"The wheel lacks .*src/weather_agent/instructions\.md",

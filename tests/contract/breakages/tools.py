@@ -1,6 +1,6 @@
 """Mistakes in tools."""
 
-from tests.contract.breakages.changes import Patch, breaks, in_agent, new_file, tool
+from tests.contract.breakages.changes import Patch, breaks, in_agent, in_answer, new_file, tool
 
 MODELS = """
 class Stay(BaseModel):
@@ -249,10 +249,34 @@ TOOLS = {
         Patch("tools.py", "from datetime import", "import requests\nfrom datetime import"),
         Patch("tools.py", "from zoneinfo import", "from pathlib import Path\nfrom zoneinfo import"),
     ),
-    # For the second time
+    # Where no arguments get to
+    "an undefined name in a rare branch of a tool": breaks(
+        "working-tools",
+        r"tools.py, line \d+: 'SUNDAY_RATE' is not defined",
+        *tool(
+            "rate",
+            "def rate(day: date) -> str:\n    if day.weekday() == 6 and day.month == 12:\n"
+            '        return f"{SUNDAY_RATE} %"\n    return "3 %"',
+        ),
+    ),
+    "an undefined name in a rare branch of the agent": breaks(
+        "working-tools",
+        r"agent.py, line \d+: 'first_items' is not defined",
+        in_answer("if len(request.input) > 1000:\n    request.input = first_items(request.input)"),
+    ),
+    # Again
+    "vouchers that run out": breaks(
+        "working-tools",
+        "The tool voucher returns A17, but later Error: .*pop from empty list",
+        *tool(
+            "voucher",
+            'VOUCHERS = ["A17", "B22", "C03", "A17"]\n\n\n'
+            "def voucher() -> str:\n    return VOUCHERS.pop()",
+        ),
+    ),
     "a tool that reads an iterator of the module": breaks(
         "working-tools",
-        r'The tool cities returns \["Paris".*, but for the second time \[\]|already executing',
+        r'The tool cities returns \["Paris".*, but later \[\]|already executing',
         *tool(
             "cities",
             'CITIES = (name.title() for name in ("paris", "tokyo"))\n\n\n'

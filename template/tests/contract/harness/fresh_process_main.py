@@ -44,6 +44,7 @@ from .project import ENVIRONMENTS
 from .provider import Provider
 from .reloading import stale_since_loading
 from .tool_calls import calls_in
+from .undefined_names import undefined_names
 from .waiting import eventually
 
 CONTRACT = Path(__file__).resolve().parents[1]
@@ -222,6 +223,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             os.environ |= hook.provider.variables()
             before, variables_before = state_after_loading(model_path), variables()
             settings = library_settings()
+            observations.undefined_names = undefined_names(model_path)
             gc.freeze()  # so that later collections are fast
             request = read_example(model_path) or HELLO
             model.predict(request)
@@ -231,12 +233,14 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
         later_answer: Any = model.predict(request)
         observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
+        observations.left_behind = left_behind(model, request, result.parent)
+        last_answer: Any = model.predict(request)
         for answer, calls in (
             (first_answer, observations.tool_calls),
             (later_answer, observations.later_tool_calls),
+            (last_answer, observations.later_tool_calls),
         ):
             calls += map(asdict, calls_in(answer["output"]))
-        observations.left_behind = left_behind(model, request, result.parent)
         observations.left_behind += changes(before, state_after_loading(model_path))
         observations.left_behind += changed_settings(settings)
         # Not with their values, which may be secret.

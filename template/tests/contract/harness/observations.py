@@ -15,9 +15,10 @@ class Observations:
     connections_at_import: list[str] = field(default_factory=list)
     changes_at_import: list[str] = field(default_factory=list)
     files_opened: list[str] = field(default_factory=list)
+    undefined_names: list[str] = field(default_factory=list)
     modules_outside: list[str] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
-    later_tool_calls: list[dict[str, Any]] = field(default_factory=list)  # of the next answer
+    later_tool_calls: list[dict[str, Any]] = field(default_factory=list)  # of later answers
     stale_dates: list[str] = field(default_factory=list)
     stale_texts: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)

@@ -44,7 +44,8 @@ class OfflineLLM:
         quiet_checks: How often requests have checked if they must wait, since the last arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
         broken: The number of the request whose stream breaks before its end.
-        refusal: The status of all responses if the LLM refuses all requests.
+        refusal: The status of all responses if the LLM refuses requests.
+        refused_from: The number of the first request that it refuses.
         released: Whether requests to `SILENT` are answered, and the held back response ends.
         has_own_client: Whether the agent does not call the LLM through runtime/llm.
     """
@@ -60,6 +61,7 @@ class OfflineLLM:
         self.held_back = 0
         self.broken = 0
         self.refusal: int | None = None
+        self.refused_from = 0
         self.released = False
         self._meeting: asyncio.Barrier | None = None
         self._meets = True  # until two requests have failed to meet
@@ -85,7 +87,7 @@ class OfflineLLM:
                 while is_waiting():
                     await asyncio.sleep(0.02)
                 await self._meet()
-                if self.refusal:
+                if self.refusal and number >= self.refused_from:
                     return _refused(self.refusal)
                 response = await handle(transport, request)
             if response.headers.get("content-type") != "text/event-stream":

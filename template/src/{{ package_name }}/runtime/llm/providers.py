@@ -7,7 +7,7 @@ without any.
 import os
 import re
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
@@ -41,7 +41,7 @@ class Access:
     """
 
     base_url: str
-    api_key: str = "none"
+    api_key: str = field(default="none", repr=False)
     supports_usage_option: bool = True
     limit_option: str = "max_tokens"
     http_client: Callable[[], httpx.AsyncClient] = _http_client

@@ -1,0 +1,54 @@
+"""Names that a model's code uses and nothing defines, perhaps where no test gets to."""
+
+import builtins
+import dis
+import re
+import symtable
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+
+from .modules import file_of
+
+
+def undefined_names(model: Path) -> list[str]:
+    """Describe the names that functions of the imported modules of a model use without success.
+
+    Args:
+        model: The folder of the model.
+    """
+    files = {name: file_of(module) for name, module in list(sys.modules.items())}
+    own = {name: file for name, file in files.items() if file and file.is_relative_to(model)}
+    return [
+        f"{file.name}, line {line}: {undefined!r} is not defined"
+        for name, file in own.items()
+        for undefined, line in sorted(_undefined_in(file, set(vars(sys.modules[name]))))
+    ]
+
+
+def _undefined_in(file: Path, names: set[str]) -> set[tuple[str, int]]:
+    """Return the names that are not among those of the module, with their lines."""
+    source = file.read_text(encoding="utf-8")
+    known = names | vars(builtins).keys() | set(re.findall(r"\bglobal (\w+)", source))
+    used = set(_global_names(symtable.symtable(source, str(file), "exec")))
+    if used <= known:
+        return set()
+    # Annotations of variables use names, too, but nothing reads them.
+    return {one for one in _loaded_names(compile(source, file, "exec")) if one[0] not in known}
+
+
+def _global_names(table: symtable.SymbolTable) -> Iterator[str]:
+    for inner in table.get_children():
+        yield from (one.get_name() for one in inner.get_symbols() if one.is_global())
+        yield from _global_names(inner)
+
+
+def _loaded_names(code: CodeType) -> Iterator[tuple[str, int]]:
+    """Yield the global names that functions load, with their lines."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "LOAD_GLOBAL" and instruction.positions:
+            yield instruction.argval, instruction.positions.lineno or 0
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType) and constant.co_name != "__annotate__":
+            yield from _loaded_names(constant)
