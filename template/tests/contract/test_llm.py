@@ -145,13 +145,13 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
         attempt = Attempt(agent.predict, LONG_REQUEST)
     if not attempt.finished():
         raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
-    if attempt.error and is_refusal(attempt.error):
-        found = describe_error(attempt.error)
-        raise FailedRuleError(found, fix_for(attempt.error)) from attempt.error
     offline_llm.skip_if_unused()
     calls = main_calls(offline_llm.bodies)
     for one in calls_by_agent(calls):
         check_rounds(one)
+    if attempt.error and is_refusal(attempt.error):
+        found = describe_error(attempt.error)
+        raise FailedRuleError(found, fix_for(attempt.error)) from attempt.error
     if not any(NOTE in call.text for call in calls):
         check_note(agent, example, offline_llm)
     if attempt.answer and any(call.outputs for call in calls):

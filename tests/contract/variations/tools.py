@@ -157,6 +157,9 @@ def due(day: date | None = None, days: int = 0) -> str:
         *tool(
             "send_mail",
             '''
+MAIL_SERVER = object()
+
+
 def send_mail(text: str) -> str:
     """Send a mail."""
     return MAIL_SERVER.send(text)
