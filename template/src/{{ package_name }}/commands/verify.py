@@ -15,7 +15,6 @@ from typing import Any
 import click
 
 from ..ops.project import ROOT, ProjectError, require_checkout
-from ..ops.remote import require_agent_at
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
@@ -64,6 +63,8 @@ def verify(
         if model_uri:
             options.append(f"--model-path={folder_of(model_uri, Path(folder))}")
         if url:
+            from ..ops.remote import require_agent_at  # imports MLflow, which takes seconds
+
             require_agent_at(url)
             options.append(f"--url={url}")
         report = Report(quiet=as_json, verbose=verbose)
