@@ -210,6 +210,17 @@ loader.exec_module(prices)
     assert {finding.result for finding in found.values()} == {"passed"}, found
 
 
+def test_agent_that_does_not_stop_after_wrong_calls(workbench: Workbench) -> None:
+    hang = """
+while __import__("os").environ["AGENT_LLM"] == "offline:/wrong-tools":
+    await __import__("asyncio").sleep(1)
+"""
+    with workbench.agent.changed([SHORT_WAIT, in_answer(hang)]):
+        finding = workbench.findings("closed-environment")["closed-environment"]
+    assert finding.result == "failed"
+    assert finding.found == "The agent did not stop within 5 s."
+
+
 def test_request_that_does_not_start(workbench: Workbench) -> None:
     hang = """
 while __import__("os").environ["AGENT_LLM"] == "offline:/silent":

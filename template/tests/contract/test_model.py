@@ -409,7 +409,7 @@ def test_plausible_settings(model: Model) -> None:
     )
     for variable, value in variables.items():
         assert not re.search(r"//(localhost|127\.0\.0\.1|0\.0\.0\.0)\b", str(value)), (
-            f"serving.environment sets {variable} to {value!r}, which is another machine there."
+            f"serving.environment sets {variable} to {value!r}, which the endpoint cannot reach."
         )
     answer, llm = (settings.get(f"{name}_timeout_seconds") for name in ("answer", "llm"))
     if isinstance(answer, int | float) and isinstance(llm, int | float):

@@ -89,8 +89,8 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
 
 @WORKING_TOOLS
 def test_defined_names(fresh_process: FreshProcess) -> None:
-    for name in fresh_process.observations().undefined_names:
-        raise FailedRuleError(f"{name}.", "Correct the name, import it or define it.")
+    if names := fresh_process.observations().undefined_names:
+        raise FailedRuleError(f"{'; '.join(names)}.", "Correct the name, import it or define it.")
 
 
 def tool_calls(agent: Agent, request: Request, llm: OfflineLLM) -> list[ToolCall]:

@@ -37,7 +37,7 @@ from .leftovers import (
     variables,
 )
 from .library_settings import changed_settings, library_settings
-from .modules import file_of
+from .modules import imported_files
 from .observations import Observations
 from .offline import OfflineLLM
 from .project import ENVIRONMENTS
@@ -162,12 +162,10 @@ def record_mlflow_calls(observations: Observations) -> None:
 
 def modules_outside(model: Path, repository: Path) -> list[str]:
     """Return the modules imported from the repository, not from the model or an environment."""
-    files = {name: file_of(module) for name, module in list(sys.modules.items())}
     return sorted(
         name
-        for name, file in files.items()
-        if file
-        and file.is_relative_to(repository)
+        for name, file in imported_files().items()
+        if file.is_relative_to(repository)
         and not any(map(file.is_relative_to, (CONTRACT, model, *ENVIRONMENTS)))
     )
 

@@ -37,9 +37,9 @@ def changed_settings(before: dict[str, Any]) -> list[str]:
 
 
 def _constants() -> Iterator[tuple[str, object]]:
-    """Yield the numbers and texts in modules, and in their classes.
+    """Yield the public numbers and texts of modules and their classes.
 
-    Modules have flags for themselves, such as `mimetypes.inited`, so they are left out.
+    Booleans of modules are left out: some are internal flags, such as `mimetypes.inited`.
     """
     for name, module in list(sys.modules.items()):
         is_library = name.partition(".")[0] in sys.stdlib_module_names

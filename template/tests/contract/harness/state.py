@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from .leftovers import state_of_process
-from .modules import file_of
+from .modules import imported_files
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
 MAX_DEPTH = 6
@@ -45,8 +45,7 @@ def state_of(instance: Any, model: Path) -> dict[str, str | Identity]:
         A description per path, such as `{"Agent.limits[0]": "3"}`. Objects are described by their
         identity.
     """
-    files = {name: file_of(module) for name, module in list(sys.modules.items())}
-    own = {name: file for name, file in files.items() if file and file.is_relative_to(model)}
+    own = {name: file for name, file in imported_files().items() if file.is_relative_to(model)}
     walk = _Walk({*own, type(instance).__module__})
     state: dict[str, str | Identity] = dict(walk.values(type(instance).__name__, instance, 0))
     state |= {f"the variable {name}": value for name, value in os.environ.items()}

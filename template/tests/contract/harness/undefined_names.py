@@ -1,40 +1,41 @@
-"""Names that a model's code uses and nothing defines, perhaps where no test gets to."""
+"""Finds names that a model's code uses but does not define, even in code that no test runs."""
 
 import builtins
 import dis
 import re
 import symtable
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 
-from .modules import file_of
+from .modules import imported_files
 
 
 def undefined_names(model: Path) -> list[str]:
-    """Describe the names that functions of the imported modules of a model use without success.
+    """Describe the global names that functions of a model use, but its modules do not define.
 
     Args:
         model: The folder of the model.
     """
-    files = {name: file_of(module) for name, module in list(sys.modules.items())}
-    own = {name: file for name, file in files.items() if file and file.is_relative_to(model)}
     return [
         f"{file.name}, line {line}: {undefined!r} is not defined"
-        for name, file in own.items()
+        for name, file in imported_files().items()
+        if file.is_relative_to(model) and file.suffix == ".py"
         for undefined, line in sorted(_undefined_in(file, set(vars(sys.modules[name]))))
     ]
 
 
 def _undefined_in(file: Path, names: set[str]) -> set[tuple[str, int]]:
     """Return the names that are not among those of the module, with their lines."""
-    source = file.read_text(encoding="utf-8")
+    with tokenize.open(file) as opened:  # in the encoding that the file declares
+        source = opened.read()
     known = names | vars(builtins).keys() | set(re.findall(r"\bglobal (\w+)", source))
     used = set(_global_names(symtable.symtable(source, str(file), "exec")))
     if used <= known:
         return set()
-    # Annotations of variables use names, too, but nothing reads them.
+    # The annotations of local variables are never evaluated.
     return {one for one in _loaded_names(compile(source, file, "exec")) if one[0] not in known}
 
 

@@ -92,6 +92,7 @@ class TaskScope(AbstractCapability[Any]):
             task.cancel()
 
     def add_current_task(self) -> None:
+        """Cancel the current task when the scope closes, or now if it is closed."""
         if self.is_closed:
             raise asyncio.CancelledError
         if task := asyncio.current_task():
