@@ -1,5 +1,6 @@
 """The agent under test: logged and loaded once, or selected with an option."""
 
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -46,6 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule(rule): the rule of the contract that a test checks")
     config.pluginmanager.register(RuleReporter(config))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # MLflow's objects stay, so collections need not visit them again
 
 
 @pytest.fixture(scope="session")

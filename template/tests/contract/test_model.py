@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from fnmatch import fnmatchcase
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -281,12 +281,11 @@ def test_covered_imports(
     requirements: dict[str, Requirement],
 ) -> None:
     direct = None if external_model else direct_dependencies()
-    top_levels = packages_distributions()
     problems, fixes = [], set()
     for module, file in foreign_imports(entry_of(model, model_path), model_path / "code").items():
         if is_of_repository(module, ROOT):
             continue
-        owners = top_levels.get(module) or distributions_of(module)
+        owners = distributions_of(module)
         names = sorted(map(canonicalize_name, owners or prefixes(module)))
         if direct is not None and direct.isdisjoint(names):
             problems.append(f"{file} imports {module}, which is not a dependency in pyproject.toml")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -64,12 +64,16 @@ def prefixes(name: str) -> list[str]:
 
 def distributions_of(package: str) -> list[str]:
     """Return the names of the installed distributions that contain a package."""
-    places = tuple(package.replace(".", "/") + end for end in "/.")
-    return [
-        one.name
-        for one in distributions()
-        if any(file.as_posix().startswith(places) for file in one.files or [])
-    ]
+    places = [f"\n{package.replace('.', '/')}{end}" for end in "/."]
+    found = [name for name, files in _installed_files() if any(one in files for one in places)]
+    # The files of an editable installation are not listed.
+    return found or list(packages_distributions().get(package, []))
+
+
+@cache
+def _installed_files() -> list[tuple[str, str]]:
+    """Return the name of each installed distribution with the list of its files, one per line."""
+    return [(one.name, "\n" + (one.read_text("RECORD") or "")) for one in distributions()]
 
 
 def is_of_repository(name: str, repository: Path) -> bool:
