@@ -60,7 +60,7 @@ class Turn:
 
     Attributes:
         deltas: The deltas of the message, one per chunk.
-        usage: The token counts, sent if the request asks for them.
+        usage: The token counts; a stream has them if the request asks for them.
         raw_start: Bytes to send before the first chunk, unencoded.
         finish_reason: Why the message ends; None to end the stream without a reason.
         status: The HTTP status.
@@ -117,11 +117,25 @@ class ChatServer:
 
 
 def completion(turn: Turn) -> Chunk:
-    """Return a reply with text as one chat completion."""
+    """Return a reply as one chat completion."""
     content = " ".join(filter(None, (delta.get("content") for delta in turn.deltas)))
-    message = {"role": "assistant", "content": content}
+    message: Chunk = {"role": "assistant", "content": content or None}
+    if made := _whole_calls(turn.deltas):
+        message["tool_calls"] = made
     choice = {"index": 0, "message": message, "finish_reason": turn.finish_reason}
-    return {"object": "chat.completion", "choices": [choice]}
+    usage = {"usage": turn.usage} if turn.usage else {}
+    return {"object": "chat.completion", "choices": [choice], **usage}
+
+
+def _whole_calls(deltas: list[Chunk]) -> list[Chunk]:
+    """Join the parts of each tool call."""
+    made: dict[int, Chunk] = {}
+    for part in (call for delta in deltas for call in delta.get("tool_calls", [])):
+        call = made.setdefault(part["index"], {"function": {"name": "", "arguments": ""}})
+        call |= {name: value for name, value in part.items() if name in ("id", "type")}
+        for name, text in part.get("function", {}).items():
+            call["function"][name] += text
+    return list(made.values())
 
 
 class _Handler(BaseHTTPRequestHandler):

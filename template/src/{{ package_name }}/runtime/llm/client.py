@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -17,6 +18,17 @@ from .tracing import trace_completion
 from .usage import record_completion
 
 _LIMIT_OPTIONS = ("max_tokens", "max_completion_tokens")
+
+_wants_streams: ContextVar[bool] = ContextVar("wants_streams", default=True)
+
+
+def request_whole_completions() -> None:
+    """Request the completions that follow in this context as a whole, instead of as streams.
+
+    They take less CPU time. As the LLM responds only at their end, no request times out: the
+    time-out of the answer ends it.
+    """
+    _wants_streams.set(False)
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,13 @@ class LLM:
     def _body(self, messages: list[Any], options: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a request."""
         messages = join_system_messages(messages)
-        body = {"model": self.model, "messages": messages, "stream": True}
+        body = {"model": self.model, "messages": messages, "stream": _wants_streams.get()}
         for name, value in (*self.options.items(), *options.items()):
             # Providers accept only one of the two names of the limit.
             body[self.access.limit_option if name in _LIMIT_OPTIONS else name] = value
-        if self.access.supports_usage_option:
+        if not body["stream"]:
+            body.pop("stream_options", None)
+        elif self.access.supports_usage_option:
             body.setdefault("stream_options", {"include_usage": True})
         if "tools" not in body:  # APIs refuse these options without tools
             body.pop("tool_choice", None)
@@ -81,7 +95,8 @@ class LLM:
 
     async def _post(self, body: dict[str, Any]) -> AsyncStream[object]:
         """Send the request; chunks stay plain dictionaries (see `tracing.py`)."""
-        client = await _client(self.access, self.timeout, self.max_retries)
+        timeout = self.timeout if body["stream"] else None
+        client = await _client(self.access, timeout, self.max_retries)
         return await client.post(
             "/chat/completions",
             body=body,
@@ -116,14 +131,14 @@ def connect(
     return LLM(uri, model, access_for(scheme), timeout, max_retries, options or {})
 
 
-Clients = dict[tuple[Access, float, int], AsyncOpenAI]
+Clients = dict[tuple[Access, float | None, int], AsyncOpenAI]
 
 # A connection belongs to the event loop that opened it, so each loop has its own clients.
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncGenerator[Clients], Clients]]
 _pools = WeakKeyDictionary()
 
 
-async def _client(access: Access, timeout: float, max_retries: int) -> AsyncOpenAI:
+async def _client(access: Access, timeout: float | None, max_retries: int) -> AsyncOpenAI:
     """Return the client of the running event loop, which keeps its connections open."""
     clients = await _clients_of_loop()
     key = (access, timeout, max_retries)
