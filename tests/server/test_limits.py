@@ -235,6 +235,6 @@ def test_traces_per_second_are_limited(
 
 
 def test_idle_seconds_do_not_add_up_to_a_burst_of_traces(package: Package) -> None:
-    sampler = package("server.sampling").TraceSampler(2)
+    sampler = package("ops.sampling").TraceSampler(2)
     sampler.updated_at -= 100
     assert [sampler._allow() for _ in range(5)] == [True, True, False, False, False]

@@ -1,46 +1,5 @@
-"""Limits how many requests per second are traced."""
+"""Limits how many requests per second are traced; the code is in `ops/sampling.py`."""
 
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from ..ops.sampling import TraceSampler
 
-from mlflow.tracing.distributed import set_tracing_context_from_http_request_headers
-
-# The last two digits say that the trace is not sampled (W3C Trace Context).
-_UNSAMPLED_HEADERS = {"traceparent": f"00-{'1' * 32}-{'1' * 16}-00"}
-
-
-@dataclass
-class TraceSampler:
-    """A token bucket: traces `per_second` requests per second, in bursts of up to one second.
-
-    Attributes:
-        per_second: The number of requests to trace per second; above zero.
-    """
-
-    per_second: float
-    tokens: float = field(init=False)
-    updated_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tokens = max(self.per_second, 1)
-        self.updated_at = time.monotonic()
-
-    @contextmanager
-    def sample(self) -> Generator[None]:
-        """Trace the block, or disable tracing in it if the rate is exceeded."""
-        if self._allow():
-            yield
-        else:
-            with set_tracing_context_from_http_request_headers(_UNSAMPLED_HEADERS):
-                yield
-
-    def _allow(self) -> bool:
-        now = time.monotonic()
-        tokens = self.tokens + (now - self.updated_at) * self.per_second
-        self.tokens, self.updated_at = min(tokens, max(self.per_second, 1)), now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
+__all__ = ["TraceSampler"]

@@ -21,7 +21,7 @@ MOVED_MODULES = {
     "report": ("commands.report",),
     "request_body": ("server.requests",),
     "requirements": ("ops.requirements",),
-    "sampling": ("server.sampling",),
+    "sampling": ("ops.sampling",),
     "tokens": ("runtime.llm.usage",),
     "toolbox": ("runtime.toolbox",),
     "tracking": ("ops.store",),
