@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.batch.conftest import read_output
 from tests.conftest import Render
 from tests.contract.verify import results_of
 from tests.helpers.agents import Agent, install
@@ -210,6 +211,22 @@ def test_an_evaluation_passes(agent: Agent, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     done = agent.run("weather-agent", "evaluate", MLFLOW_TRACKING_URI=store)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_batch_counts_tokens(agent: Agent, server: ChatServer, tmp_path: Path) -> None:
+    server.choose = lambda body: Turn(text("Hi"), usage=usage(5))
+    rows = [{"id": number, "question": "Hello"} for number in range(20)]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    environment = {"AGENT_LLM": "openai:/model", "OPENAI_BASE_URL": server.url}
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    command = ("weather-agent", "batch", str(source), str(tmp_path / "out"))
+    agent.check(*command, **environment, MLFLOW_TRACKING_URI=store)
+    answers = read_output(tmp_path / "out")
+    assert [row["answer"] for row in answers] == ["Hi"] * 20
+    expected = usage(5)
+    tokens = {(row["input_tokens"], row["output_tokens"]) for row in answers}
+    assert tokens == {(expected["prompt_tokens"], expected["completion_tokens"])}
 
 
 def test_nothing_of_other_frameworks_is_rendered(framework: str, agent: Agent) -> None:

@@ -134,6 +134,7 @@ def test_reserved_names_include_those_of_the_dependencies(default_project: Path)
         "httpx_aiohttp",
         "jinja2",
         "packaging",
+        "pyarrow",
         "pydantic_settings",
         "starlette",
         "uvicorn",

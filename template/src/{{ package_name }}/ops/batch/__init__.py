@@ -1,0 +1,1 @@
+"""Answers the rows of a table, on this machine or on Spark."""

@@ -1,0 +1,106 @@
+"""The output of a batch: a folder of Parquet files, which is also its checkpoint.
+
+Answered and failed rows are in the folders `status=answered` and `status=failed`, as Spark writes
+them with `partitionBy("status")`. Readers of the folder get the column `status`, and each id once.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Generator, Iterable
+from contextlib import closing, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from ..project import ProjectError
+from .answers import Answer
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("answer", pa.string()),
+        ("output", pa.string()),
+        ("error", pa.string()),
+        ("attempts", pa.int32()),
+        ("seconds", pa.float64()),
+        ("input_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("trace_id", pa.string()),
+    ]
+)
+ANSWERED, FAILED = "status=answered", "status=failed"
+
+
+@contextmanager
+def open_output(folder: Path) -> Generator[None]:
+    """Create the folder, and refuse other runs in the block.
+
+    The operating system releases the lock when the process ends, however it ends.
+
+    Raises:
+        ProjectError: Another run uses the folder, or it cannot be written.
+    """
+    if folder.is_file():
+        raise ProjectError(f"{folder} is a file. Choose another output.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(folder / "_lock", timeout=0)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise ProjectError(f"Cannot write to {folder}: {error}.") from error
+        raise ProjectError(
+            f"Another batch writes to {folder}. Wait until it ends, or choose another output."
+        ) from error
+
+
+def answered_ids(folder: Path) -> set[str]:
+    """Return the ids with an answer.
+
+    Raises:
+        ProjectError: The folder contains other files than those of a batch.
+    """
+    if not (folder / ANSWERED).is_dir():
+        return set()
+    try:
+        table = ds.dataset(folder / ANSWERED, SCHEMA, format="parquet").to_table(columns=["id"])
+    except (pa.ArrowException, OSError) as error:
+        raise ProjectError(
+            f"{folder} contains other files than those of a batch: {error}. Choose another output."
+        ) from error
+    return set(table.column("id").to_pylist())
+
+
+def forget_failures(folder: Path) -> None:
+    """Delete the failed rows of earlier runs, which are repeated."""
+    shutil.rmtree(folder / FAILED, ignore_errors=True)
+
+
+def commit(folder: Path, answers: Iterable[Answer]) -> None:
+    """Add answers to the folder; a reader sees all of a file or nothing.
+
+    Raises:
+        ProjectError: The files cannot be written.
+    """
+    by_status: dict[str, list[dict[str, object]]] = {}
+    for one in answers:
+        row = one.as_row()
+        by_status.setdefault(f"status={row.pop('status')}", []).append(row)
+    for status, rows in by_status.items():
+        target = folder / status
+        name = f"{uuid4().hex}.parquet"
+        hidden = target / f"_{name}.tmp"
+        try:
+            target.mkdir(exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), hidden)
+            hidden.replace(target / f"part-{name}")
+        except OSError as error:
+            hidden.unlink(missing_ok=True)
+            raise ProjectError(
+                f"Cannot write to {folder}: {error.strerror or error}. Make room or choose another "
+                "output, and run the command again: it continues where it stopped."
+            ) from error
