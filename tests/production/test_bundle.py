@@ -13,7 +13,7 @@ from databricks.bundles.jobs import Job
 from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 
-from tests.conftest import Render
+from tests.conftest import Package, Render
 from tests.helpers.template import TEMPLATE
 
 sys.path.insert(0, str(TEMPLATE / "tests" / "contract"))
@@ -207,8 +207,31 @@ def test_the_job_releases_the_registered_version(project: Path) -> None:
     assert permissions == ["CAN_EDIT", "CAN_QUERY"]
 
 
+def test_the_job_answers_a_table(project: Path, package: Package) -> None:
+    _, bundle = READER.read_bundles(project)
+    job = bundle.resources["jobs"]["batch"]
+    assert job["max_concurrent_runs"] == 1
+    defaults = {one["name"]: one["default"] for one in job["parameters"]}
+    assert defaults == {
+        "questions": "main.weather_agent.questions",
+        "answers": "main.weather_agent.answers",
+    }
+    # No extra: serverless compute has its own pyspark, and another one would replace it.
+    (environment,) = job["environments"]
+    assert "-e ${workspace.file_path}" in environment["spec"]["dependencies"]
+    (task,) = job["tasks"]
+    name, *arguments = task["python_wheel_task"]["parameters"]
+    assert arguments[:2] == [f"{{{{job.parameters.{one}}}}}" for one in defaults]
+    command = package("commands.cli").main.commands[name]
+    assert command.make_context(name, arguments).params["engine"] == "spark"
+    assert job["environment_variables"][0]["spec"]["variables"] == {
+        "MLFLOW_TRACKING_URI": "databricks",
+        "MLFLOW_EXPERIMENT_ID": "${resources.experiments.agent.id}",
+    }
+
+
 def test_bundle_is_short(project: Path) -> None:
-    assert len((project / "databricks.yml").read_text(encoding="utf-8").splitlines()) < 60
+    assert len((project / "databricks.yml").read_text(encoding="utf-8").splitlines()) < 90
 
 
 def test_other_agents_have_no_bundle(default_project: Path) -> None:
