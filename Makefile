@@ -58,11 +58,12 @@ picture: browser  ## Redraw the README's pictures from real sessions and measure
 contract: uv  ## Rewrite docs/contract.md, and measure what MLflow alone notices
 	"$(UV)" run --frozen python -m docs.write_contract
 
-benchmark: uv  ## Measure the first minute, an update, the server under load, and the frameworks
+benchmark: uv  ## Measure the first minute, an update, the server, the frameworks, and batches
 	"$(UV)" run --frozen python -m benchmarks.first_minute
 	"$(UV)" run --frozen python -m benchmarks.update
 	"$(UV)" run --frozen python -m benchmarks.serve
 	"$(UV)" run --frozen python -m benchmarks.frameworks
+	"$(UV)" run --frozen python -m benchmarks.batch
 
 tags:  ## Create the tags of all releases, in a clone that lacks them
 	@scripts/tags.sh

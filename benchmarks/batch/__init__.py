@@ -1,0 +1,1 @@
+"""The batch of an agent on both engines, beside a loop and plain asyncio."""
