@@ -6,7 +6,7 @@ import re
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from mlflow.pyfunc import ResponsesAgent
+from mlflow.types.responses import ResponsesAgentStreamEvent
 
-from tests.batch.conftest import Batch, Row
+from tests.batch.conftest import Batch, Row, read_output
 from tests.conftest import Package
 from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.model_server import Turn, calls
@@ -106,6 +108,15 @@ def test_second_run_asks_only_what_is_missing(batch: Batch) -> None:
     code, printed = batch.run(write_jsonl(source, TABLE))
     assert code == 0
     assert "3 rows, 2 of them answered before." in printed
+    assert len(batch.server.bodies) == len(batch.rows()) == 3
+
+
+def test_another_input_with_the_same_output(batch: Batch) -> None:
+    source = write_jsonl(batch.folder / "in.jsonl", TABLE[:2])
+    batch.run(source)
+    code, printed = batch.run(write_jsonl(source, TABLE[1:]))
+    assert code == 0
+    assert "2 rows, 1 of them answered before." in printed
     assert len(batch.server.bodies) == len(batch.rows()) == 3
 
 
@@ -261,6 +272,39 @@ def test_full_disk(package: Package, tmp_path: Path) -> None:
         with pytest.raises(Exception, match="No space left on device"):
             output.commit(tmp_path, [answers.Answer(id="a", **row)])
     assert not list(target.iterdir())
+
+
+def test_disk_that_becomes_full(package: Package, tmp_path: Path) -> None:
+    output = package("ops.batch.output")
+    batch_agent = package("ops.batch.agent").BatchAgent
+    write_table = output.pq.write_table
+
+    class Agent:
+        async def predict_stream_async(self, request: Any) -> AsyncIterator[Any]:
+            question = request.input[0].content
+            if int(question) % 2:
+                raise ValueError("odd")
+            item = ResponsesAgent.create_text_output_item("Even", "msg_1")
+            yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+
+    def write(table: pa.Table, path: Path) -> None:
+        if "status=failed" in str(path):
+            raise OSError(28, "No space left on device")
+        write_table(table, path)
+
+    rows: list[Row] = [{"id": one, "question": str(one)} for one in range(10)]
+    source = write_jsonl(tmp_path / "in.jsonl", rows)
+    names = package("ops.batch.questions").column_names([])
+    agent = batch_agent(Agent(), package("runtime.llm.usage").record_completions, lambda: None)
+    batch = package("ops.batch.local").LocalBatch(source, tmp_path / "out", names, 2, 4)
+    progress = package("commands.batch").ProgressLine("out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output.pq, "write_table", write)
+        with pytest.raises(Exception, match="No space left on device"):
+            batch.run(agent, progress)
+    ids = [row["id"] for row in read_output(tmp_path / "out")]
+    assert ids
+    assert len(ids) == len(set(ids))
 
 
 def test_whole_completions_with_tools(batch: Batch) -> None:

@@ -72,8 +72,8 @@ def _load_model(model_uri: str) -> Any:
 def _unload_code() -> None:
     """Unload the modules that an agent imports, so that a model imports its own copies."""
     for name in list(sys.modules):
-        package, _, module = name.partition(".")
-        if package == PACKAGE.name and not module.startswith(("ops", "commands")):
+        package, module, *_ = [*name.split("."), ""]
+        if package == PACKAGE.name and module not in ("ops", "commands"):
             del sys.modules[name]
 
 

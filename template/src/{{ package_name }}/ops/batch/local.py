@@ -47,11 +47,11 @@ class LocalBatch:
             ProjectError: The input is invalid, the output is not usable, or the LLM fails.
         """
         with open_output(self.target):
-            rows = sum(1 for _ in check_questions(self.rows(), self.names))
-            if not rows:
-                raise ProjectError("The input has no rows.")
             answered = answered_ids(self.target)
-            progress.start(rows=rows, answered=len(answered))
+            is_answered = [one in answered for one in check_questions(self.rows(), self.names)]
+            if not is_answered:
+                raise ProjectError("The input has no rows.")
+            progress.start(rows=len(is_answered), answered=sum(is_answered))
             questions = (to_question(row, self.names) for row in self.rows())
             missing = (one for one in questions if one.id not in answered)
             forget_failures(self.target)
@@ -71,11 +71,12 @@ class LocalBatch:
         ready: list[Answer] = []
 
         def store() -> None:
-            commit(self.target, ready)
-            failed = sum(one.error is not None for one in ready)
-            tokens = sum(one.input_tokens + one.output_tokens for one in ready)
-            progress.add(answered=len(ready) - failed, failed=failed, tokens=tokens)
-            ready.clear()
+            some = ready.copy()
+            ready.clear()  # first, so that an interruption cannot store them twice
+            commit(self.target, some)
+            failed = sum(one.error is not None for one in some)
+            tokens = sum(one.input_tokens + one.output_tokens for one in some)
+            progress.add(answered=len(some) - failed, failed=failed, tokens=tokens)
 
         async def collect() -> None:
             async with aclosing(answerer.answer_all(questions)) as answers:
