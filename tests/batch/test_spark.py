@@ -214,7 +214,7 @@ def test_invalid_inputs(spark: SparkRuns) -> None:
     cases: dict[str, tuple[list[Row], str]] = {
         "columns.jsonl": ([{"id": "1", "text": "a"}], "It needs 'id', and 'question' or 'input'"),
         "id.jsonl": ([*TABLE, {"id": None, "question": "a"}], "A row of the input: the id is mis"),
-        "twice.jsonl": ([*TABLE, TABLE[0]], "1 rows of the input have the id of another row."),
+        "twice.jsonl": ([*TABLE, TABLE[0]], "The input has 6 rows, but 5 ids. Give each row an id"),
         "blank.jsonl": ([{"id": "1", "question": " "}], "The row '1' of the input: the question"),
         "json.jsonl": ([{"id": "1", "input": "{"}], "The row '1' of the input: input is invalid"),
     }

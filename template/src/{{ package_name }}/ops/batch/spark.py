@@ -168,10 +168,10 @@ def count_questions(checked: DataFrame, answered: DataFrame) -> tuple[int, int]:
         raise ProjectError("The input has no rows.")
     if found["problem"]:
         raise ProjectError(f"{found['problem']}. Correct it.")
-    if repeated := found["rows"] - found["ids"]:
+    if found["ids"] < found["rows"]:
         raise ProjectError(
-            f"{repeated:,} rows of the input have the id of another row. Give each row an id of "
-            "its own."
+            f"The input has {found['rows']:,} rows, but {found['ids']:,} ids. Give each row an id "
+            "of its own."
         )
     return found["rows"], found["done"]
 
