@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -274,15 +275,24 @@ def test_killed_worker(spark: SparkRuns) -> None:
     options = ("--rows-per-commit=100", "--concurrency=8")
     process = spark.start(source, out, *options)
     wait_for_answers(process, out)
-    children = psutil.Process(process.pid).children(recursive=True)
-    workers = [one for one in children if "pyspark.daemon" in " ".join(one.cmdline())]
-    random.Random(1).choice([one for one in workers if one.ppid() != process.pid]).kill()
+    random.Random(1).choice(workers_of(process)).kill()
     _, printed = process.communicate(timeout=200)
     if process.returncode:
         assert printed.count("error: Spark failed: ") == 1
         code, printed = spark.run(source, out, *options)
         assert code == 0, printed
     assert sorted(int(row["id"]) for row in batch.rows()) == list(range(300))
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the Python workers of a batch: the children of Spark's daemon."""
+    workers = []
+    for one in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            parent = one.parent()
+            if parent and all("pyspark.daemon" in each.cmdline() for each in (one, parent)):
+                workers.append(one)
+    return workers
 
 
 def wait_for_answers(process: subprocess.Popen[str], out: Path) -> None:
