@@ -111,6 +111,8 @@ def prepare(folder: Path, model: str, options: list[str], concurrency: int, spar
     """Create an agent and its store, which takes a few seconds once, and is not measured."""
     agent = make_agent(folder / "weather-agent")
     if spark:
+        add = ("uv", "add", "--quiet", "--optional=spark", "pyspark[connect]>=4,<5")
+        subprocess.run(add, cwd=agent, env=environment(), check=True)
         sync = ("uv", "sync", "--quiet", "--no-dev", "--extra=spark", "--compile-bytecode")
         subprocess.run(sync, cwd=agent, env=environment(), check=True)
     variables = {

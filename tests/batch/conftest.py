@@ -1,6 +1,7 @@
 """A batch of an agent, its questions and its LLM."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ def read_output(folder: Path) -> list[Row]:
     """Return the rows of an output, sorted by their ids."""
     table = ds.dataset(folder, format="parquet", partitioning="hive").to_table()
     return sorted(table.to_pylist(), key=lambda row: row["id"])
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition is true, for at most three minutes: Spark starts slowly."""
+    for _ in range(1800):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("The condition did not become true within three minutes.")
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,10 @@ import pytest
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentStreamEvent
 
-from tests.batch.conftest import Batch, Row, read_output
+from tests.batch.conftest import Batch, Row, read_output, wait_for
 from tests.conftest import Package
 from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.model_server import Turn, calls
-from tests.server.serving import wait_until
 
 TABLE = [
     {"id": "a", "question": "One, two"},
@@ -245,7 +244,7 @@ def test_killed_batch_continues(agent: Agent, batch: Batch) -> None:
         stderr=subprocess.PIPE,
     )
     with process:
-        wait_until(lambda: len(list(out.glob("status=answered/part-*"))) > 3)
+        wait_for(lambda: len(list(out.glob("status=answered/part-*"))) > 3)
         process.send_signal(signal.SIGKILL)
     stored = len(batch.rows())
     assert 0 < stored < len(rows)

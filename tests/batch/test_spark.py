@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from tests.batch.conftest import Batch, Row, read_output
+from tests.batch.conftest import Batch, Row, read_output, wait_for
 from tests.helpers.agents import Agent, clean_environment, install
 from tests.server.serving import free_port
 
@@ -102,11 +101,13 @@ def essence(rows: list[Row]) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def spark_agent(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Agent:
-    """The default project with the extra `spark`."""
+    """The default project with Spark."""
     folder = tmp_path_factory.mktemp("spark") / "weather-agent"
     shutil.copytree(agent.folder, folder, ignore=shutil.ignore_patterns(".venv", ".git"))
     made = install(folder)
-    subprocess.run(["uv", "sync", "--quiet", "--extra", "spark"], cwd=folder, check=True)
+    add = ["uv", "add", "--quiet", "--optional=spark", "pyspark[connect]>=4,<5"]
+    subprocess.run(add, cwd=folder, check=True)
+    subprocess.run(["uv", "sync", "--quiet", "--extra=spark"], cwd=folder, check=True)
     return made
 
 
@@ -299,15 +300,6 @@ def wait_for_answers(process: subprocess.Popen[str], out: Path) -> None:
     """Wait until a slice is stored."""
     wait_for(lambda: process.poll() is not None or any(out.glob("status=answered/*.parquet")))
     assert process.poll() is None, process.communicate()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until a condition is true, for at most three minutes: Spark starts slowly."""
-    for _ in range(1800):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("The condition did not become true within three minutes.")
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def import_spark_batch() -> type:
         from ..ops.batch.spark import SparkBatch
     except ImportError as error:
         raise ProjectError(
-            "The engine spark needs the package pyspark. Run `uv sync --extra spark`."
+            "The engine spark needs the package pyspark. Run `uv add --optional spark "
+            "'pyspark[connect]>=4,<5'`, which downloads 400 MB."
         ) from error
     return SparkBatch
 

@@ -20,7 +20,7 @@ _EXPORT = (
     "export --locked --no-default-groups --no-dev --all-extras "
     "--no-emit-project --no-hashes --no-annotate --no-header --quiet"
 )
-_NOT_SERVED = "deploy"  # the extra that the model does not need
+_NOT_SERVED = ("deploy", "delta", "spark")  # extras that the model does not need
 _PYPI = "https://pypi.org/simple"
 _FIXES = {
     "needs to be updated|Unable to find lockfile": " Run `uv lock` and commit it.",
@@ -60,13 +60,13 @@ def locked_requirements() -> list[str]:
 
 
 def _left_out() -> list[str]:
-    """Return the option that leaves out the extra `deploy`, if the project still has it."""
+    """Return the options that leave out the extras of commands, as far as the project has them."""
     try:
         settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError:
         return []  # uv says what is wrong
     extras = settings.get("project", {}).get("optional-dependencies", {})
-    return [f"--no-extra={_NOT_SERVED}"] if _NOT_SERVED in extras else []
+    return [f"--no-extra={name}" for name in _NOT_SERVED if name in extras]
 
 
 def find_uv() -> str:
