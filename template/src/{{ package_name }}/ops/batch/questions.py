@@ -65,7 +65,7 @@ def check_columns(names: Mapping[str, str], available: Iterable[str]) -> None:
 
 
 def to_question(row: Mapping[str, Any], names: Mapping[str, str] = COLUMN_NAMES) -> Question:
-    """Convert a row, whose columns may have other names.
+    """Convert a row to a question; `names` maps the columns of a batch to those of the row.
 
     Raises:
         ValueError: The row has no id or no question, or is not a valid request.

@@ -100,7 +100,7 @@ class SparkBatch:
         return bool(self.remote) or "DATABRICKS_RUNTIME_VERSION" in os.environ
 
     def answer(self, output: SparkOutput, progress: Progress) -> None:
-        """Answer the rows slice by slice. The id of a row decides about its slice."""
+        """Answer the rows slice by slice. The hash of its id selects the slice of a row."""
         spark = output.spark
         if self.remote:
             send_code(spark)

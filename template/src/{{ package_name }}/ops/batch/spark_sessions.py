@@ -40,7 +40,7 @@ def _databricks_session() -> SparkSession:
     except ImportError as error:
         raise ProjectError(
             "--remote databricks needs the package databricks-connect. Install the version of the "
-            "cluster's runtime instead of the extra spark."
+            "cluster's runtime instead of pyspark."
         ) from error
     return DatabricksSession.builder.getOrCreate()
 
