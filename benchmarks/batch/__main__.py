@@ -3,9 +3,9 @@
 Creates an agent from the last commit, and its store. The fake model answers after 400 ms, in a
 process of its own. The loop and plain asyncio use a bare client, without an agent. The time of the
 loop is calculated from 20 rows; all others are measured. They are those of whole processes, and
-include the start of Java. The second time of Spark is from the arrival of the line with the number
-of rows, which `batch` prints before the first slice, to that of its summary. `times` is relative to
-the loop.
+include imports and the start of Java. The second time of an engine is from the arrival of the line
+with the number of rows, which `batch` prints before the first row, to that of its summary. `times`
+is relative to the loop.
 """
 
 import argparse

@@ -66,10 +66,10 @@ class Bench:
             yield from self.batch(source, rows, engine)
 
     def batch(self, source: Path, rows: int, engine: str) -> Iterator[Result]:
-        """Answer a table with `batch`, and yield the times of the process and of its slices.
+        """Answer a table with `batch`, and yield the times of the process and of its rows.
 
         The second time is from the arrival of the line with the number of rows on standard error,
-        which `batch` prints before the first slice, to the arrival of the summary, its last line.
+        which `batch` prints before the first row, to the arrival of the summary, its last line.
         """
         target = self.folder / f"{source.stem}-{engine}"
         command = [self.program("weather-agent"), "batch", str(source), str(target)]
@@ -84,8 +84,7 @@ class Bench:
         if process.returncode or not arrivals or f"{rows:,} answered, 0 failed" not in lines[-1][1]:
             raise SystemExit("".join(line for _, line in lines))
         yield Result(f"batch, {engine}", seconds)
-        if engine == "spark":
-            yield Result("  from its first slice on", lines[-1][0] - arrivals[0])
+        yield Result("  without its start", lines[-1][0] - arrivals[0])
 
     def run(self, command: list[str]) -> str:
         """Run a command, which must succeed, and return its output."""

@@ -167,15 +167,38 @@ def test_two_batches_with_one_output(batch: Batch) -> None:
     assert batch.run(source)[0] == 0
 
 
+def message(content: Any) -> Row:
+    """Return a row with a message of the user."""
+    return {"id": 1, "input": [{"role": "user", "content": content}]}
+
+
 INVALID: list[tuple[list[Row], tuple[str, ...], str]] = [
     ([{"question": "a"}], (), "It needs 'id', and 'question' or 'input'"),
     ([{"id": 1, "text": "a"}], (), "It needs 'id', and 'question' or 'input'"),
     ([{"id": 1, "question": "a"}], ("--columns", "question=text"), "It needs 'id', and 'text'"),
     ([{"id": 1, "question": "a"}], ("--columns", "text=question"), "is invalid. Write COLUMN=NAME"),
+    ([TABLE[0]], ("--columns", "custom_inputs=who"), "It lacks 'who', which --columns names."),
+    ([TABLE[0]], ("--columns=id=id", "--columns=id=key"), "--columns names 'id' twice."),
     ([{"id": None, "question": "a"}], (), "Row 1 of the input: the id is missing."),
+    ([{"id": 1.5, "question": "a"}], (), "Row 1 of the input: the id 1.5 is not a text or an"),
+    (
+        [{"id": "\ud800", "question": "a"}],
+        (),
+        "Row 1 of the input: the id contains invalid Unicode.",
+    ),
     ([{"id": " ", "question": "a"}], (), "Row 1 of the input: the id is missing."),
     ([TABLE[0], TABLE[1] | {"id": "a"}], (), "Row 2 of the input has the id 'a', as an earlier"),
     ([TABLE[0], TABLE[1] | {"question": " "}], (), "Row 2 of the input: the question is empty."),
+    ([{"id": 1, "question": 5}], (), "Row 1 of the input: the question 5 is not a text."),
+    ([{"id": 1, "question": ["a"]}], (), "Row 1 of the input: the question ['a'] is not a text."),
+    ([{"id": 1, "question": "\udc00"}], (), "Row 1 of the input: the question contains invalid"),
+    ([message(" ")], (), "Row 1 of the input: the question is empty."),
+    ([message([])], (), "Row 1 of the input: the question is empty."),
+    (
+        [message([{"type": "input_text", "text": ""}])],
+        (),
+        "Row 1 of the input: the question is empty",
+    ),
     ([{"id": 1, "input": "{"}], (), "Row 1 of the input: input is invalid JSON"),
     ([{"id": 1, "input": "[]"}], (), "Row 1 of the input: the input has no items."),
     ([{"id": 1, "input": '[{"role": "user"}]'}], (), "Row 1 of the input: "),
@@ -192,21 +215,29 @@ def test_invalid_tables(
     assert words in printed
     assert "Traceback" not in printed
     assert not batch.server.bodies
-    assert not list(batch.folder.glob("out/status=*"))
+    assert not (batch.folder / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("none.jsonl", None, "does not exist. Check the path of the input."),
+        ("none.jsonl", None, "does not exist. Check the path of the input; URLs"),
         ("in.xlsx", b"", "is not a table that a batch reads"),
         ("in.parquet", b"no parquet", "Cannot read"),
-        ("in.jsonl", b'{"id": 1, "question": ', "Cannot read"),
-        ("in.jsonl", b"[1]\n", "Cannot read"),
+        ("in.jsonl", b'{"id": 1, "question": ', "in.jsonl: line 1, column 23: Expecting value."),
+        ("in.jsonl", b"[1]\n", "in.jsonl: line 1: it is not a JSON object."),
+        ("in.jsonl", b'{"id": 1, "question": "\xe9"}', "in.jsonl: it is not encoded in UTF-8."),
         ("in.jsonl", b"\n", "The input has no rows."),
         ("in.csv", b"id,question\n", "The input has no rows."),
-        ("in.csv", b"id,question\n1,a,b\n", "Cannot read"),
-        ("in.csv", b"id,question\n1,\xff\n", "Cannot read"),
+        (
+            "in.csv",
+            b"id,question\n1,a,b\n",
+            "line 2: the number of values is 3 instead of 2.",
+        ),
+        ("in.csv", b"id,question\n1\n", "line 2: the number of values is 1 instead of 2."),
+        ("in.csv", b"id,question,id\n1,a,2\n", "in.csv: the header has a name twice."),
+        ("in.csv", b"id,question\n1,\xff\n", "in.csv: it is not encoded in UTF-8."),
+        ("in.csv", b'id,question\n1,"a\n2,b\n', "in.csv: line 3: unexpected end of data."),
     ],
 )
 def test_invalid_files(batch: Batch, name: str, content: bytes | None, words: str) -> None:
@@ -222,13 +253,40 @@ def test_invalid_files(batch: Batch, name: str, content: bytes | None, words: st
 
 def test_invalid_outputs(batch: Batch) -> None:
     source = write_jsonl(batch.folder / "in.jsonl", TABLE)
-    (batch.folder / "out").write_text("")
+    out = batch.folder / "out"
+    out.write_text("")
     assert "is a file. Choose another output." in batch.run(source)[1]
-    (batch.folder / "out").unlink()
-    (batch.folder / "out" / "status=answered").mkdir(parents=True)
-    (batch.folder / "out" / "status=answered" / "notes.txt").write_text("Mine.")
+    out.unlink()
+    (out / "status=answered").mkdir(parents=True)
+    (out / "status=answered" / "notes.txt").write_text("Mine.")
     assert "contains other files than those of a batch" in batch.run(source)[1]
+    (out / "notes.txt").write_text("Mine.")
+    assert "contains 'notes.txt', which is not a file of a batch." in batch.run(source)[1]
     assert not batch.server.bodies
+
+
+def test_output_in_the_folder_of_the_input(batch: Batch) -> None:
+    write_folder(batch.folder / "in", TABLE)
+    (batch.folder / "in" / "out").mkdir()
+    (batch.folder / "out").symlink_to(batch.folder / "in" / "out")
+    assert (
+        "is in the folder of the input. Choose another output." in batch.run(batch.folder / "in")[1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("s3://bucket/answers", "is a URL. Choose a folder of this machine as the output."),
+        ("/proc/answers", "Cannot create /proc/answers: No such file or directory."),
+        ("/dev/null", "/dev/null is a file."),
+    ],
+)
+def test_outputs_elsewhere(batch: Batch, target: str, words: str) -> None:
+    source = write_jsonl(batch.folder / "in.jsonl", TABLE)
+    done = batch.commands.run("batch", str(source), target, **batch.environment)
+    assert done.returncode == 1
+    assert words in done.stderr
 
 
 def test_killed_batch_continues(agent: Agent, batch: Batch) -> None:
@@ -293,7 +351,7 @@ def test_disk_that_becomes_full(package: Package, tmp_path: Path) -> None:
 
     rows: list[Row] = [{"id": one, "question": str(one)} for one in range(10)]
     source = write_jsonl(tmp_path / "in.jsonl", rows)
-    names = package("ops.batch.questions").column_names([])
+    names = package("ops.batch.columns").column_names([])
     agent = batch_agent(Agent(), package("runtime.llm.usage").record_completions, lambda: None)
     batch = package("ops.batch.local").LocalBatch(source, tmp_path / "out", names, 2, 4)
     progress = package("commands.batch").ProgressLine("out")

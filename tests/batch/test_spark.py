@@ -57,7 +57,7 @@ time.sleep(3600)
 ERRORS = """
 import json
 import sys
-from weather_agent.ops.batch.questions import column_names
+from weather_agent.ops.batch.columns import column_names
 from weather_agent.ops.batch.spark import SparkBatch
 from weather_agent.ops.project import ProjectError
 
@@ -217,7 +217,13 @@ def test_invalid_inputs(spark: SparkRuns) -> None:
         "columns.jsonl": ([{"id": "1", "text": "a"}], "It needs 'id', and 'question' or 'input'"),
         "id.jsonl": ([*TABLE, {"id": None, "question": "a"}], "A row of the input: the id is mis"),
         "twice.jsonl": ([*TABLE, TABLE[0]], "The input has 6 rows, but 5 ids. Give each row an id"),
-        "blank.jsonl": ([{"id": "1", "question": " "}], "The row '1' of the input: the question"),
+        "blank.jsonl": (
+            [{"id": "1", "question": " "}],
+            "A row of the input: the question is empty",
+        ),
+        "five.jsonl": ([{"id": "1", "question": 5}], "A row of the input: the question 5 is not a"),
+        "float.jsonl": ([{"id": 1.5, "question": "a"}], "A row of the input: the id 1.5 is not a"),
+        "half.jsonl": ([{"id": "\ud800", "question": "a"}], "the id contains invalid Unicode"),
         "json.jsonl": ([{"id": "1", "input": "{"}], "The row '1' of the input: input is invalid"),
     }
     for name, (rows, _) in cases.items():
@@ -228,12 +234,16 @@ def test_invalid_inputs(spark: SparkRuns) -> None:
     )
     (folder / "none.csv").write_text("id,question\n", encoding="utf-8")
     (folder / "long.csv").write_text("id,question\n1,a,b\n", encoding="utf-8")
+    (folder / "quote.csv").write_text('id,question\n1,"a\n2,b\n', encoding="utf-8")
+    (folder / "latin.jsonl").write_bytes(b'{"id": "1", "question": "\xe9"}')
     (folder / "bad.parquet").write_bytes(b"no parquet")
     pq.write_table(pa.table({"id": [1.5], "question": ["a"]}), folder / "types.parquet")
     expected |= {
-        "cut.jsonl": "Spark failed: ",
+        "cut.jsonl": "line 2, column 13: Expecting",
+        "latin.jsonl": "latin.jsonl: it is not encoded in UTF-8.",
         "none.csv": "The input has no rows.",
-        "long.csv": "Spark failed: ",
+        "long.csv": "line 2: the number of values is 3 instead of 2.",
+        "quote.csv": "line 3: unexpected end of data.",
         "bad.parquet": "Spark failed: ",
         "types.parquet": "The ids in the column 'id' have the type double.",
         "missing.csv": "Path does not exist",

@@ -1,20 +1,17 @@
 """Answers the rows of a table, and shows the progress: `batch`."""
 
+import gc
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import mlflow
 
-from ..ops.batch.agent import load_agent
-from ..ops.batch.local import LocalBatch
-from ..ops.batch.questions import column_names
+from ..ops.batch.columns import column_names
 from ..ops.project import ProjectError
-from ..ops.store import connect_store
 
 # With Spark, each commit costs seconds.
 ROWS_PER_COMMIT = {"local": 500, "spark": 5000}
@@ -31,6 +28,11 @@ class BatchOptions:
     model_uri: str | None
     remote: str | None
 
+    def limits(self, default_rows_per_commit: int) -> tuple[int, int, int]:
+        """Return the numbers that both engines need, in their order."""
+        rows_per_commit = self.rows_per_commit or default_rows_per_commit
+        return self.concurrency, rows_per_commit, self.traces_per_second
+
 
 def run_batch(source: str, target: str, engine: str, options: BatchOptions) -> int:
     """Answer the rows of a table, and print a summary.
@@ -40,22 +42,52 @@ def run_batch(source: str, target: str, engine: str, options: BatchOptions) -> i
     """
     progress = ProgressLine(target)
     names = column_names(options.columns)
-    rows_per_commit = options.rows_per_commit or ROWS_PER_COMMIT[engine]
-    limits = (options.concurrency, rows_per_commit, options.traces_per_second)
+    run = run_with_spark if engine == "spark" else run_locally
     try:
-        if engine == "spark":
-            spark_batch = import_spark_batch()
-            more = (options.model_uri, options.remote or os.environ.get("SPARK_REMOTE"))
-            spark_batch(source, target, names, *limits, *more).run(progress)
-        else:
-            connect_store()
-            if not options.traces_per_second:
-                mlflow.tracing.disable()
-            agent = load_agent(options.model_uri)
-            LocalBatch(Path(source), Path(target), names, *limits).run(agent, progress)
+        run(source, target, names, options, progress)
     finally:
         progress.finish()
     return int(progress.failed > 0)
+
+
+def run_locally(
+    source: str,
+    target: str,
+    names: Mapping[str, str],
+    options: BatchOptions,
+    progress: "ProgressLine",
+) -> None:
+    """Answer the rows in this process."""
+    # These imports take seconds, and Spark needs them only in its workers. They create no garbage,
+    # and take a quarter less time without searches for it.
+    gc.disable()
+    import mlflow
+
+    from ..ops.batch.agent import load_agent
+    from ..ops.batch.local import LocalBatch
+    from ..ops.store import connect_store
+
+    gc.enable()
+    connect_store()
+    if not options.traces_per_second:
+        mlflow.tracing.disable()
+    agent = load_agent(options.model_uri)
+    limits = options.limits(ROWS_PER_COMMIT["local"])
+    LocalBatch(Path(source), Path(target), names, *limits).run(agent, progress)
+
+
+def run_with_spark(
+    source: str,
+    target: str,
+    names: Mapping[str, str],
+    options: BatchOptions,
+    progress: "ProgressLine",
+) -> None:
+    """Answer the rows in the Python processes of Spark."""
+    spark_batch = import_spark_batch()
+    limits = options.limits(ROWS_PER_COMMIT["spark"])
+    remote = options.remote or os.environ.get("SPARK_REMOTE")
+    spark_batch(source, target, names, *limits, options.model_uri, remote).run(progress)
 
 
 def import_spark_batch() -> type:

@@ -48,7 +48,10 @@ def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:
     """Yield the path of each invalid field and what is wrong with it."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         text = _TEXTS.get(detail["type"], detail["msg"])
-        yield [str(part) for part in detail["loc"]], text.removeprefix("Value error, ")
+        path = [str(part) for part in detail["loc"]]
+        # Among the alternatives of a union are pydantic's names of functions.
+        path = [part for part in path if "[" not in part]
+        yield path, text.removeprefix("Value error, ")
 
 
 def describe_validation_error(error: ValidationError) -> str:

@@ -65,7 +65,8 @@ def _load_model(model_uri: str) -> Any:
         _unload_code()
         model = mlflow.pyfunc.load_model(folder, suppress_warnings=True)
     except (MlflowException, OSError, ImportError) as error:
-        raise ProjectError(f"Could not load {model_uri}: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise ProjectError(f"Could not load {model_uri}: {reason}. Check --model-uri.") from error
     return model.get_raw_model()
 
 

@@ -1,21 +1,29 @@
 """Answers a table on this machine."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 
 from ..project import ProjectError
 from ..sampling import TraceSampler
 from .agent import BatchAgent
-from .answers import Answer, Answerer
-from .output import answered_ids, commit, forget_failures, open_output
+from .answerer import Answerer
+from .answers import Answer
+from .columns import check_columns
+from .output import (
+    answered_ids,
+    check_output,
+    check_separate,
+    commit,
+    forget_failures,
+    open_output,
+)
 from .progress import Progress
-from .questions import Question, check_columns, check_questions, to_question
+from .questions import Question, check_questions, to_question
 from .rate import RateLimit
 from .tables import open_table
 
@@ -46,23 +54,21 @@ class LocalBatch:
         Raises:
             ProjectError: The input is invalid, the output is not usable, or the LLM fails.
         """
+        check_output(self.target)
+        check_separate(self.source, self.target)
+        table = open_table(self.source)
+        check_columns(self.names, table.columns)
+        columns = list(self.names.values())
+        ids = list(check_questions(table.rows(columns), self.names))
+        if not ids:
+            raise ProjectError("The input has no rows.")
         with open_output(self.target):
             answered = answered_ids(self.target)
-            is_answered = [one in answered for one in check_questions(self.rows(), self.names)]
-            if not is_answered:
-                raise ProjectError("The input has no rows.")
-            progress.start(rows=len(is_answered), answered=sum(is_answered))
-            questions = (to_question(row, self.names) for row in self.rows())
+            progress.start(rows=len(ids), answered=sum(one in answered for one in ids))
+            questions = (to_question(row, self.names) for row in table.rows(columns))
             missing = (one for one in questions if one.id not in answered)
             forget_failures(self.target)
             self.answer(agent, missing, progress)
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows of the input."""
-        names = list(self.names.values())
-        table = open_table(self.source, names)
-        check_columns(self.names, table.columns)
-        return table.rows(names)
 
     def answer(self, agent: BatchAgent, questions: Iterable[Question], progress: Progress) -> None:
         """Answer questions, and store the answers even if the batch stops early."""
@@ -90,6 +96,7 @@ class LocalBatch:
             asyncio.run(collect())  # ast-grep-ignore: asyncio-run
         finally:
             store()
-            mlflow.flush_trace_async_logging()
+            # Otherwise MLflow waits for new traces, and again when Python exits: a second each.
+            mlflow.flush_trace_async_logging(terminate=True)
         if answerer.stopped_by:
             raise answerer.stopped_by

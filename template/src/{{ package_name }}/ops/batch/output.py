@@ -4,6 +4,7 @@ Answered and failed rows are in the folders `status=answered` and `status=failed
 them with `partitionBy("status")`. Readers of the folder get the column `status`, and each id once.
 """
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Generator, Iterable
@@ -43,19 +44,52 @@ def open_output(folder: Path) -> Generator[None]:
     Raises:
         ProjectError: Another run uses the folder, or it cannot be written.
     """
-    if folder.is_file():
-        raise ProjectError(f"{folder} is a file. Choose another output.")
+    check_output(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(
+            f"Cannot create {folder}: {error.strerror}. Choose another output."
+        ) from error
+    try:
         with closing(sqlite3.connect(folder / "_lock", timeout=0)) as lock:
             lock.execute("BEGIN EXCLUSIVE")
             yield
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
-            raise ProjectError(f"Cannot write to {folder}: {error}.") from error
+            raise ProjectError(
+                f"Cannot write to {folder}: {error}. Make room, or choose another output."
+            ) from error
         raise ProjectError(
             f"Another batch writes to {folder}. Wait until it ends, or choose another output."
         ) from error
+
+
+def check_output(folder: Path) -> None:
+    """Check that a folder has only files that a batch writes, because readers would mix others.
+
+    Raises:
+        ProjectError: The folder is a file or a URL, or contains other files.
+    """
+    if re.match(r"\w{2,}:/", str(folder)):
+        raise ProjectError(f"{folder} is a URL. Choose a folder of this machine as the output.")
+    if folder.exists() and not folder.is_dir():
+        raise ProjectError(f"{folder} is a file. Choose another output.")
+    names = (path.name for path in folder.glob("*"))
+    if other := next((name for name in names if not name.startswith(("_", ".", "status="))), None):
+        raise ProjectError(
+            f"{folder} contains {other!r}, which is not a file of a batch. Choose another output."
+        )
+
+
+def check_separate(source: Path, folder: Path) -> None:
+    """Check that the output is not in the folder of the input, which would contain answers then.
+
+    Raises:
+        ProjectError: It is.
+    """
+    if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+        raise ProjectError(f"{folder} is in the folder of the input. Choose another output.")
 
 
 def answered_ids(folder: Path) -> set[str]:

@@ -10,10 +10,8 @@ from pydantic import ValidationError
 
 from ...runtime.validation import describe_validation_error, parse_json
 from ..project import ProjectError
-
-# The columns that a batch reads; `question` or `input` is required.
-COLUMNS = ("id", "question", "input", "custom_inputs")
-COLUMN_NAMES = {column: column for column in COLUMNS}
+from .columns import COLUMN_NAMES
+from .fields import check_unicode, identifier, is_blank, question_text
 
 
 @dataclass(frozen=True)
@@ -29,41 +27,6 @@ class Question:
     request: ResponsesAgentRequest
 
 
-def column_names(pairs: Iterable[str]) -> dict[str, str]:
-    """Return the name in the input of each column, from pairs such as `question=text`.
-
-    Raises:
-        ProjectError: A pair is invalid, or names an unknown column.
-    """
-    names = dict(COLUMN_NAMES)
-    for pair in pairs:
-        column, separator, name = pair.partition("=")
-        if column not in names or not separator or not name:
-            raise ProjectError(
-                f"--columns {pair!r} is invalid. Write COLUMN=NAME, where COLUMN is one of "
-                f"{', '.join(COLUMNS)}."
-            )
-        names[column] = name
-    return names
-
-
-def check_columns(names: Mapping[str, str], available: Iterable[str]) -> None:
-    """Check that an input has the columns that a batch requires.
-
-    Raises:
-        ProjectError: It lacks the ids or the questions.
-    """
-    available = set(available)
-    if not available:
-        raise ProjectError("The input has no rows.")
-    if names["id"] not in available or not {names["question"], names["input"]} & available:
-        raise ProjectError(
-            f"The input has the columns {', '.join(sorted(available))}. It needs {names['id']!r}, "
-            f"and {names['question']!r} or {names['input']!r}. Map other names with --columns, "
-            "such as --columns question=text."
-        )
-
-
 def to_question(row: Mapping[str, Any], names: Mapping[str, str] = COLUMN_NAMES) -> Question:
     """Convert a row to a question; `names` maps the columns of a batch to those of the row.
 
@@ -71,28 +34,28 @@ def to_question(row: Mapping[str, Any], names: Mapping[str, str] = COLUMN_NAMES)
         ValueError: The row has no id or no question, or is not a valid request.
     """
     fields = {column: row.get(name) for column, name in names.items()}
-    identifier = _identifier(fields["id"])
+    row_id = identifier(fields["id"])
     body: dict[str, Any] = {"input": _input(fields["question"], fields["input"])}
     if not is_blank(fields["custom_inputs"]):
         body["custom_inputs"] = _parsed(fields["custom_inputs"], "custom_inputs")
+    check_unicode("question", json.dumps(body, ensure_ascii=False))
     try:
-        return Question(identifier, ResponsesAgentRequest.model_validate(body))
+        request = ResponsesAgentRequest.model_validate(body)
     except ValidationError as error:
         raise ValueError(describe_validation_error(error)) from error
+    if _is_empty(body["input"][-1]):
+        raise ValueError("the question is empty")
+    return Question(row_id, request)
 
 
-def is_blank(value: Any) -> bool:
-    """Return whether a field is empty; CSV files have empty texts instead of nulls."""
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _identifier(value: Any) -> str:
-    if is_blank(value):
-        raise ValueError("the id is missing")
-    # The engines would write other types differently, such as 1e10 and true.
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise ValueError(f"the id {value!r} is not a text or an integer")
-    return str(value)
+def _is_empty(item: dict[str, Any]) -> bool:
+    """Return whether an item is a message of the user without content."""
+    if item.get("role") != "user":
+        return False
+    content = item.get("content") or ""
+    if isinstance(content, str):
+        return is_blank(content)
+    return all(part["type"] == "input_text" and is_blank(part["text"]) for part in content)
 
 
 def _input(question: Any, items: Any) -> Any:
@@ -101,9 +64,7 @@ def _input(question: Any, items: Any) -> Any:
         if not parsed:
             raise ValueError("the input has no items")
         return parsed
-    if is_blank(question):
-        raise ValueError("the question is empty")
-    return [{"role": "user", "content": str(question)}]
+    return [{"role": "user", "content": question_text(question)}]
 
 
 def _parsed(value: Any, column: str) -> Any:

@@ -20,10 +20,10 @@ from pyspark.sql import functions as fn
 
 from ..project import ProjectError
 from .answers import MAX_FAILURES, UnusableLLMError
-from .output import open_output
+from .output import check_separate, open_output
 from .progress import Progress
 from .spark_code import in_worker, send_code
-from .spark_inputs import read_source, to_questions
+from .spark_inputs import read_questions
 from .spark_outputs import TYPES, SparkFolder, SparkOutput, SparkTable, quoted
 from .spark_sessions import (
     cluster_session,
@@ -91,6 +91,7 @@ class SparkBatch:
             with table.locked():
                 yield table
         else:
+            check_separate(Path(self.source), Path(self.target))
             with open_output(Path(self.target)):
                 yield SparkFolder(local_session(), Path(self.target))
 
@@ -104,17 +105,16 @@ class SparkBatch:
         spark = output.spark
         if self.remote:
             send_code(spark)
-        source = read_source(spark, self.source, self.names, is_on_cluster=self.is_on_cluster)
-        questions = to_questions(source, self.names)
+        questions = read_questions(spark, self.source, self.names, is_on_cluster=self.is_on_cluster)
         done = output.answers().filter("status = 'answered'")
         partitions = partition_count(spark) if self.is_on_cluster else local_partition_count()
-        check = in_worker("RowChecker", *self.agent_arguments)
+        check = in_worker("worker.RowChecker", *self.agent_arguments)
         checked = questions.repartition(partitions).mapInArrow(check, CHECKED_TYPES)
         rows, answered = count_questions(checked, done)
         progress.start(rows=rows, answered=answered)
         output.forget_failures()
         missing = questions.join(done, "id", "left_anti")
-        answer = in_worker("RowAnswerer", *self.limits(partitions), *self.agent_arguments)
+        answer = in_worker("worker.RowAnswerer", *self.limits(partitions), *self.agent_arguments)
         left = rows - answered
         slices = -(-left // self.rows_per_commit)
         for number in range(slices):

@@ -26,16 +26,17 @@ def send_code(spark: SparkSession) -> None:
         spark.addArtifacts(f"{archive}#{FOLDER}", archive=True)
 
 
-def in_worker(class_name: str, *arguments: object) -> Callable[[Batches], Batches]:
-    """Return a function that calls a class of `worker.py` in a worker.
+def in_worker(class_path: str, *arguments: object) -> Callable[[Batches], Batches]:
+    """Return a function that calls a class of this folder in a worker.
 
     Spark sends nested functions with their code, so a worker can receive it without the package.
 
     Args:
-        class_name: `RowChecker` or `RowAnswerer`.
+        class_path: The module and the class, such as `worker.RowChecker`.
         arguments: The arguments of the class, without objects of the package.
     """
-    module, folder = f"{__package__}.worker", FOLDER
+    module, _, class_name = f"{__package__}.{class_path}".rpartition(".")
+    folder = FOLDER
 
     def call(batches: Batches) -> Batches:
         import sys

@@ -17,6 +17,8 @@ from ..project import ProjectError
 
 DEFAULT_PORT = 15002  # of Spark Connect
 CONNECT_TIMEOUT = 10  # seconds
+# A batch waits for the LLM, so Java needs to start soon rather than to compile for speed.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def cluster_session(remote: str | None) -> SparkSession:
@@ -65,6 +67,7 @@ def local_session() -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # for the workers
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # other machines must not connect
     settings = {
+        "spark.driver.extraJavaOptions": JAVA_OPTIONS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "OFF",  # errors are raised as well

@@ -1,18 +1,21 @@
 """Reads tables on this machine: Parquet, JSON lines, CSV and Delta."""
 
-from collections.abc import Iterator, Sequence
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.dataset as ds
 
 from ...runtime.validation import parse_json
 from ..project import ProjectError
 
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+
+csv.field_size_limit(2**31 - 1)  # by default, 128 KiB
 
 Row = dict[str, Any]
 
@@ -60,8 +63,8 @@ class JsonLines:
 
     @property
     def columns(self) -> list[str]:
-        """The keys of the first object."""
-        return list(next(self.rows(), {}))
+        """The keys of all objects."""
+        return list(dict.fromkeys(key for row in self.rows() for key in row))
 
     def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         """Yield the objects.
@@ -74,6 +77,34 @@ class JsonLines:
                 for number, line in enumerate(lines, start=1):
                     if line.strip():
                         yield _numbered_row(line, number)
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path, error) from error
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file with a header. Arrow would accept a quote that is never closed.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+
+    @property
+    def columns(self) -> list[str]:
+        """The names in the header, unless there are no rows. Reads all of them."""
+        return list(dict.fromkeys(key for row in self.rows() for key in row))
+
+    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
+        """Yield the rows; all values are texts.
+
+        Raises:
+            ProjectError: The file cannot be read.
+        """
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as lines:
+                yield from _csv_rows(lines)
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
 
@@ -93,48 +124,67 @@ def parse_row(line: str) -> Row:
 def _numbered_row(line: str, number: int) -> Row:
     try:
         return parse_row(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error
     except ValueError as error:
-        raise ValueError(f"line {number} is invalid: {error}") from error
+        raise ValueError(f"line {number}: {error}") from error
 
 
-def open_table(path: Path, texts: Sequence[str]) -> ArrowTable | JsonLines:
+def _csv_rows(lines: Iterable[str]) -> Iterator[Row]:
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = next(reader, [])
+        if len(set(header)) < len(header):
+            raise ValueError("the header has a name twice")
+        for values in filter(None, reader):  # lines without text have no values
+            if len(values) != len(header):
+                raise ValueError(
+                    f"line {reader.line_num}: the number of values is {len(values)} instead of "
+                    f"{len(header)}"
+                )
+            yield dict(zip(header, values, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+
+
+def open_table(path: Path) -> ArrowTable | JsonLines | CsvFile:
     """Open a file, a folder of Parquet files, or a Delta table.
-
-    Args:
-        path: The file or folder.
-        texts: The columns of CSV files that contain texts, even if all of them look like numbers.
 
     Raises:
         ProjectError: The table does not exist or cannot be read.
     """
     if not path.exists():
-        raise ProjectError(f"{path} does not exist. Check the path of the input.")
+        raise ProjectError(
+            f"{path} does not exist. Check the path of the input; URLs and tables of a catalog "
+            "need Spark on a cluster."
+        )
     if (path / "_delta_log").is_dir():
         return ArrowTable(path, _delta_table(path))
     match "parquet" if path.is_dir() else FORMATS.get(path.suffix):
         case "json":
             return JsonLines(path)
         case "csv":
-            options = pa.csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
-            newlines = pa.csv.ParseOptions(newlines_in_values=True)
-            return _arrow_table(path, ds.CsvFileFormat(newlines, convert_options=options))
+            return CsvFile(path)
         case "parquet":
-            return _arrow_table(path, "parquet")
+            return _parquet_table(path)
     raise ProjectError(
         f"{path} is not a table that a batch reads. Use a file that ends in {', '.join(FORMATS)}, "
         "a folder of Parquet files, or a Delta table."
     )
 
 
-def _arrow_table(path: Path, file_format: ds.FileFormat | str) -> ArrowTable:
+def _parquet_table(path: Path) -> ArrowTable:
     try:
-        return ArrowTable(path, ds.dataset(path, format=file_format))
+        return ArrowTable(path, ds.dataset(path, format="parquet"))
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> ProjectError:
-    return ProjectError(f"Cannot read {path}: {error}. Correct the file.")
+    reason = "it is not encoded in UTF-8"
+    if not isinstance(error, UnicodeDecodeError):
+        reason = str(error).rpartition("?: ")[2].rstrip(".")  # Arrow asks for the format first
+    return ProjectError(f"Cannot read {path}: {reason}. Correct the file.")
 
 
 def _delta_table(path: Path) -> ds.Dataset:

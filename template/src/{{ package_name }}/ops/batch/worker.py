@@ -12,7 +12,7 @@ import pyarrow as pa
 from ..sampling import TraceSampler
 from ..store import connect_store
 from .agent import BatchAgent, load_agent
-from .answers import Answerer, in_loop
+from .answerer import Answerer, in_loop
 from .output import SCHEMA
 from .questions import to_question
 from .rate import RateLimit
@@ -54,6 +54,8 @@ class RowChecker:
             yield pa.RecordBatch.from_pylist(checked, CHECKED)
 
     def _problem(self, row: Mapping[str, object]) -> str | None:
+        if problem := row.get("problem"):
+            return f"A row of the input: {problem}"
         try:
             to_question(row)
         except ValueError as error:
