@@ -148,6 +148,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_error(404)
 
+    def end_headers(self) -> None:
+        # A connection that closes without this header can break the request that follows.
+        self.send_header("connection", "close")
+        super().end_headers()
+
     def do_POST(self) -> None:
         state = self.server_state
         length = int(self.headers["content-length"])
