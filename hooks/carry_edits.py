@@ -51,6 +51,10 @@ error: the changes in some files were not carried along; the lines above name th
 hint: `git show HEAD:FILE` prints your version of a file. To undo the update, run `git reset --hard
 && git clean -fd`.\
 """
+KEPT = """\
+error: some of your files are still at their old paths; the lines above name them and the reason.
+hint: move your changes by hand. Everything else is updated.\
+"""
 NO_BASE = """\
 error: {version} of the template, which this agent was made from, cannot be rendered: {error}
 Your versions of the moved files are back at their old paths. Move your changes to the new paths
@@ -159,7 +163,8 @@ def carry_all(moves: list[Move], committed: Files, answers: dict[str, Any]) -> N
     """Carry the changes in all moved files, and print one line for each file with changes.
 
     Raises:
-        SystemExit: the old version cannot be rendered; the owner's files are back.
+        SystemExit: the old version cannot be rendered, and the owner's files are back; or some
+            changes were not carried along.
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -168,17 +173,20 @@ def carry_all(moves: list[Move], committed: Files, answers: dict[str, Any]) -> N
             for move in moves:
                 keep(move.old, committed)
             raise SystemExit(NO_BASE.format(version=answers["_commit"], error=error)) from error
-        failed = False
+        lines: list[str] = []
         for move in moves:
             try:
-                report(carry(move, base, committed))
+                line = carry(move, base, committed)
             except OSError as error:
-                report(f"failed    {move.old}: {error}")
-                failed = True
+                line = f"failed    {move.old}: {error}"
+            if line:
+                report(line)
+                lines.append(line)
     for module in hidden_modules(moves, committed):
         report(f"hidden    {module}: the new folder has the same name. Rename your module.")
-    if failed:
-        raise SystemExit(FAILED)
+    for word, message in (("failed", FAILED), ("kept", KEPT)):
+        if any(line.startswith(word) for line in lines):
+            raise SystemExit(message)
 
 
 def render(moves: Iterable[Move], answers: dict[str, Any], folder: Path) -> Files:
@@ -353,10 +361,9 @@ def git(*arguments: str, stdin: bytes | None = None) -> bytes:
     return done.stdout
 
 
-def report(line: str | None) -> None:
+def report(line: str) -> None:
     """Print a line beside Copier's own, which are on stderr."""
-    if line:
-        print(line, file=sys.stderr)
+    print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ def test_a_changed_file_stays_whatever_git_is_configured_to_do(
     project.template.add_move(OLD, None)
     project.template.release(NEXT)
     done = project.run_update("--trust")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert f"kept      {OLD}: you changed it" in done.stderr
     assert project.read(OLD) == f"{lines('Line')}The owner's last line.\n"
 
