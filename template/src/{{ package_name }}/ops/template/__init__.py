@@ -1,0 +1,1 @@
+"""The template that the repository was made from: its releases, and what differs from them."""

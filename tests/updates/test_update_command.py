@@ -1,0 +1,498 @@
+"""The agent's own `update`: what it merges, what stops it, and how to undo it."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Package
+from tests.helpers.agents import Agent, clean_environment
+from tests.helpers.template import COPIER_YML
+from tests.updates.projects import ANSWERS, LATER, NAME, NEXT, NOW, PACKAGE, Project, Template
+
+TOOLS, SERVE, NEW = f"{PACKAGE}/tools.py", "docs/serving.md", f"{PACKAGE}/runtime/added.py"
+CI = ".github/workflows/ci.yml"
+# Runs the command without the installation and the verification at its end.
+MERGE_ONLY = """
+from PACKAGE.commands import update
+from PACKAGE.commands.cli import main
+
+update.finish = lambda: 0
+main()
+"""
+
+
+class UpdatingProject:
+    """A project that runs `update` and `status` of its own code, in the environment of an agent.
+
+    Attributes:
+        project: The project, of the first release.
+        agent: The agent whose packages it uses.
+        package: The name of the project's package.
+    """
+
+    def __init__(self, project: Project, agent: Agent) -> None:
+        self.project, self.agent = project, agent
+        self.package = "weather_agent"
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command; it may fail."""
+        program = MERGE_ONLY.replace("PACKAGE", self.package)
+        return subprocess.run(
+            [self.agent.folder / ".venv/bin/python", "-c", program, *arguments],
+            cwd=self.project.folder,
+            env=clean_environment()
+            | {"PYTHONPATH": str(self.project.folder / "src")}
+            | environment,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+
+    def update(self, *options: str, **environment: str) -> str:
+        """Update, which must succeed, and return what it prints."""
+        done = self.run("update", *options, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert self.project.is_clean()
+        return done.stdout
+
+    def refuse(self, *options: str, **environment: str) -> str:
+        """Update, which must be refused and change nothing, and return the error."""
+        before = self.state()
+        done = self.run("update", *options, **environment)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert done.stderr.count("error: ") == 1
+        assert "Traceback" not in done.stderr
+        assert self.state() == before
+        return done.stderr
+
+    def state(self) -> list[str]:
+        """Return the references, the files that differ from the commit, and the differences."""
+        commands = ("for-each-ref", "status --porcelain", "diff HEAD", "rev-parse HEAD")
+        return [self.project.git(*command.split()) for command in commands]
+
+
+@pytest.fixture(scope="module")
+def made(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of the first of three releases. Do not change it; copy it."""
+    folder = tmp_path_factory.mktemp("updating")
+    template = Template.of_the_working_tree(folder / "template", without="template/tests/contract")
+    write_changelog(template, NOW)
+    template.release("v98.0.0")
+    template.append(SERVE, "\nThe first change.\n")
+    template.edit(TOOLS, '"""What the agent can do.', '"""What this agent can do.')
+    template.write(NEW, '"""Added."""\n')
+    template.append(f"{PACKAGE}/instructions.md", "An example of the template.\n")
+    write_changelog(template, NEXT, NOW)
+    template.release(NEXT)
+    template.append(SERVE, "\nThe second change.\n")
+    write_changelog(template, LATER, NEXT, NOW)
+    template.release(LATER)
+    return Project.made(template, folder / NAME)
+
+
+@pytest.fixture
+def updating(made: Project, agent: Agent, tmp_path: Path) -> UpdatingProject:
+    """A project with two newer releases of its template. The test may change it."""
+    shutil.copytree(made.folder, tmp_path / NAME, symlinks=True)
+    (tmp_path / NAME / "tests" / "contract").mkdir(exist_ok=True)  # left out of the template
+    return UpdatingProject(Project(tmp_path / NAME, made.template), agent)
+
+
+def write_changelog(template: Template, *tags: str) -> None:
+    """Write a changelog with one sentence per release."""
+    sections = (f"## {tag.removeprefix('v')}\n\nChanges of {tag}.\n" for tag in tags)
+    text = "\n".join(["# Changelog\n", *sections])
+    (template.folder / "CHANGELOG.md").write_text(text, encoding="utf-8")
+
+
+def test_owners_files_are_those_of_the_settings(package: Package) -> None:
+    guarded = re.compile(r"{% if _copier_operation == 'update' %}((?:src|tests)/.+){% endif %}")
+    matches = filter(None, map(guarded.fullmatch, COPIER_YML["_exclude"]))
+    listed = {found[1].replace("{{ package_name }}", "weather_agent") for found in matches}
+    assert set(package("ops.template.ownership").your_files("weather_agent")) == listed
+
+
+def test_copier_is_the_version_of_the_settings(package: Package) -> None:
+    floor = COPIER_YML["_min_copier_version"]
+    assert package("ops.template.releases").COPIER.startswith(f"copier>={floor},<")
+
+
+def test_merges_the_newest_release(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.append(TOOLS, "# Mine.\n")
+    project.commit()
+    printed = updating.update()
+    assert '"""What this agent can do.' in project.read(TOOLS)
+    assert project.read(TOOLS).endswith("# Mine.\n")
+    assert project.read(SERVE).endswith("The second change.\n")
+    assert project.read(NEW) == '"""Added."""\n'
+    assert f"_commit: {LATER}\n" in project.read(ANSWERS)
+    assert f"_src_path: {project.template.folder}\n" in project.read(ANSWERS)
+    assert f"Changes of {NEXT}." in printed
+    assert f"Changes of {LATER}." in printed
+    assert f"Changes of {NOW}." not in printed
+    assert project.git("log", "-1", "--format=%s %p").startswith(f"Update the template to {LATER} ")
+    assert project.git("log", "-1", "--format=%s", f"template/{LATER}") == f"Template {LATER}\n"
+    assert "nothing to update" in updating.update()
+
+
+def test_updates_to_a_version(updating: UpdatingProject) -> None:
+    updating.update("--to", NEXT)
+    assert updating.project.read(SERVE).endswith("The first change.\n")
+    assert f"Changes of {LATER}." in updating.update()
+
+
+def test_check_changes_nothing(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.append(SERVE, "Mine.\n")
+    project.commit()
+    project.append(TOOLS, "# Not committed.\n")
+    before, refs = project.files(), project.git("for-each-ref")
+    done = updating.run("update", "--check")
+    assert done.returncode == 0
+    assert f"changed  {TOOLS}\n" in done.stdout
+    assert f"new      {NEW}\n" in done.stdout
+    assert f"conflict {SERVE}\n" in done.stdout
+    assert f"Changes of {LATER}." in done.stdout
+    assert (project.files(), project.git("for-each-ref")) == (before, refs)
+
+
+def test_conflict_has_a_base_and_can_be_undone(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.edit(TOOLS, '"""What the agent can do.', '"""What my agent can do.')
+    project.commit()
+    before = project.files()
+    done = updating.run("update")
+    assert done.returncode == 1
+    assert f"  git add {TOOLS}\n" in done.stdout
+    assert "<<<<<<< yours\n" in project.read(TOOLS)
+    assert f">>>>>>> template {LATER}\n" in project.read(TOOLS)
+    stages = [line.split()[2] for line in project.git("ls-files", "--unmerged").splitlines()]
+    assert stages == ["1", "2", "3"]
+    assert project.git("show", f":1:{TOOLS}").startswith('"""What the agent can do.')
+    project.git("merge", "--abort")
+    assert project.files() == before
+    assert project.is_clean()
+
+
+def test_resolved_conflict_is_a_merge(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.edit(TOOLS, '"""What the agent can do.', '"""What my agent can do.')
+    project.commit()
+    updating.run("update")
+    project.git("checkout", "--ours", TOOLS)
+    project.git("add", TOOLS)
+    project.git("commit", "--no-edit", "--quiet")
+    assert len(project.git("log", "-1", "--format=%p").split()) == 2
+    assert "nothing to update" in updating.update()
+    assert '"""What my agent can do.' in project.read(TOOLS)
+
+
+def test_owners_files_stay(updating: UpdatingProject) -> None:
+    updating.update()
+    assert "An example of the template." not in updating.project.read(f"{PACKAGE}/instructions.md")
+
+
+def test_deleted_files_stay_deleted(updating: UpdatingProject) -> None:
+    updating.project.delete(SERVE)
+    updating.project.commit()
+    printed = updating.update()
+    assert f"{SERVE} stays deleted; the template changed it." in printed
+    assert not updating.project.path(SERVE).exists()
+
+
+def test_retired_file_with_changes_is_a_conflict(updating: UpdatingProject, made: Project) -> None:
+    project = updating.project
+    template = Template(project.folder.parent / "template")
+    shutil.copytree(made.template.folder, template.folder)
+    project.edit(ANSWERS, str(made.template.folder), str(template.folder))
+    project.append("docs/evaluation.md", "Mine.\n")
+    project.commit()
+    template.delete("docs/evaluation.md")
+    template.release("v99.3.0")
+    done = updating.run("update")
+    assert done.returncode == 1
+    assert "git add docs/evaluation.md" in done.stdout
+    assert project.read("docs/evaluation.md").endswith("Mine.\n")
+
+
+@pytest.mark.parametrize("file", [TOOLS, f"{PACKAGE}/runtime/items.py"])
+def test_renamed_file_gets_the_changes(updating: UpdatingProject, file: str) -> None:
+    project = updating.project
+    project.git("mv", TOOLS, f"{PACKAGE}/abilities.py")
+    project.commit()
+    updating.update()
+    assert '"""What this agent can do.' in project.read(f"{PACKAGE}/abilities.py")
+    assert not project.path(TOOLS).exists()
+
+
+def test_renamed_package_gets_the_changes(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.git("mv", PACKAGE, "src/my_agent")
+    project.commit()
+    updating.package = "my_agent"
+    done = updating.run("update")
+    # A new file in a renamed folder is a conflict, so that its owner decides where it belongs.
+    assert done.returncode == 1, done.stderr
+    assert '"""What this agent can do.' in project.read("src/my_agent/tools.py")
+    assert "An example of" not in project.read("src/my_agent/instructions.md")
+
+
+def test_another_package_name_keeps_edits(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.append(TOOLS, "# Mine.\n")
+    project.append(f"{PACKAGE}/instructions.md", "Mine.\n")
+    project.commit()
+    done = updating.run("update", "--data", "package_name=other_agent")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert project.read("src/other_agent/tools.py").endswith("# Mine.\n")
+    assert project.read("src/other_agent/instructions.md").endswith("Mine.\n")
+
+
+def test_another_answer_keeps_edits(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.edit(CI, "name: CI", "name: My checks")
+    project.commit()
+    done = updating.run("update", "--data", "ci=gitlab")
+    assert done.returncode == 1
+    assert f"git add {CI}" in done.stdout
+    assert "name: My checks" in project.read(CI)
+    assert project.path(".gitlab-ci.yml").exists()
+
+
+def test_folder_of_a_larger_repository(updating: UpdatingProject, tmp_path: Path) -> None:
+    root = tmp_path / "larger"
+    project = Project.in_a_larger_repository(updating.project.template, root, "agents/weather")
+    (project.folder / "tests" / "contract").mkdir(exist_ok=True)
+    project.append(TOOLS, "# Mine.\n")
+    project.commit()
+    UpdatingProject(project, updating.agent).update()
+    assert project.read(TOOLS).endswith("# Mine.\n")
+    assert project.read(SERVE).endswith("The second change.\n")
+    assert (root / "other" / "notes.md").exists()
+
+
+def ignore(project: Project, how: str) -> dict[str, str]:
+    """Write a file where the release adds one, which git ignores."""
+    project.write(NEW, "mine = 1\n")
+    ignored = "added.py\n"
+    match how:
+        case ".gitignore":
+            project.append(".gitignore", ignored)
+            project.git("commit", "--quiet", "--all", "--message", "Ignore")
+        case "exclude":
+            (project.folder / ".git" / "info" / "exclude").write_text(ignored)
+        case "user":
+            file = project.folder.parent / "gitconfig"
+            (project.folder.parent / "ignored").write_text(ignored)
+            file.write_text(f"[core]\nexcludesFile = {project.folder.parent / 'ignored'}\n")
+            return {"GIT_CONFIG_GLOBAL": str(file)}
+    return {}
+
+
+@pytest.mark.parametrize("how", [".gitignore", "exclude", "user", "untracked"])
+def test_file_that_git_does_not_track_is_in_the_way(updating: UpdatingProject, how: str) -> None:
+    environment = ignore(updating.project, how)
+    identity = {"GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.com"}
+    error = updating.refuse(**environment | identity)
+    assert f"{NEW} exists, but git does not track it. Move it away, or run `git add" in error
+    assert updating.project.read(NEW) == "mine = 1\n"
+
+
+@pytest.mark.parametrize("flag", ["assume-unchanged", "skip-worktree"])
+def test_hidden_change_stops_the_update(updating: UpdatingProject, flag: str) -> None:
+    project = updating.project
+    project.git("update-index", f"--{flag}", TOOLS)
+    project.append(TOOLS, "# Hidden.\n")
+    assert f"{TOOLS} is marked {flag}, which hides its changes." in updating.refuse()
+    assert project.read(TOOLS).endswith("# Hidden.\n")
+
+
+def test_linked_package_stops_the_update(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.path("elsewhere").mkdir()
+    project.git("mv", PACKAGE, "elsewhere")
+    project.path(PACKAGE).symlink_to("../elsewhere/weather_agent")
+    project.append(TOOLS, "# Mine.\n")
+    project.commit()
+    assert f"{PACKAGE} is a symbolic link. Replace it with a folder" in updating.refuse()
+
+
+def change(project: Project) -> None:
+    project.append(TOOLS, "# Not committed.\n")
+
+
+def start_merge(project: Project) -> None:
+    project.git("branch", "other")
+    project.append(TOOLS, "# Mine.\n")
+    project.commit()
+    project.git("checkout", "--quiet", "other")
+    project.append(SERVE, "Mine.\n")
+    project.commit()
+    project.git("merge", "--no-commit", "main" if "main" in branches(project) else "master")
+
+
+def branches(project: Project) -> list[str]:
+    return project.git("branch", "--format=%(refname:short)").split()
+
+
+def delete_answers(project: Project) -> None:
+    project.delete(ANSWERS)
+    project.commit()
+
+
+def name_another_template(project: Project) -> None:
+    folder = project.template.folder
+    project.edit(ANSWERS, f"_src_path: {folder}", f"_src_path: {folder}-gone")
+    project.commit()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "words"),
+    [
+        (change, (), f"{TOOLS}: not committed. Commit or stash your changes first."),
+        (start_merge, (), "git has not finished a merge. Finish or abort it first."),
+        (delete_answers, (), f"{ANSWERS} is missing. Restore it"),
+        (name_another_template, (), "Cannot clone the template"),
+        (None, ("--to", "v100.0.0"), f"has no version v100.0.0. Its newest release is {LATER}."),
+        (None, ("--to", "v98.0.0"), f"The agent has {NOW}, which is newer than v98.0.0."),
+        (None, ("--data", "ci"), "--data 'ci' is invalid. Write NAME=VALUE"),
+        (None, ("--data=ci=none", "--data=ci=azure"), "--data names 'ci' twice."),
+        (None, ("--data", "ci=jenkins"), "Invalid choice for 'ci': 'jenkins' is not in"),
+        (None, ("--data", "color=red"), "ignores color=red. It records these answers: ci, "),
+    ],
+)
+def test_update_is_refused(
+    updating: UpdatingProject,
+    prepare: Callable[[Project], None] | None,
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    if prepare:
+        prepare(updating.project)
+    assert words in updating.refuse(*options)
+
+
+SETTINGS = {
+    "status.showUntrackedFiles": "no",
+    "core.autocrlf": "true",
+    "core.quotePath": "true",
+    "merge.conflictStyle": "zdiff3",
+    "merge.ff": "only",
+    "merge.renames": "false",
+    "merge.verifySignatures": "true",
+    "commit.gpgSign": "true",
+    "diff.renames": "false",
+    "diff.noprefix": "true",
+    "diff.external": "false",
+    "color.ui": "always",
+    "core.pager": "false",
+    "core.hooksPath": "hooks-that-fail",
+    "pull.rebase": "true",
+    "rerere.enabled": "true",
+    "fetch.prune": "true",
+    "log.showSignature": "true",
+}
+
+
+@pytest.mark.parametrize("where", ["repository", "user"])
+def test_settings_of_git_change_nothing(updating: UpdatingProject, where: str) -> None:
+    project = updating.project
+    project.edit(TOOLS, '"""What the agent can do.', '"""What my agent can do.')
+    project.append(f"{PACKAGE}/agent.py", "# Mine.\n")
+    project.commit()
+    file = project.folder.parent / "gitconfig"
+    attributes = project.folder.parent / "attributes"
+    attributes.write_text("*.py -diff\n")
+    options = [] if where == "repository" else ["--file", str(file)]
+    for name, value in SETTINGS.items():
+        project.git("config", *options, name, value)
+    project.git("config", *options, "core.attributesFile", str(attributes))
+    identity = {"GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.com"}
+    environment = identity | ({"GIT_CONFIG_GLOBAL": str(file)} if where == "user" else {})
+    done = updating.run("update", **environment)
+    assert done.returncode == 1, done.stderr
+    assert "<<<<<<< yours\n" in project.path(TOOLS).read_text()
+    assert "What my agent can do." in project.path(TOOLS).read_text()
+    assert "# Mine." in project.path(f"{PACKAGE}/agent.py").read_text()
+
+
+def test_migration_names_the_trust_it_needs(updating: UpdatingProject, made: Project) -> None:
+    project = updating.project
+    template = Template(project.folder.parent / "template")
+    shutil.copytree(made.template.folder, template.folder)
+    project.edit(ANSWERS, str(made.template.folder), str(template.folder))
+    project.commit()
+    template.move(SERVE, "docs/server.md")
+    template.add_migration("v99.3.0")
+    template.release("v99.3.0")
+    done = updating.run("update", "--check")
+    assert "v99.3.0 moves files with a program of the template, which needs your trust." in (
+        done.stdout
+    )
+    assert "`uvx copier update --defaults --trust --vcs-ref=v99.3.0`" in updating.refuse()
+
+
+def test_status_names_each_state(updating: UpdatingProject) -> None:
+    project = updating.project
+    done = updating.run("status")
+    assert done.returncode == 0
+    assert f"2 releases behind {LATER}." in done.stdout
+    project.append(TOOLS, "# Mine.\n")
+    project.append(SERVE, "Mine.\n")
+    project.delete("docs/evaluation.md")
+    project.git("mv", "docs/production.md", "docs/operations.md")
+    project.commit()
+    done = updating.run("status", "--json")
+    assert done.returncode == 1
+    status = json.loads(done.stdout)
+    assert (status["version"], status["newest"]) == (NOW, LATER)
+    assert status["behind"] == [NEXT, LATER]
+    states = {one["path"]: one["state"] for one in status["files"] if one["state"] != "same"}
+    assert states == {
+        TOOLS: "edited",
+        SERVE: "drifted",
+        "docs/evaluation.md": "missing",
+        "docs/production.md": "renamed",
+        NEW: "new",
+    }
+    renamed = next(one for one in status["files"] if one["state"] == "renamed")
+    assert renamed["renamed_to"] == "docs/operations.md"
+
+
+def test_status_names_renamed_and_retired_files(updating: UpdatingProject, made: Project) -> None:
+    project = updating.project
+    template = Template(project.folder.parent / "template")
+    shutil.copytree(made.template.folder, template.folder)
+    project.edit(ANSWERS, str(made.template.folder), str(template.folder))
+    project.git("mv", TOOLS, f"{PACKAGE}/abilities.py")
+    project.commit()
+    template.delete("docs/evaluation.md")
+    template.release("v99.3.0")
+    done = updating.run("status")
+    assert done.returncode == 1
+    assert f"  {TOOLS} → {PACKAGE}/abilities.py\n" in done.stdout
+    assert "retired: the newest release no longer has it\n  docs/evaluation.md\n" in done.stdout
+
+
+def test_status_shows_a_difference(updating: UpdatingProject) -> None:
+    updating.project.append(SERVE, "Mine.\n")
+    done = updating.run("status", "--diff", SERVE)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"--- template {NOW}: {SERVE}\n+++ {SERVE}\n")
+    assert done.stdout.endswith("+Mine.\n")
+    assert "is not a file of the template" in updating.run("status", "--diff", "mine.txt").stderr
+
+
+def test_status_ignores_line_endings(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.git("config", "core.autocrlf", "true")
+    path = project.path(SERVE)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    done = updating.run("status")
+    assert SERVE not in done.stdout
