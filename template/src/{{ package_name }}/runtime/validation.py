@@ -48,12 +48,14 @@ def invalid_fields(error: ValidationError) -> Iterator[tuple[list[str], str]]:
     """Yield the path of each invalid field and what is wrong with it."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         text = _TEXTS.get(detail["type"], detail["msg"])
-        path = [str(part) for part in detail["loc"]]
-        # Among the alternatives of a union are pydantic's names of functions.
-        path = [part for part in path if "[" not in part]
-        yield path, text.removeprefix("Value error, ")
+        yield [str(part) for part in detail["loc"]], text.removeprefix("Value error, ")
 
 
 def describe_validation_error(error: ValidationError) -> str:
     """List the invalid fields, such as `max_rounds: Input should be a valid integer`."""
-    return "; ".join(f"{'.'.join(path) or 'value'}: {text}" for path, text in invalid_fields(error))
+    lines: list[str] = []
+    for path, text in invalid_fields(error):
+        # In a union, pydantic adds the names of its functions.
+        field = ".".join(part for part in path if "[" not in part)
+        lines.append(f"{field or 'value'}: {text}")
+    return "; ".join(lines)
