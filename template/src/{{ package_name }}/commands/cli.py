@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..ops.project import DESCRIPTION, PROJECT_NAME, ROOT, ProjectError
-from . import production
+from . import production, template
 from .errors import print_error
 from .options import (
     allow_skipped_option,
@@ -113,43 +113,6 @@ def log(register: str | None) -> None:
     click.echo(f"Logged {model.model_uri}")
     if register:
         click.echo(f"Registered {register}, version {model.registered_model_version}")
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the status of all files as JSON.")
-@click.option(
-    "--diff",
-    "file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Show how FILE differs from the template.",
-)
-def status(file: Path | None, as_json: bool) -> None:
-    """Show how the agent differs from its template.
-
-    Exits with 1 if a file that belongs to the template was changed, deleted or renamed.
-    """
-    from .status import run_status
-
-    if file and as_json:
-        raise click.UsageError("Pass --diff or --json, not both.")
-    sys.exit(run_status(file, as_json=as_json))
-
-
-@main.command()
-@click.option("--to", metavar="VERSION", callback=not_empty, help="Update to this version.")
-@click.option("--data", multiple=True, metavar="NAME=VALUE", help="Change an answer.")
-@click.option("--check", is_flag=True, help="Show what would change.")
-def update(to: str | None, data: tuple[str, ...], check: bool) -> None:
-    """Update the agent to a newer version of its template.
-
-    Git merges what the template has changed, so conflicts have a base for merge tools. Exits with 1
-    if there are conflicts, or if the agent does not pass `verify` afterwards.
-    """
-    from .update import run_update
-
-    exit_on_signals()
-    sys.exit(run_update(to, data, check=check))
 
 
 @main.command()
@@ -265,5 +228,7 @@ for command in (
     production.rollback,
     production.deploy,
     production.release,
+    template.status,
+    template.update,
 ):
     main.add_command(command)

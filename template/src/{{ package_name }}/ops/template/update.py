@@ -15,23 +15,11 @@ import yaml
 from ..project import ProjectError
 from .answers import ANSWERS_FILE, Answers, load_answers
 from .git import git, identity_in
+from .merge import Merge, changed_files, merge_message, merge_template, start_merge
 from .obstacles import require_clean, require_unobstructed
 from .ownership import your_files
 from .releases import Template, open_template, render, version_of
 from .scratch import Scratch
-
-
-@dataclass(frozen=True)
-class Merge:
-    """The result of a merge.
-
-    Attributes:
-        conflicts: The files with conflicts.
-        deleted: The files that the template changed, and that stay deleted.
-    """
-
-    conflicts: list[str]
-    deleted: list[str]
 
 
 @dataclass(frozen=True)
@@ -154,47 +142,6 @@ def _merged(root: Path, scratch: Scratch, template: Template, old: str, new: str
     )
 
 
-def merge_message(version: str) -> str:
-    """Return the message of the commit that merges a version of the template."""
-    return f"Update the template to {version}"
-
-
-def merge_template(folder: Path, base: str, head: str, theirs: str, version: str) -> Merge:
-    """Merge the commit `theirs` into `head`, which is checked out, in the index and the files.
-
-    Args:
-        folder: The top of the repository.
-        base: The commit with the old version of the template.
-        head: The commit of the agent.
-        theirs: The commit with the new version.
-        version: The new version, for the conflict markers.
-    """
-    labels = {f"GITHEAD_{head}": "yours", f"GITHEAD_{theirs}": f"template {version}"}
-    command = ("merge-recursive", base, "--", head, theirs)
-    git(folder, *command, accepted=(0, 1), variables=labels)
-    stages: dict[str, set[str]] = {}
-    for line in git(folder, "ls-files", "--unmerged", "-z").split("\0")[:-1]:
-        entry, _, path = line.partition("\t")
-        stages.setdefault(path, set()).add(entry.split()[2])
-    # Files that the owner has deleted stay deleted.
-    deleted = [path for path, found in stages.items() if found == {"1", "3"}]
-    for path in deleted:
-        git(folder, "rm", "--quiet", "--force", "--", path)
-    return Merge([path for path in stages if path not in deleted], deleted)
-
-
-def changed_files(folder: Path, *compared: str) -> dict[str, str]:
-    """Return the files that differ, with git's letter.
-
-    Args:
-        folder: The repository.
-        compared: Two commits, or `--cached` and a commit that is compared with the index.
-    """
-    command = ("diff", "--name-status", "--no-renames", "-z", *compared)
-    fields = git(folder, *command).split("\0")[:-1]
-    return {path: letter for letter, path in zip(fields[::2], fields[1::2], strict=True)}
-
-
 def apply_update(root: Path, scratch: Scratch, update: Update) -> Merge:
     """Merge a prepared update into the repository.
 
@@ -218,21 +165,7 @@ def apply_update(root: Path, scratch: Scratch, update: Update) -> Merge:
     if update.result:
         git(top, "merge", "--quiet", "--ff-only", update.result)
         return update.merge
-    return _merge_with_conflicts(top, scratch.head, update)
-
-
-def _merge_with_conflicts(top: Path, head: str, update: Update) -> Merge:
-    """Start a merge that `git commit` finishes and `git merge --abort` undoes."""
-    state = {
-        "MERGE_HEAD": f"{update.theirs}\n",
-        "MERGE_MODE": "no-ff",
-        "MERGE_MSG": f"{merge_message(update.new)}\n",
-    }
-    for name, text in state.items():
-        path = Path(top, git(top, "rev-parse", "--git-path", name).strip())
-        path.write_text(text, encoding="utf-8")
-    git(top, "update-ref", "ORIG_HEAD", head)
-    return merge_template(top, update.base, head, update.theirs, update.new)
+    return start_merge(top, update.base, scratch.head, update.theirs, update.new)
 
 
 def parse_data(pairs: tuple[str, ...]) -> dict[str, Any]:

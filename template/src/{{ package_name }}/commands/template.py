@@ -1,0 +1,45 @@
+"""The commands about the template. Each imports what it needs when it runs."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from .options import exit_on_signals, not_empty
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the status of all files as JSON.")
+@click.option(
+    "--diff",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Show how FILE differs from the template.",
+)
+def status(file: Path | None, as_json: bool) -> None:
+    """Show how the agent differs from its template.
+
+    Exits with 1 if a file that belongs to the template was changed, deleted or renamed.
+    """
+    from .status import run_status
+
+    if file and as_json:
+        raise click.UsageError("Pass --diff or --json, not both.")
+    sys.exit(run_status(file, as_json=as_json))
+
+
+@click.command()
+@click.option("--to", metavar="VERSION", callback=not_empty, help="Update to this version.")
+@click.option("--data", multiple=True, metavar="NAME=VALUE", help="Change an answer.")
+@click.option("--check", is_flag=True, help="Show what would change.")
+def update(to: str | None, data: tuple[str, ...], check: bool) -> None:
+    """Update the agent to a newer version of its template.
+
+    Git merges what the template has changed, so conflicts have a base for merge tools. Exits with 1
+    if there are conflicts, or if the agent does not pass `verify` afterwards.
+    """
+    from .update import run_update
+
+    exit_on_signals()
+    sys.exit(run_update(to, data, check=check))
