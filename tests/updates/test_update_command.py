@@ -16,6 +16,7 @@ from tests.updates.projects import ANSWERS, LATER, NAME, NEXT, NOW, PACKAGE, Pro
 
 TOOLS, SERVE, NEW = f"{PACKAGE}/tools.py", "docs/serving.md", f"{PACKAGE}/runtime/added.py"
 CI = ".github/workflows/ci.yml"
+RUN = "from PACKAGE.commands.cli import main; main()"
 # Runs the command without the installation and the verification at its end.
 MERGE_ONLY = """
 from PACKAGE.commands import update
@@ -33,15 +34,17 @@ class UpdatingProject:
         project: The project, of the first release.
         agent: The agent whose packages it uses.
         package: The name of the project's package.
+        finishes: Whether `update` installs the packages and verifies the agent.
     """
 
     def __init__(self, project: Project, agent: Agent) -> None:
         self.project, self.agent = project, agent
         self.package = "weather_agent"
+        self.finishes = False
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command; it may fail."""
-        program = MERGE_ONLY.replace("PACKAGE", self.package)
+        program = (RUN if self.finishes else MERGE_ONLY).replace("PACKAGE", self.package)
         return subprocess.run(
             [self.agent.folder / ".venv/bin/python", "-c", program, *arguments],
             cwd=self.project.folder,
@@ -139,6 +142,36 @@ def test_merges_the_newest_release(updating: UpdatingProject) -> None:
     assert project.git("log", "-1", "--format=%s %p").startswith(f"Update the template to {LATER} ")
     assert project.git("log", "-1", "--format=%s", f"template/{LATER}") == f"Template {LATER}\n"
     assert "nothing to update" in updating.update()
+
+
+FAKE_UV = """#!/bin/sh
+# Runs Copier, and records everything else instead of installing packages.
+case "$1" in
+tool) exec REAL_UV "$@" ;;
+sync) echo "# locked again" >> uv.lock ;;
+esac
+echo "$@" >> "$0.log"
+"""
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_installs_and_verifies(updating: UpdatingProject, tmp_path: Path, tracked: bool) -> None:
+    project = updating.project
+    if tracked:
+        project.write("uv.lock", "# locked\n")
+    else:
+        project.append(".gitignore", "uv.lock\n")
+    project.commit()
+    uv = tmp_path / "uv"
+    uv.write_text(FAKE_UV.replace("REAL_UV", shutil.which("uv") or ""))
+    uv.chmod(0o755)
+    updating.finishes = True
+    updating.update(UV=str(uv))
+    log = (tmp_path / "uv.log").read_text().splitlines()
+    assert log == ["sync --inexact", f"run {NAME} verify"]
+    assert len(project.git("log", "-1", "--format=%p").split()) == 2
+    if tracked:
+        assert project.git("show", "HEAD:uv.lock") == "# locked\n# locked again\n"
 
 
 def test_updates_to_a_version(updating: UpdatingProject) -> None:

@@ -6,7 +6,7 @@ import click
 
 from ..ops.project import PROJECT_NAME, ROOT, ProjectError, require_checkout
 from ..ops.requirements import find_uv
-from ..ops.template.git import git
+from ..ops.template.git import git, identity_in
 from ..ops.template.obstacles import require_clean
 from ..ops.template.scratch import scratch_repository
 from ..ops.template.update import Merge, Update, apply_update, parse_data, prepare_update
@@ -99,5 +99,6 @@ def finish() -> int:
         )
     git(ROOT, "add", "--update", "--", "uv.lock", accepted=(0, 128))  # not every agent tracks it
     if git(ROOT, "diff", "--cached", "--name-only"):
-        git(ROOT, "commit", "--quiet", "--amend", "--no-edit", "--no-verify")
+        command = ("commit", "--quiet", "--amend", "--no-edit", "--no-verify")
+        git(ROOT, *command, variables=identity_in(ROOT).variables())
     return subprocess.run([uv, "run", PROJECT_NAME, "verify"], cwd=ROOT, check=False).returncode

@@ -87,7 +87,8 @@ def scratch_repository(root: Path) -> Generator[Scratch]:
     temporary = Path(tempfile.mkdtemp(prefix="template-"))
     try:
         folder = temporary / "repository"
-        git(temporary, "init", "--quiet", str(folder))
+        object_format = git(root, "rev-parse", "--show-object-format").strip()
+        git(temporary, "init", "--quiet", f"--object-format={object_format}", str(folder))
         alternates = folder / ".git" / "objects" / "info" / "alternates"
         alternates.write_text(f"{objects}\n", encoding="utf-8")
         shallow = Path(root, git(root, "rev-parse", "--git-path", "shallow").strip())
