@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 # Where `make demo` puts the agent.
 FOLDER ?= demo/weather-agent
 # How many random updates `make trials` runs; `make test` runs 12.
-TRIALS ?= 300
+TRIALS ?= 1000
 
 # Downloads stay in this checkout unless these variables are set already.
 export UV_CACHE_DIR ?= $(CURDIR)/.uv/cache
@@ -39,7 +39,7 @@ proof: python uv  ## Run the slow tests: every Python, MLflow and release, adopt
 	$(PYTEST) -m proof
 
 trials: uv  ## Run TRIALS random updates: random edits by owners, random releases
-	UPDATE_TRIALS=$(TRIALS) $(PYTEST) -q tests/updates/test_random.py
+	UPDATE_TRIALS=$(TRIALS) $(PYTEST) -q tests/updates/test_random.py tests/updates/test_random_merges.py
 
 lint: uv  ## Check formatting, style and types of the template's own code
 	"$(UV)" run --frozen ruff format --check
