@@ -84,8 +84,10 @@ def made(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project of the first of three releases. Do not change it; copy it."""
     folder = tmp_path_factory.mktemp("updating")
     template = Template.of_the_working_tree(folder / "template", without="template/tests/contract")
+    template.git("tag", "v98.0.0")
     write_changelog(template, NOW)
-    template.release("v98.0.0")
+    template.commit()
+    template.git("tag", "--force", NOW)
     template.append(SERVE, "\nThe first change.\n")
     template.edit(TOOLS, '"""What the agent can do.', '"""What this agent can do.')
     template.write(NEW, '"""Added."""\n')
@@ -193,6 +195,16 @@ def test_check_changes_nothing(updating: UpdatingProject) -> None:
     assert f"conflict {SERVE}\n" in done.stdout
     assert f"Changes of {LATER}." in done.stdout
     assert (project.files(), project.git("for-each-ref")) == (before, refs)
+
+
+def test_check_needs_no_identity(updating: UpdatingProject, tmp_path: Path) -> None:
+    (tmp_path / "gitconfig").write_text("[user]\nuseConfigOnly = true\n")
+    nobody = {"GIT_COMMITTER_NAME": "", "GIT_COMMITTER_EMAIL": "", "EMAIL": ""}
+    nobody["GIT_CONFIG_GLOBAL"] = str(tmp_path / "gitconfig")
+    done = updating.run("update", "--check", **nobody)
+    assert done.returncode == 0, done.stderr
+    error = updating.refuse(**nobody)
+    assert "git does not know who commits. Run `git config --global user.name NAME`" in error
 
 
 def test_conflict_has_a_base_and_can_be_undone(updating: UpdatingProject) -> None:

@@ -6,7 +6,7 @@ import click
 
 from ..ops.project import PROJECT_NAME, ROOT, ProjectError, require_checkout
 from ..ops.requirements import find_uv
-from ..ops.template.git import git, identity_in
+from ..ops.template.git import Identity, git, identity_in
 from ..ops.template.obstacles import require_clean
 from ..ops.template.scratch import scratch_repository
 from ..ops.template.update import Merge, Update, apply_update, parse_data, prepare_update
@@ -27,10 +27,12 @@ def run_update(to: str | None, pairs: tuple[str, ...], *, check: bool) -> int:
     """
     require_checkout()
     data = parse_data(pairs)
+    author = Identity("check", "check@localhost")
     if not check:
         require_clean(ROOT)
+        author = identity_in(ROOT)
     with scratch_repository(ROOT) as scratch:
-        update = prepare_update(ROOT, scratch, to, data)
+        update = prepare_update(ROOT, scratch, to, data, author)
         if not update.files:
             click.echo(f"{PROJECT_NAME} has {update.old} of the template: nothing to update.")
             return 0

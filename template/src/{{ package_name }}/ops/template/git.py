@@ -58,6 +58,8 @@ def neutral_environment() -> dict[str, str]:
         "GIT_CONFIG_COUNT": str(len(_settings())),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_LITERAL_PATHSPECS": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
         **settings,

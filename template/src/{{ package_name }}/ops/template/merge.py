@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .git import git
+from .git import GitError, git
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,13 @@ def start_merge(top: Path, base: str, head: str, theirs: str, version: str) -> M
         "MERGE_MODE": "no-ff",
         "MERGE_MSG": f"{merge_message(version)}\n",
     }
-    for name, text in state.items():
-        path = Path(top, git(top, "rev-parse", "--git-path", name).strip())
-        path.write_text(text, encoding="utf-8")
+    files = {Path(top, git(top, "rev-parse", "--git-path", name).strip()): name for name in state}
+    for path, name in files.items():
+        path.write_text(state[name], encoding="utf-8")
     git(top, "update-ref", "ORIG_HEAD", head)
-    return merge_template(top, base, head, theirs, version)
+    try:
+        return merge_template(top, base, head, theirs, version)
+    except GitError:  # git has not started
+        for path in files:
+            path.unlink()
+        raise

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ _Loader.add_multi_constructor("!", lambda *_: None)
 
 
 def version_of(tag: str) -> Version | None:
-    """Return the version that a tag or the description of a commit names."""
+    """Return the version that a tag names; None for other tags."""
     try:
-        return Version(re.sub(r"-(\d+)-g\w+$", r".post\1", tag))
+        return Version(tag)
     except InvalidVersion:
         return None
 
@@ -84,11 +85,12 @@ class Template:
 
     def crossed(self, old: str, new: str) -> list[str]:
         """Return the releases after `old` up to `new`, oldest first."""
-        low, high = version_of(old), version_of(new)
-        if low is None or high is None:
-            return []
-        versions = ((tag, version_of(tag)) for tag in self.releases())
-        return [tag for tag, version in versions if version and low < version <= high]
+        crossed = git(self.folder, "tag", "--merged", new, "--no-merged", old).split()
+        return [tag for tag in self.releases() if tag in crossed]
+
+    def contains(self, one: str, other: str) -> bool:
+        """Return whether a version has all commits of another one."""
+        return git(self.folder, "rev-list", "--max-count=1", other, f"^{one}") == ""
 
     def changes(self, old: str, new: str) -> str:
         """Return the sections of the changelog for the releases after `old` up to `new`.
@@ -98,9 +100,9 @@ class Template:
         text = git(self.folder, "show", f"{new}:CHANGELOG.md", accepted=(0, 128))
         crossed = {tag.removeprefix("v") for tag in self.crossed(old, new)}
         headings = list(_HEADING.finditer(text))
-        ends = [heading.start() for heading in headings[1:]] + [len(text)]
-        sections = zip(headings, ends, strict=True)
-        parts = [text[at.start() : end] for at, end in sections if at[1] in crossed]
+        starts = [*(heading.start() for heading in headings), len(text)]
+        sections = zip(headings, pairwise(starts), strict=True)
+        parts = [text[start:end] for heading, (start, end) in sections if heading[1] in crossed]
         return "".join(parts).strip()
 
     def migrations(self, old: str, new: str) -> list[str]:
@@ -145,7 +147,7 @@ def clone_template(source: str, root: Path, folder: Path) -> Template:
     for shortcut, prefix in _SHORTCUTS.items():
         if url.startswith(shortcut):
             url = prefix + url.removeprefix(shortcut)
-    command = ["git", "clone", "--quiet", "--no-checkout", url, str(folder)]
+    command = ["git", "clone", "--quiet", "--no-checkout", "--", url, str(folder)]
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
     try:
         subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
@@ -171,13 +173,14 @@ def render(template: Template, renderings: Mapping[Path, tuple[str, Mapping[str,
         ProjectError: Copier refuses the answers or fails.
     """
     running = [
-        (folder, version, _start(template, folder, version, answers))
+        _start(template, folder, version, answers)
         for folder, (version, answers) in renderings.items()
     ]
-    for folder, version, process in running:
-        _, printed = process.communicate()
+    messages = [process.communicate()[1] for process in running]  # waits for all of them
+    for process, printed, (version, _) in zip(running, messages, renderings.values(), strict=True):
         if process.returncode:
             raise ProjectError(f"Copier cannot render {version}: {_reason_in(printed)}.")
+    for folder in renderings:
         _record_source(folder / ANSWERS_FILE, template.source)
 
 

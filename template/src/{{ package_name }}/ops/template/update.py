@@ -14,11 +14,11 @@ import yaml
 
 from ..project import ProjectError
 from .answers import ANSWERS_FILE, Answers, load_answers
-from .git import git, identity_in
+from .git import Identity, git
 from .merge import Merge, changed_files, merge_message, merge_template, start_merge
 from .obstacles import require_clean, require_unobstructed
 from .ownership import your_files
-from .releases import Template, open_template, render, version_of
+from .releases import Template, open_template, render
 from .scratch import Scratch
 
 
@@ -56,7 +56,9 @@ class Update:
         return f"template/{self.new}"
 
 
-def prepare_update(root: Path, scratch: Scratch, to: str | None, data: dict[str, Any]) -> Update:
+def prepare_update(
+    root: Path, scratch: Scratch, to: str | None, data: dict[str, Any], author: Identity
+) -> Update:
     """Render both versions of the template, and try to merge the difference.
 
     Args:
@@ -64,6 +66,7 @@ def prepare_update(root: Path, scratch: Scratch, to: str | None, data: dict[str,
         scratch: A repository for the renderings and the trial.
         to: The version to update to; by default the newest release.
         data: Other answers.
+        author: Who commits.
 
     Raises:
         ProjectError: The template is not available, or Copier refuses an answer.
@@ -75,7 +78,7 @@ def prepare_update(root: Path, scratch: Scratch, to: str | None, data: dict[str,
     values = {folder / "old": (old, answers.values), folder / "new": (new, answers.values | data)}
     render(template, values)
     require_answers(load_answers(folder / "new" / ANSWERS_FILE), data, new)
-    return _merged(root, scratch, template, old, new)
+    return _merged(scratch, template, old, new, author)
 
 
 def check_versions(template: Template, old: str, new: str) -> None:
@@ -85,8 +88,7 @@ def check_versions(template: Template, old: str, new: str) -> None:
         ProjectError: It does not, or it is.
     """
     template.require(new)
-    low, high = version_of(old), version_of(new)
-    if low and high and high < low:
+    if template.contains(old, new) and not template.contains(new, old):
         raise ProjectError(
             f"The agent has {old}, which is newer than {new}. To go back, revert the commit of "
             "the update with git."
@@ -108,8 +110,8 @@ def require_answers(answers: Answers, data: Mapping[str, Any], version: str) -> 
             )
 
 
-def _merged(root: Path, scratch: Scratch, template: Template, old: str, new: str) -> Update:
-    folder, author = scratch.folder.parent, identity_in(root)
+def _merged(scratch: Scratch, template: Template, old: str, new: str, author: Identity) -> Update:
+    folder = scratch.folder.parent
     old_tree, new_tree = scratch.tree_of(folder / "old"), scratch.tree_of(folder / "new")
     # Updates never change the owner's files. Versions of Copier format the answers differently.
     names = [load_answers(folder / name / ANSWERS_FILE).package for name in ("new", "old")]
