@@ -5,6 +5,7 @@ import itertools
 import re
 import subprocess
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,8 @@ def test_no_line_of_the_owner_is_lost_in_any_file(
         text = [added[0], *text[:middle], added[1], *text[middle:], added[2]]
         project.write(file, "".join(text))
     project.commit()
-    project.update(NOW, unsafe=True)
+    with suppress(copier.errors.TaskError):  # raised if files stay at their old paths
+        project.update(NOW, unsafe=True)
     texts = {str(name): project.read(str(name)) for name in project.names()}
     lines = {line for text in texts.values() for line in text.splitlines()}
     owners = {f"The owner's {place} line of {file}" for file in files for place in PLACES}
