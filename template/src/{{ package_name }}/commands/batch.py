@@ -4,9 +4,10 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,47 +20,51 @@ ROWS_PER_COMMIT = {"local": 500, "spark": 5000}
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """The options of `batch`; `LocalBatch` and `SparkBatch` describe them."""
+    """The arguments of `batch`; `LocalBatch` and `SparkBatch` describe them."""
 
+    source: str
+    target: str
+    engine: str
+    columns: Sequence[str]
     concurrency: int
     rows_per_commit: int | None
     traces_per_second: int
-    columns: Sequence[str]
     model_uri: str | None
     remote: str | None
 
-    def limits(self, default_rows_per_commit: int) -> tuple[int, int, int]:
-        """Return the numbers that both engines need, in their order."""
-        rows_per_commit = self.rows_per_commit or default_rows_per_commit
-        return self.concurrency, rows_per_commit, self.traces_per_second
+    def for_engine(self) -> dict[str, Any]:
+        """Return the arguments that both engines share.
+
+        Raises:
+            ProjectError: The columns are invalid.
+        """
+        return {
+            "names": column_names(self.columns),
+            "concurrency": self.concurrency,
+            "rows_per_commit": self.rows_per_commit or ROWS_PER_COMMIT[self.engine],
+            "traces_per_second": self.traces_per_second,
+        }
 
 
-def run_batch(source: str, target: str, engine: str, options: BatchOptions) -> int:
+def run_batch(options: BatchOptions) -> int:
     """Answer the rows of a table, and print a summary.
 
     Returns:
         The exit code: 0 if all rows have an answer, 1 if some failed.
     """
-    progress = ProgressLine(target)
-    names = column_names(options.columns)
-    run = run_with_spark if engine == "spark" else run_locally
+    progress = ProgressLine(options.target)
+    run = run_with_spark if options.engine == "spark" else run_locally
     try:
-        run(source, target, names, options, progress)
+        run(options, progress)
     finally:
         progress.finish()
     return int(progress.failed > 0)
 
 
-def run_locally(
-    source: str,
-    target: str,
-    names: Mapping[str, str],
-    options: BatchOptions,
-    progress: "ProgressLine",
-) -> None:
+def run_locally(options: BatchOptions, progress: "ProgressLine") -> None:
     """Answer the rows in this process."""
-    # These imports take seconds, and Spark needs them only in its workers. They create no garbage,
-    # and take a quarter less time without searches for it.
+    arguments = options.for_engine()  # before the imports, which take seconds
+    # They create no garbage, and take a quarter less time without searches for it.
     gc.disable()
     import mlflow
 
@@ -71,23 +76,21 @@ def run_locally(
     connect_store()
     if not options.traces_per_second:
         mlflow.tracing.disable()
-    agent = load_agent(options.model_uri)
-    limits = options.limits(ROWS_PER_COMMIT["local"])
-    LocalBatch(Path(source), Path(target), names, *limits).run(agent, progress)
+    batch = LocalBatch(Path(options.source), Path(options.target), **arguments)
+    batch.run(load_agent(options.model_uri), progress)
 
 
-def run_with_spark(
-    source: str,
-    target: str,
-    names: Mapping[str, str],
-    options: BatchOptions,
-    progress: "ProgressLine",
-) -> None:
+def run_with_spark(options: BatchOptions, progress: "ProgressLine") -> None:
     """Answer the rows in the Python processes of Spark."""
-    spark_batch = import_spark_batch()
-    limits = options.limits(ROWS_PER_COMMIT["spark"])
-    remote = options.remote or os.environ.get("SPARK_REMOTE")
-    spark_batch(source, target, names, *limits, options.model_uri, remote).run(progress)
+    arguments = options.for_engine()
+    batch = import_spark_batch()(
+        options.source,
+        options.target,
+        **arguments,
+        model_uri=options.model_uri,
+        remote=options.remote or os.environ.get("SPARK_REMOTE"),
+    )
+    batch.run(progress)
 
 
 def import_spark_batch() -> type:

@@ -152,7 +152,7 @@ def serve(host: str, port: int, workers: int, reload: bool) -> None:
 @click.option(
     "--traces-per-second", type=click.IntRange(0), default=1, help="Rows to trace per second."
 )
-def batch(source: str, target: str, engine: str, **options: Any) -> None:
+def batch(**arguments: Any) -> None:
     """Answer the rows of the table IN, and add the answers to OUT.
 
     Reads Parquet, JSON lines, CSV and Delta. A row has an `id`, and a `question` or `input`. The
@@ -162,9 +162,10 @@ def batch(source: str, target: str, engine: str, **options: Any) -> None:
     from .batch import BatchOptions, run_batch
 
     exit_on_signals()
-    if options["remote"] and engine != "spark":
+    options = BatchOptions(**arguments)
+    if options.remote and options.engine != "spark":
         raise click.UsageError("--remote needs --engine spark.")
-    sys.exit(run_batch(source, target, engine, BatchOptions(**options)))
+    sys.exit(run_batch(options))
 
 
 @main.command()

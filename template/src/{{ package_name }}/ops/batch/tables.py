@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,59 +52,31 @@ class ArrowTable:
 
 
 @dataclass(frozen=True)
-class JsonLines:
-    """A file with a JSON object per line. Arrow would read some texts in it as dates.
+class TextTable:
+    """A file with JSON lines or CSV. Arrow would read dates, and accept a quote without an end.
 
     Attributes:
         path: The file.
+        parse: Yields the rows of the open file.
     """
 
     path: Path
+    parse: Callable[[Iterable[str]], Iterator[Row]]
 
     @property
     def columns(self) -> list[str]:
-        """The keys of all objects."""
-        return list(dict.fromkeys(key for row in self.rows() for key in row))
+        """The names in all rows, which this reads."""
+        return list(dict.fromkeys(name for row in self.rows() for name in row))
 
     def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
-        """Yield the objects.
-
-        Raises:
-            ProjectError: The file cannot be read.
-        """
-        try:
-            with self.path.open(encoding="utf-8-sig") as lines:
-                for number, line in enumerate(lines, start=1):
-                    if line.strip():
-                        yield _numbered_row(line, number)
-        except (OSError, ValueError) as error:
-            raise _unreadable(self.path, error) from error
-
-
-@dataclass(frozen=True)
-class CsvFile:
-    """A CSV file with a header. Arrow would accept a quote that is never closed.
-
-    Attributes:
-        path: The file.
-    """
-
-    path: Path
-
-    @property
-    def columns(self) -> list[str]:
-        """The names in the header, unless there are no rows. Reads all of them."""
-        return list(dict.fromkeys(key for row in self.rows() for key in row))
-
-    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
-        """Yield the rows; all values are texts.
+        """Yield the rows, with all their columns.
 
         Raises:
             ProjectError: The file cannot be read.
         """
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as lines:
-                yield from _csv_rows(lines)
+                yield from self.parse(lines)
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
 
@@ -121,16 +93,29 @@ def parse_row(line: str) -> Row:
     return row
 
 
-def _numbered_row(line: str, number: int) -> Row:
-    try:
-        return parse_row(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error
-    except ValueError as error:
-        raise ValueError(f"line {number}: {error}") from error
+def parse_json_lines(lines: Iterable[str]) -> Iterator[Row]:
+    """Yield the JSON objects of a file, one per line.
+
+    Raises:
+        ValueError: A line is not a JSON object.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield parse_row(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
 
 
-def _csv_rows(lines: Iterable[str]) -> Iterator[Row]:
+def parse_csv(lines: Iterable[str]) -> Iterator[Row]:
+    """Yield the rows of a file with a header; all values are texts.
+
+    Raises:
+        ValueError: A row is not valid CSV, or has another number of values than the header.
+    """
     reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, [])
@@ -147,7 +132,7 @@ def _csv_rows(lines: Iterable[str]) -> Iterator[Row]:
         raise ValueError(f"line {reader.line_num}: {error}") from error
 
 
-def open_table(path: Path) -> ArrowTable | JsonLines | CsvFile:
+def open_table(path: Path) -> ArrowTable | TextTable:
     """Open a file, a folder of Parquet files, or a Delta table.
 
     Raises:
@@ -162,9 +147,9 @@ def open_table(path: Path) -> ArrowTable | JsonLines | CsvFile:
         return ArrowTable(path, _delta_table(path))
     match "parquet" if path.is_dir() else FORMATS.get(path.suffix):
         case "json":
-            return JsonLines(path)
+            return TextTable(path, parse_json_lines)
         case "csv":
-            return CsvFile(path)
+            return TextTable(path, parse_csv)
         case "parquet":
             return _parquet_table(path)
     raise ProjectError(
