@@ -1,5 +1,6 @@
 """A project and its template, for the tests of updates."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
+from tests.helpers.agents import Agent
 from tests.updates.projects import NAME, NOW, SAMPLE, Project, Template, lines, small_project
+from tests.updates.updating import UpdatingProject, made_with_updates
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -43,3 +46,17 @@ def tiny_project(tmp_path: Path) -> Project:
     template.write(SAMPLE, lines("Line"))
     template.release(NOW)
     return Project.made(template, tmp_path / NAME)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with two newer releases of its template. Do not change it; copy it."""
+    return made_with_updates(tmp_path_factory.mktemp("updating"))
+
+
+@pytest.fixture
+def updating(made: Project, agent: Agent, tmp_path: Path) -> UpdatingProject:
+    """A project with two newer releases of its template. The test may change it."""
+    shutil.copytree(made.folder, tmp_path / NAME, symlinks=True)
+    (tmp_path / NAME / "tests" / "contract").mkdir(exist_ok=True)  # left out of the template
+    return UpdatingProject(Project(tmp_path / NAME, made.template), agent)

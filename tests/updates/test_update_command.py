@@ -1,118 +1,18 @@
 """The agent's own `update`: what it merges, what stops it, and how to undo it."""
 
-import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Package
-from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.template import COPIER_YML
-from tests.updates.projects import ANSWERS, LATER, NAME, NEXT, NOW, PACKAGE, Project, Template
+from tests.updates.projects import ANSWERS, LATER, NAME, NEXT, NOW, PACKAGE, Project
+from tests.updates.updating import NEW, SERVE, TOOLS, UpdatingProject, own_template
 
-TOOLS, SERVE, NEW = f"{PACKAGE}/tools.py", "docs/serving.md", f"{PACKAGE}/runtime/added.py"
 CI = ".github/workflows/ci.yml"
-RUN = "from PACKAGE.commands.cli import main; main()"
-# Runs the command without the installation and the verification at its end.
-MERGE_ONLY = """
-from PACKAGE.commands import update
-from PACKAGE.commands.cli import main
-
-update.finish = lambda: 0
-main()
-"""
-
-
-class UpdatingProject:
-    """A project that runs `update` and `status` of its own code, in the environment of an agent.
-
-    Attributes:
-        project: The project, of the first release.
-        agent: The agent whose packages it uses.
-        package: The name of the project's package.
-        finishes: Whether `update` installs the packages and verifies the agent.
-    """
-
-    def __init__(self, project: Project, agent: Agent) -> None:
-        self.project, self.agent = project, agent
-        self.package = "weather_agent"
-        self.finishes = False
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command; it may fail."""
-        program = (RUN if self.finishes else MERGE_ONLY).replace("PACKAGE", self.package)
-        return subprocess.run(
-            [self.agent.folder / ".venv/bin/python", "-c", program, *arguments],
-            cwd=self.project.folder,
-            env=clean_environment()
-            | {"PYTHONPATH": str(self.project.folder / "src")}
-            | environment,
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-
-    def update(self, *options: str, **environment: str) -> str:
-        """Update, which must succeed, and return what it prints."""
-        done = self.run("update", *options, **environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert self.project.is_clean()
-        return done.stdout
-
-    def refuse(self, *options: str, **environment: str) -> str:
-        """Update, which must be refused and change nothing, and return the error."""
-        before = self.state()
-        done = self.run("update", *options, **environment)
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert done.stderr.count("error: ") == 1
-        assert "Traceback" not in done.stderr
-        assert self.state() == before
-        return done.stderr
-
-    def state(self) -> list[str]:
-        """Return the references, the files that differ from the commit, and the differences."""
-        commands = ("for-each-ref", "status --porcelain", "diff HEAD", "rev-parse HEAD")
-        return [self.project.git(*command.split()) for command in commands]
-
-
-@pytest.fixture(scope="module")
-def made(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project of the first of three releases. Do not change it; copy it."""
-    folder = tmp_path_factory.mktemp("updating")
-    template = Template.of_the_working_tree(folder / "template", without="template/tests/contract")
-    template.git("tag", "v98.0.0")
-    write_changelog(template, NOW)
-    template.commit()
-    template.git("tag", "--force", NOW)
-    template.append(SERVE, "\nThe first change.\n")
-    template.edit(TOOLS, '"""What the agent can do.', '"""What this agent can do.')
-    template.write(NEW, '"""Added."""\n')
-    template.append(f"{PACKAGE}/instructions.md", "An example of the template.\n")
-    write_changelog(template, NEXT, NOW)
-    template.release(NEXT)
-    template.append(SERVE, "\nThe second change.\n")
-    write_changelog(template, LATER, NEXT, NOW)
-    template.release(LATER)
-    return Project.made(template, folder / NAME)
-
-
-@pytest.fixture
-def updating(made: Project, agent: Agent, tmp_path: Path) -> UpdatingProject:
-    """A project with two newer releases of its template. The test may change it."""
-    shutil.copytree(made.folder, tmp_path / NAME, symlinks=True)
-    (tmp_path / NAME / "tests" / "contract").mkdir(exist_ok=True)  # left out of the template
-    return UpdatingProject(Project(tmp_path / NAME, made.template), agent)
-
-
-def write_changelog(template: Template, *tags: str) -> None:
-    """Write a changelog with one sentence per release."""
-    sections = (f"## {tag.removeprefix('v')}\n\nChanges of {tag}.\n" for tag in tags)
-    text = "\n".join(["# Changelog\n", *sections])
-    (template.folder / "CHANGELOG.md").write_text(text, encoding="utf-8")
 
 
 def test_owners_files_are_those_of_the_settings(package: Package) -> None:
@@ -157,7 +57,10 @@ echo "$@" >> "$0.log"
 
 
 @pytest.mark.parametrize("tracked", [True, False])
-def test_installs_and_verifies(updating: UpdatingProject, tmp_path: Path, tracked: bool) -> None:
+@pytest.mark.parametrize("options", [(), ("--no-verify",)])
+def test_installs_and_verifies(
+    updating: UpdatingProject, tmp_path: Path, tracked: bool, options: tuple[str, ...]
+) -> None:
     project = updating.project
     if tracked:
         project.write("uv.lock", "# locked\n")
@@ -168,9 +71,9 @@ def test_installs_and_verifies(updating: UpdatingProject, tmp_path: Path, tracke
     uv.write_text(FAKE_UV.replace("REAL_UV", shutil.which("uv") or ""))
     uv.chmod(0o755)
     updating.finishes = True
-    updating.update(UV=str(uv))
+    updating.update(*options, UV=str(uv))
     log = (tmp_path / "uv.log").read_text().splitlines()
-    assert log == ["sync --inexact", f"run {NAME} verify"]
+    assert log == ["sync --inexact", *([] if options else [f"run {NAME} verify"])]
     assert len(project.git("log", "-1", "--format=%p").split()) == 2
     if tracked:
         assert project.git("show", "HEAD:uv.lock") == "# locked\n# locked again\n"
@@ -253,9 +156,7 @@ def test_deleted_files_stay_deleted(updating: UpdatingProject) -> None:
 
 def test_retired_file_with_changes_is_a_conflict(updating: UpdatingProject, made: Project) -> None:
     project = updating.project
-    template = Template(project.folder.parent / "template")
-    shutil.copytree(made.template.folder, template.folder)
-    project.edit(ANSWERS, str(made.template.folder), str(template.folder))
+    template = own_template(updating, made)
     project.append("docs/evaluation.md", "Mine.\n")
     project.commit()
     template.delete("docs/evaluation.md")
@@ -349,6 +250,19 @@ def test_file_that_git_does_not_track_is_in_the_way(updating: UpdatingProject, h
     assert updating.project.read(NEW) == "mine = 1\n"
 
 
+def test_file_where_a_release_needs_a_folder_is_in_the_way(
+    updating: UpdatingProject, made: Project
+) -> None:
+    project = updating.project
+    template = own_template(updating, made)
+    template.write("notes/added.md", "The template's.\n")
+    template.release("v99.3.0")
+    (project.folder / ".git" / "info" / "exclude").write_text("notes\n")
+    project.write("notes", "mine\n")
+    assert "notes exists, but git does not track it." in updating.refuse()
+    assert project.read("notes") == "mine\n"
+
+
 @pytest.mark.parametrize("flag", ["assume-unchanged", "skip-worktree"])
 def test_hidden_change_stops_the_update(updating: UpdatingProject, flag: str) -> None:
     project = updating.project
@@ -366,6 +280,46 @@ def test_linked_package_stops_the_update(updating: UpdatingProject) -> None:
     project.append(TOOLS, "# Mine.\n")
     project.commit()
     assert f"{PACKAGE} is a symbolic link. Replace it with a folder" in updating.refuse()
+
+
+def test_merge_that_succeeds_only_in_the_repository_is_committed(
+    updating: UpdatingProject,
+) -> None:
+    project = updating.project
+    project.edit(TOOLS, '"""What the agent can do.', '"""What my agent can do.')
+    project.commit()
+    (project.folder / ".git" / "info" / "attributes").write_text("*.py merge=union\n")
+    updating.update()
+    assert len(project.git("log", "-1", "--format=%p").split()) == 2
+    for words in ("What my agent can do.", "What this agent can do."):
+        assert words in project.read(TOOLS)
+
+
+def test_folder_in_the_place_of_a_file_stays(updating: UpdatingProject) -> None:
+    project = updating.project
+    project.delete(SERVE)
+    project.write(f"{SERVE}/mine.md", "Mine.\n")
+    project.commit()
+    assert f"{SERVE} stays deleted" in updating.update()
+    assert project.read(f"{SERVE}/mine.md") == "Mine.\n"
+
+
+@pytest.mark.parametrize("branch", ["template", f"template/{LATER}", f"template/{LATER}/mine"])
+def test_branch_in_the_way_stops_the_update(updating: UpdatingProject, branch: str) -> None:
+    updating.project.git("branch", branch)
+    error = updating.refuse()
+    assert f"The branch {branch} is in the way" in error
+    assert f"`git branch -m {branch} NEW_NAME`" in error
+
+
+def test_branch_of_an_earlier_update_is_replaced(updating: UpdatingProject) -> None:
+    project = updating.project
+    before = project.git("rev-parse", "HEAD").strip()
+    updating.update()
+    project.git("reset", "--quiet", "--hard", before)
+    updating.update()
+    project.git("checkout", "--quiet", "-B", f"template/{LATER}", before)
+    assert f"The branch template/{LATER} is checked out in" in updating.refuse()
 
 
 def change(project: Project) -> None:
@@ -424,6 +378,7 @@ def test_update_is_refused(
 
 
 SETTINGS = {
+    "merge.mine.driver": "cp %B %A",
     "status.showUntrackedFiles": "no",
     "core.autocrlf": "true",
     "core.quotePath": "true",
@@ -454,6 +409,8 @@ def test_settings_of_git_change_nothing(updating: UpdatingProject, where: str) -
     file = project.folder.parent / "gitconfig"
     attributes = project.folder.parent / "attributes"
     attributes.write_text("*.py -diff\n")
+    # A driver would replace the owner's lines.
+    (project.folder / ".git" / "info" / "attributes").write_text("*.py merge=mine\n")
     options = [] if where == "repository" else ["--file", str(file)]
     for name, value in SETTINGS.items():
         project.git("config", *options, name, value)
@@ -469,9 +426,7 @@ def test_settings_of_git_change_nothing(updating: UpdatingProject, where: str) -
 
 def test_migration_names_the_trust_it_needs(updating: UpdatingProject, made: Project) -> None:
     project = updating.project
-    template = Template(project.folder.parent / "template")
-    shutil.copytree(made.template.folder, template.folder)
-    project.edit(ANSWERS, str(made.template.folder), str(template.folder))
+    template = own_template(updating, made)
     project.commit()
     template.move(SERVE, "docs/server.md")
     template.add_migration("v99.3.0")
@@ -481,63 +436,3 @@ def test_migration_names_the_trust_it_needs(updating: UpdatingProject, made: Pro
         done.stdout
     )
     assert "`uvx copier update --defaults --trust --vcs-ref=v99.3.0`" in updating.refuse()
-
-
-def test_status_names_each_state(updating: UpdatingProject) -> None:
-    project = updating.project
-    done = updating.run("status")
-    assert done.returncode == 0
-    assert f"2 releases behind {LATER}." in done.stdout
-    project.append(TOOLS, "# Mine.\n")
-    project.append(SERVE, "Mine.\n")
-    project.delete("docs/evaluation.md")
-    project.git("mv", "docs/production.md", "docs/operations.md")
-    project.commit()
-    done = updating.run("status", "--json")
-    assert done.returncode == 1
-    status = json.loads(done.stdout)
-    assert (status["version"], status["newest"]) == (NOW, LATER)
-    assert status["behind"] == [NEXT, LATER]
-    states = {one["path"]: one["state"] for one in status["files"] if one["state"] != "same"}
-    assert states == {
-        TOOLS: "edited",
-        SERVE: "drifted",
-        "docs/evaluation.md": "missing",
-        "docs/production.md": "renamed",
-        NEW: "new",
-    }
-    renamed = next(one for one in status["files"] if one["state"] == "renamed")
-    assert renamed["renamed_to"] == "docs/operations.md"
-
-
-def test_status_names_renamed_and_retired_files(updating: UpdatingProject, made: Project) -> None:
-    project = updating.project
-    template = Template(project.folder.parent / "template")
-    shutil.copytree(made.template.folder, template.folder)
-    project.edit(ANSWERS, str(made.template.folder), str(template.folder))
-    project.git("mv", TOOLS, f"{PACKAGE}/abilities.py")
-    project.commit()
-    template.delete("docs/evaluation.md")
-    template.release("v99.3.0")
-    done = updating.run("status")
-    assert done.returncode == 1
-    assert f"  {TOOLS} → {PACKAGE}/abilities.py\n" in done.stdout
-    assert "retired: the newest release no longer has it\n  docs/evaluation.md\n" in done.stdout
-
-
-def test_status_shows_a_difference(updating: UpdatingProject) -> None:
-    updating.project.append(SERVE, "Mine.\n")
-    done = updating.run("status", "--diff", SERVE)
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"--- template {NOW}: {SERVE}\n+++ {SERVE}\n")
-    assert done.stdout.endswith("+Mine.\n")
-    assert "is not a file of the template" in updating.run("status", "--diff", "mine.txt").stderr
-
-
-def test_status_ignores_line_endings(updating: UpdatingProject) -> None:
-    project = updating.project
-    project.git("config", "core.autocrlf", "true")
-    path = project.path(SERVE)
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    done = updating.run("status")
-    assert SERVE not in done.stdout
