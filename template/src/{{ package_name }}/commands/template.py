@@ -33,7 +33,8 @@ def status(file: Path | None, as_json: bool) -> None:
 @click.option("--to", metavar="VERSION", callback=not_empty, help="Update to this version.")
 @click.option("--data", multiple=True, metavar="NAME=VALUE", help="Change an answer.")
 @click.option("--check", is_flag=True, help="Show what would change.")
-def update(to: str | None, data: tuple[str, ...], check: bool) -> None:
+@click.option("--no-verify", is_flag=True, help="Do not verify the agent afterwards.")
+def update(to: str | None, data: tuple[str, ...], check: bool, no_verify: bool) -> None:
     """Update the agent to a newer version of its template.
 
     Git merges what the template has changed, so conflicts have a base for merge tools. Exits with 1
@@ -41,5 +42,7 @@ def update(to: str | None, data: tuple[str, ...], check: bool) -> None:
     """
     from .update import run_update
 
+    if check and no_verify:
+        raise click.UsageError("Pass --check or --no-verify, not both.")
     exit_on_signals()
-    sys.exit(run_update(to, data, check=check))
+    sys.exit(run_update(to, data, check=check, verify=not no_verify))

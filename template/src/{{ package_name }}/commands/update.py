@@ -14,26 +14,27 @@ from ..ops.template.update import Merge, Update, apply_update, parse_data, prepa
 LETTERS = {"A": "new", "D": "deleted", "M": "changed"}
 
 
-def run_update(to: str | None, pairs: tuple[str, ...], *, check: bool) -> int:
-    """Update the agent, and verify it.
+def run_update(to: str | None, pairs: tuple[str, ...], *, check: bool, verify: bool) -> int:
+    """Update the agent, install its packages, and verify it.
 
     Args:
         to: The version; by default the newest release.
         pairs: Other answers, such as `ci=gitlab`.
         check: Whether to show only what would change.
+        verify: Whether to verify the agent afterwards.
 
     Returns:
         The exit code: 1 if there are conflicts or the verification fails.
     """
     require_checkout()
     data = parse_data(pairs)
-    author = Identity("check", "check@localhost")
-    if not check:
-        require_clean(ROOT)
-        author = identity_in(ROOT)
     with scratch_repository(ROOT) as scratch:
+        author = Identity("check", "check@localhost")
+        if not check:
+            require_clean(ROOT)
+            author = identity_in(ROOT)
         update = prepare_update(ROOT, scratch, to, data, author)
-        if not update.files:
+        if not update.files and not update.merge.conflicts:
             click.echo(f"{PROJECT_NAME} has {update.old} of the template: nothing to update.")
             return 0
         click.echo(describe(update))
@@ -41,11 +42,12 @@ def run_update(to: str | None, pairs: tuple[str, ...], *, check: bool) -> int:
             return 0
         if update.migrations:
             raise ProjectError(trust_message(update))
-        merge = apply_update(ROOT, scratch, update)
+        merge = apply_update(ROOT, scratch, update, author)
     click.echo(report(update, merge))
     if merge.conflicts:
         return 1
-    return finish()
+    install_packages()
+    return verify_agent() if verify else 0
 
 
 def describe(update: Update) -> str:
@@ -87,14 +89,13 @@ def report(update: Update, merge: Merge) -> str:
     return "\n".join(lines)
 
 
-def finish() -> int:
-    """Install the packages, add the new lock file to the merge, and verify the agent.
+def install_packages() -> None:
+    """Install the packages, and add the new lock file to the merge.
 
     Raises:
         ProjectError: The packages cannot be installed.
     """
-    uv = find_uv()
-    if subprocess.run([uv, "sync", "--inexact"], cwd=ROOT, check=False).returncode:
+    if subprocess.run([find_uv(), "sync", "--inexact"], cwd=ROOT, check=False).returncode:
         raise ProjectError(
             "The template is merged, but uv cannot install the packages. Correct pyproject.toml, "
             f"and run `uv sync` and `uv run {PROJECT_NAME} verify`."
@@ -103,4 +104,9 @@ def finish() -> int:
     if git(ROOT, "diff", "--cached", "--name-only"):
         command = ("commit", "--quiet", "--amend", "--no-edit", "--no-verify")
         git(ROOT, *command, variables=identity_in(ROOT).variables())
-    return subprocess.run([uv, "run", PROJECT_NAME, "verify"], cwd=ROOT, check=False).returncode
+
+
+def verify_agent() -> int:
+    """Verify the agent with its new code, and return the exit code."""
+    command = [find_uv(), "run", PROJECT_NAME, "verify"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode

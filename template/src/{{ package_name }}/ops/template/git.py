@@ -30,6 +30,7 @@ _SETTINGS = {
     "merge.renames": "true",
     "merge.renormalize": "true",
     "merge.verifySignatures": "false",
+    "protocol.file.allow": "always",
     "rerere.enabled": "false",
     "status.showUntrackedFiles": "no",
     "submodule.recurse": "false",
@@ -38,14 +39,23 @@ _SETTINGS = {
 
 # Settings of the user that git needs to read and write the files of this machine.
 _NEEDED = r"^(filter\..+|safe\.directory|core\.(autocrlf|eol|filemode|longpaths|symlinks))$"
+# Programs that merge the files of some attributes, and git's own one in their place.
+_DRIVERS = r"^merge\..+\.driver$"
+_DRIVER = "git merge-file --quiet --marker-size=%L -L yours -L base -L template %A %O %B"
 
 
 @cache
 def _settings() -> list[tuple[str, str]]:
-    command = ["git", "config", "--null", "--get-regexp", _NEEDED]
+    drivers = [(name, _DRIVER) for name, _ in _configured(_DRIVERS)]
+    return [*_configured(_NEEDED), *drivers, *_SETTINGS.items()]
+
+
+def _configured(names: str) -> list[tuple[str, str]]:
+    """Return the settings here, of the user and of the system whose names match a pattern."""
+    command = ["git", "config", "--null", "--get-regexp", names]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
-    needed = (entry.partition("\n") for entry in done.stdout.split("\0")[:-1])
-    return [*((name, value) for name, _, value in needed), *_SETTINGS.items()]
+    entries = (entry.partition("\n") for entry in done.stdout.split("\0")[:-1])
+    return [(name, value) for name, _, value in entries]
 
 
 def neutral_environment() -> dict[str, str]:

@@ -44,7 +44,9 @@ def merge_template(folder: Path, base: str, head: str, theirs: str, version: str
     # Files that the owner has deleted stay deleted.
     deleted = [path for path, found in stages.items() if found == {"1", "3"}]
     for path in deleted:
-        git(folder, "rm", "--quiet", "--force", "--", path)
+        git(folder, "update-index", "--force-remove", "--", path)
+        if (folder / path).is_file():
+            (folder / path).unlink()
     return Merge([path for path in stages if path not in deleted], deleted)
 
 

@@ -43,6 +43,33 @@ def require_clean(root: Path) -> None:
         )
 
 
+def require_free_branch(root: Path, branch: str, subject: str) -> None:
+    """Check that an update can create a branch, or replace the one of an earlier update.
+
+    Args:
+        root: The top of the repository.
+        branch: The branch, such as `template/v1.2.3`.
+        subject: The subject of its last commit.
+
+    Raises:
+        ProjectError: A branch is in the way.
+    """
+    folder = branch.partition("/")[0]
+    fields = "--format=%(refname:short)%00%(subject)%00%(worktreepath)"
+    for line in git(root, "for-each-ref", fields, f"refs/heads/{folder}").splitlines():
+        name, found, checked_out = line.split("\0")
+        if name == branch and checked_out:
+            raise ProjectError(
+                f"The branch {branch} is checked out in {checked_out}. Switch to another branch: "
+                "an update creates this one."
+            )
+        if (name == branch and found != subject) or name == folder or name.startswith(f"{branch}/"):
+            raise ProjectError(
+                f"The branch {name} is in the way: an update creates {branch}. Rename it: `git "
+                f"branch -m {name} NEW_NAME`."
+            )
+
+
 def require_unobstructed(root: Path, paths: Iterable[str]) -> None:
     """Check that an update can write files without replacing work that git has not stored.
 
@@ -70,8 +97,17 @@ def _problems(root: Path, paths: Iterable[str], flags: dict[str, str]) -> Iterat
                 f"{path} is marked {flag}, which hides its changes. Run `git update-index "
                 f"--no-{flag} {path}`, and commit or discard its changes."
             )
-        elif path not in flags and os.path.lexists(root / path):
+        elif untracked := _untracked(root, path, parents, flags):
             yield (
-                f"{path} exists, but git does not track it. Move it away, or run `git add --force "
-                f"{path}` and commit it."
+                f"{untracked} exists, but git does not track it. Move it away, or run `git add "
+                f"--force {untracked}` and commit it."
             )
+
+
+def _untracked(root: Path, path: str, parents: list[str], flags: dict[str, str]) -> str | None:
+    """Return what git does not track at a path, or a file where the path needs a folder."""
+    if (root / path).is_dir():
+        return path if git(root, "ls-files", "--others", "--", path) else None
+    files = [parent for parent in parents if (root / parent).is_file()]
+    existing = (one for one in (*files, path) if os.path.lexists(root / one))
+    return next((one for one in existing if one not in flags), None)

@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 from ..project import ProjectError
 from ..requirements import find_uv
 from .answers import ANSWERS_FILE, Answers, load_answers
-from .git import GitError, git
+from .git import GitError, git, neutral_environment
 
 # The versions that the template's tests use.
 COPIER = "copier>=9.17.2,<10"
@@ -147,7 +147,8 @@ def clone_template(source: str, root: Path, folder: Path) -> Template:
     for shortcut, prefix in _SHORTCUTS.items():
         if url.startswith(shortcut):
             url = prefix + url.removeprefix(shortcut)
-    command = ["git", "clone", "--quiet", "--no-checkout", "--", url, str(folder)]
+    command = ["git", "-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--no-checkout"]
+    command += ["--", url, str(folder)]
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
     try:
         subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
@@ -192,7 +193,10 @@ def _start(
     command = [find_uv(), "tool", "run", "--quiet", "--from", COPIER, "copier", "copy", "--quiet"]
     command += ["--defaults", f"--vcs-ref={version}", f"--data-file={data}"]
     return subprocess.Popen(
-        [*command, str(template.folder), str(folder)], stderr=subprocess.PIPE, text=True
+        [*command, str(template.folder), str(folder)],
+        env=neutral_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

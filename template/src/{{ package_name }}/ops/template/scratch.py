@@ -25,9 +25,9 @@ class Scratch:
     prefix: str
     head: str
 
-    def git(self, *arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
+    def git(self, *arguments: str) -> str:
         """Run git here."""
-        return git(self.folder, *arguments, accepted=accepted)
+        return git(self.folder, *arguments)
 
     def tree_of(self, rendering: Path) -> str:
         """Store the files of a rendering, and return the tree that has them in the prefix."""

@@ -16,7 +16,7 @@ from ..project import ProjectError
 from .answers import ANSWERS_FILE, Answers, load_answers
 from .git import Identity, git
 from .merge import Merge, changed_files, merge_message, merge_template, start_merge
-from .obstacles import require_clean, require_unobstructed
+from .obstacles import require_clean, require_free_branch, require_unobstructed
 from .ownership import your_files
 from .releases import Template, open_template, render
 from .scratch import Scratch
@@ -144,7 +144,7 @@ def _merged(scratch: Scratch, template: Template, old: str, new: str, author: Id
     )
 
 
-def apply_update(root: Path, scratch: Scratch, update: Update) -> Merge:
+def apply_update(root: Path, scratch: Scratch, update: Update, author: Identity) -> Merge:
     """Merge a prepared update into the repository.
 
     Without conflicts, the merge is committed. Otherwise it waits for `git commit`.
@@ -153,12 +153,14 @@ def apply_update(root: Path, scratch: Scratch, update: Update) -> Merge:
         root: The folder of the agent.
         scratch: The repository that prepared it.
         update: The update.
+        author: Who commits.
 
     Raises:
         ProjectError: Work in the repository is in the way; nothing has changed.
     """
     top = Path(git(root, "rev-parse", "--show-toplevel").removesuffix("\n"))
     require_clean(top)
+    require_free_branch(top, update.branch, f"Template {update.new}")
     require_unobstructed(top, [*update.files, *update.merge.conflicts, *update.touched])
     refs = [f"+refs/heads/template:refs/heads/{update.branch}"]
     if update.result:
@@ -167,7 +169,10 @@ def apply_update(root: Path, scratch: Scratch, update: Update) -> Merge:
     if update.result:
         git(top, "merge", "--quiet", "--ff-only", update.result)
         return update.merge
-    return start_merge(top, update.base, scratch.head, update.theirs, update.new)
+    merge = start_merge(top, update.base, scratch.head, update.theirs, update.new)
+    if not merge.conflicts:  # attributes that only this repository has, in `.git/info`
+        git(top, "commit", "--quiet", "--no-edit", "--no-verify", variables=author.variables())
+    return merge
 
 
 def parse_data(pairs: tuple[str, ...]) -> dict[str, Any]:
