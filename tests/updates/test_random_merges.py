@@ -19,6 +19,7 @@ from tests.updates.test_random import edited, free
 TRIALS = int(os.environ.get("UPDATE_TRIALS", "12"))
 FILES = 6
 TOOLS = f"{PACKAGE}/tools.py"
+FRAMEWORKS = ["openai-agents", "langgraph", "pydantic-ai", "dspy"]
 
 Lines = list[str]
 
@@ -129,11 +130,15 @@ def test_update_loses_no_line(
         owners |= add_tool(project, "mine")
         templates |= add_tool(project.template, "theirs")
     data = {"ci": chance.choice(["gitlab", "none"])} if chance.random() < 0.2 else {}
+    if chance.random() < 0.2:
+        data["framework"] = chance.choice(FRAMEWORKS)
     project.commit()
     project.template.release(NEXT)
 
     merge = run_update(project, template_tools, package, data)
 
+    # Another framework lacks files that the template has changed.
+    templates &= set(project.git("grep", "-h", "", f"template/{NEXT}").splitlines())
     contents = {str(name): project.path(str(name)).read_bytes() for name in project.names()}
     found = {
         line for text in contents.values() for line in text.decode(errors="replace").split("\n")
@@ -158,4 +163,4 @@ def run_update(project: Project, update: Any, package: Package, data: dict[str, 
     with package("ops.template.scratch").scratch_repository(project.folder) as scratch:
         author = git.Identity("A", "a@example.com")
         prepared = update.prepare_update(project.folder, scratch, None, data, author)
-        return update.apply_update(project.folder, scratch, prepared)
+        return update.apply_update(project.folder, scratch, prepared, author)
