@@ -148,7 +148,7 @@ def test_the_owner_can_exclude_the_configuration(older: Project) -> None:
 
 
 def test_the_bots_rule_in_the_docs_is_valid_and_allowed(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "updating.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "renovate.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     bot = json.loads(block)
     # The schema is for repositories, and rejects settings that only a bot may have.
@@ -162,7 +162,7 @@ def test_the_bots_rule_in_the_docs_is_valid_and_allowed(tmp_path: Path) -> None:
 
 
 def test_the_docs_show_the_command_that_renovate_runs() -> None:
-    page = (ROOT / "docs" / "updating.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "renovate.md").read_text(encoding="utf-8")
     pattern = re.escape(UPDATE_COMMAND.format(file=ANSWERS, tag="TAG")).replace(
         "TAG", r"v\d+\.\d+\.\d+"
     )
