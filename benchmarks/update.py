@@ -1,8 +1,10 @@
-"""Measures `copier update` of a default project, as a multiple of `copier copy` in the same round.
+"""Measures updates of a default project, as multiples of `copier copy` in the same round.
 
-Each round creates a project from the newest release and updates it to the last commit. The template
-is a clone of this checkout with the tags of all releases, packed like a published repository. The
-first round is not counted. Each time is the wall-clock time of a whole process.
+Each round creates a project from the newest release, and `copier update` brings it to the last
+commit. The agent's own `update`, without the verification, brings a project of the last commit to a
+commit after it. The template is a clone of this checkout with the tags of all releases, packed like
+a published repository. The first round is not counted. Each time is the wall-clock time of a whole
+process.
 """
 
 import argparse
@@ -16,9 +18,12 @@ import yaml
 
 from benchmarks.environment import ROOT, environment
 
-COMMIT = (
-    "git init --quiet && git add --all && "
-    "git -c user.name=Benchmark -c user.email=benchmark@example.com commit --quiet -m Made"
+GIT_COMMIT = "git -c user.name=Benchmark -c user.email=benchmark@example.com commit --quiet"
+COMMIT = f"git init --quiet && git add --all && {GIT_COMMIT} -m Made"
+# Two releases: the last commit, and one that changes a file.
+RELEASE = (
+    "git tag v99.0.0 && echo >> template/README.md.jinja && "
+    f"{GIT_COMMIT} --all -m Changed && git tag v99.1.0"
 )
 
 
@@ -40,19 +45,23 @@ def clone_with_tags(folder: Path) -> Path:
     template = folder / "template"
     run(f"git clone --quiet --no-local '{ROOT}' '{template}'", ROOT)
     run("scripts/tags.sh", template)
+    run(RELEASE, template)
     return template
 
 
-def one_round(template: Path, release: str) -> tuple[float, float]:
-    """Return the seconds of a copy and of an update."""
+def one_round(template: Path, release: str) -> tuple[float, float, float]:
+    """Return the seconds of a copy, of `copier update`, and of the agent's `update`."""
     options = "--quiet --defaults --data=project_name=weather-agent"
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        copied = run(f"copier copy {options} --vcs-ref={release} '{template}' .", folder)
-        run(COMMIT, folder)
+        older, newer = Path(temporary, "older"), Path(temporary, "newer")
+        for folder in (older, newer):
+            folder.mkdir()
+        copied = run(f"copier copy {options} --vcs-ref={release} '{template}' .", older)
+        run(COMMIT, older)
         # A release may have migrations, which run with trust only.
-        updated = run("copier update --quiet --defaults --trust --vcs-ref=HEAD", folder)
-    return copied, updated
+        updated = run("copier update --quiet --defaults --trust --vcs-ref=v99.0.0", older)
+        run(f"copier copy {options} --vcs-ref=v99.0.0 '{template}' . && uv sync && {COMMIT}", newer)
+        return copied, updated, run("uv run weather-agent update --no-verify", newer)
 
 
 def main() -> None:
@@ -64,13 +73,13 @@ def main() -> None:
         template = clone_with_tags(Path(temporary))
         one_round(template, release)
         results = [one_round(template, release) for _ in range(rounds)]
-    copies, updates = zip(*results, strict=True)
-    ratios = [updated / copied for copied, updated in results]
-    print(f"copier copy    {statistics.median(copies):.1f} s")
-    print(f"copier update  {statistics.median(updates):.1f} s")
-    print(
-        f"ratio          {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-    )
+    copies = [result[0] for result in results]
+    print(f"copier copy    {statistics.median(copies):4.1f} s")
+    for number, name in enumerate(("copier update", "update"), start=1):
+        seconds = statistics.median(result[number] for result in results)
+        ratios = [result[number] / result[0] for result in results]
+        limits = f"{min(ratios):.1f} to {max(ratios):.1f}"
+        print(f"{name:<14} {seconds:4.1f} s, {statistics.median(ratios):.1f} times ({limits})")
 
 
 if __name__ == "__main__":
