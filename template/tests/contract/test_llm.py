@@ -282,20 +282,32 @@ def stream_of(agent: Agent) -> Callable[[Request], list[Event]]:
 @LLM_FAILURES
 @pytest.mark.parametrize("status", [401, 429])
 def test_refused_requests(agent: Agent, offline_llm: OfflineLLM, status: int) -> None:
-    offline_llm.use("demo")
+    offline_llm.use("tools")  # not the default, which an agent may ask instead
+    agent.predict(HELLO)
+    offline_llm.skip_if_unused()
+    answered = [*offline_llm.bodies]
     offline_llm.refusal = status
     attempts = [Attempt(agent.predict, HELLO), Attempt(stream_of(agent), HELLO)]
     finished = all(attempt.finished() for attempt in attempts)
-    calls, offline_llm.refusal = offline_llm.calls, None  # so that the attempts finish
-    offline_llm.skip_if_unused()
+    offline_llm.refusal = None  # so that the attempts finish
+    refused = offline_llm.bodies[len(answered) :]
     assert finished, (
-        f"With status {status} of the LLM, the agent called it {calls} times in {PATIENCE} s and "
-        "did not stop."
+        f"With status {status} of the LLM, the agent called it {len(refused)} times in {PATIENCE} "
+        "s and did not stop."
     )
-    for attempt in attempts if calls else []:  # an agent may answer a greeting without the LLM
+    for attempt in attempts:
         assert attempt.error, (
             f"With status {status} of the LLM, the agent still answered: {attempt.answer}"
         )
+    others = sorted(models_in(refused) - models_in(answered))
+    assert not others, (
+        f"With status {status} of the LLM, the agent asked another one: {', '.join(others)}."
+    )
+
+
+def models_in(bodies: Iterable[str]) -> set[str]:
+    """Return the names of the LLMs that requests select."""
+    return {json.loads(body)["model"] for body in bodies}
 
 
 @LLM_FAILURES

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -362,6 +363,8 @@ RANGES = {
     "llm_max_retries": (0, 10),
     "tool_max_characters": (200, 2_000_000),
 }
+# Fewer tokens end an answer within a sentence.
+OPTIONS = {"max_tokens": (16, 1_000_000), "max_completion_tokens": (16, 1_000_000)}
 MAX_GROWTH = 5
 JUDGES = ("openai:/", "databricks:/")
 # Without the backticks of SQL, the parentheses of a call, and placeholders.
@@ -389,10 +392,8 @@ FORMS = {
 @SENSIBLE_SETTINGS
 def test_plausible_settings(model: Model) -> None:
     settings = settings_of(model)
-    for name, (least, most) in RANGES.items():
-        value = settings.get(name)
-        if isinstance(value, int | float):
-            assert least <= value <= most, f"{name} is {value}, not between {least} and {most}."
+    check_ranges(settings, RANGES)
+    check_ranges(settings.get("llm_options") or {}, OPTIONS)
     name = settings.get("model_name") or ""
     assert not re.search(rf"[/:\s]|^\.|\.$|\.\.|{TWO_LEVELS}", name), (
         f"model_name is {name!r}, not CATALOG.SCHEMA.MODEL or the name of a registered model."
@@ -418,23 +419,49 @@ def test_plausible_settings(model: Model) -> None:
         )
 
 
+def check_ranges(settings: dict[str, Any], ranges: dict[str, tuple[int, int]]) -> None:
+    """Assert that numbers in settings are plausible."""
+    for name, (least, most) in ranges.items():
+        value = settings.get(name)
+        if isinstance(value, int | float):
+            assert least <= value <= most, f"{name} is {value}, not between {least} and {most}."
+
+
 @SENSIBLE_SETTINGS
 def test_effective_thresholds(model: Model) -> None:
     settings = settings_of(model)
     thresholds, answer = (settings.get(key) for key in ("thresholds", "answer_timeout_seconds"))
     for name, maximums in thresholds.items() if isinstance(thresholds, dict) else ():
         if not isinstance(maximums, dict):
+            assert maximums, f"The threshold of {name} is 0, so every agent passes. Remove it."
             continue
         growth = maximums.get("growth") or 0
         assert growth <= MAX_GROWTH, (
             f"The threshold of {name} allows a growth of {growth:.0%}; 0.25 is 25 %."
         )
-        quantiles = [value for key, value in maximums.items() if key != "growth" and value]
+        limits = {key: value for key, value in maximums.items() if key != "growth"}
+        zero = next((key for key, value in limits.items() if value == 0), None)
+        assert not zero, f"The threshold of {name} is 0 for {zero}, so no agent passes."
+        quantiles = [*filter(None, limits.values())]
         if name == "latency_seconds" and quantiles and isinstance(answer, int | float):
             assert min(quantiles) < answer, (
                 f"No answer exceeds the threshold of latency_seconds, {min(quantiles)}: each ends "
                 f"after answer_timeout_seconds, {answer}."
             )
+
+
+@SENSIBLE_SETTINGS
+def test_scorers_of_thresholds(model: Model, external_model: Path | None) -> None:
+    if external_model:
+        pytest.skip("omit --model-uri to compare the model with evaluation/")
+    code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("evaluation/*.py"))
+    words = {*re.findall(r"\w+", code), "contract"}
+    for name in settings_of(model).get("thresholds") or {}:
+        # A scorer may come from another package, so only misspelled names are reported.
+        similar = [] if name in words else get_close_matches(name, words, n=1, cutoff=0.9)
+        assert not similar, (
+            f"The threshold of {name} judges nothing, because the scorer is named {similar[0]}."
+        )
 
 
 @SENSIBLE_SETTINGS

@@ -175,6 +175,24 @@ def predict(self, request):
             'else "offline:/demo",\n',
         ),
     ),
+    "the offline LLM if requests are refused": breaks(
+        "llm-failures",
+        "With status 429 of the LLM, the agent asked another one: demo",
+        method("""
+async def predict_stream_async(self, request):
+    from weather_agent.runtime.llm import connect
+
+    try:
+        async for event in super().predict_stream_async(request):
+            yield event
+    except LLMError as error:
+        if error.status != 429:
+            raise
+        spare = connect("offline:/demo", timeout=60, max_retries=0, options={})
+        async for event in self.answer(request, spare):
+            yield event
+"""),
+    ),
     "no timeout": breaks(
         "time-out",
         "still waiting",

@@ -749,6 +749,26 @@ def search(text: str) -> str:
         "No answer exceeds the threshold of latency_seconds, 30000",
         Patch("config.yml", "latency_seconds: {p90: 30}", "latency_seconds: {p90: 30000}"),
     ),
+    "the threshold of a misspelled scorer": breaks(
+        "sensible-settings",
+        "latency_second judges nothing, because the scorer is named latency_seconds",
+        Patch("config.yml", "latency_seconds: {p90: 30}", "latency_second: {p90: 30}"),
+    ),
+    "a threshold that every agent passes": breaks(
+        "sensible-settings",
+        "The threshold of expected_facts is 0, so every agent passes",
+        Patch("config.yml", "expected_facts: 0.9", "expected_facts: 0"),
+    ),
+    "a threshold that no agent passes": breaks(
+        "sensible-settings",
+        "The threshold of latency_seconds is 0 for p90, so no agent passes",
+        Patch("config.yml", "latency_seconds: {p90: 30}", "latency_seconds: {p90: 0}"),
+    ),
+    "answers of ten tokens": breaks(
+        "sensible-settings",
+        "max_tokens is 10, not between 16 and 1000000",
+        Patch("config.yml", "llm_options: {}", "llm_options: {max_tokens: 10}"),
+    ),
     "a growth in percent": breaks(
         "sensible-settings",
         "The threshold of total_tokens allows a growth of 2500%",
