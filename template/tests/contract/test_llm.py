@@ -152,8 +152,8 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
     if attempt.error and is_refusal(attempt.error):
         found = describe_error(attempt.error)
         raise FailedRuleError(found, fix_for(attempt.error)) from attempt.error
-    if not any(NOTE in call.text for call in calls):
-        check_note(agent, example, offline_llm)
+    in_later_turns = any(NOTE in call.text for call in calls)
+    check_note(agent, example, offline_llm, in_later_turns=in_later_turns)
     if attempt.answer and any(call.outputs for call in calls):
         check_outputs(attempt.answer["output"], map(LLMCall, offline_llm.bodies))
 
@@ -184,11 +184,16 @@ def drafts_per_round(calls: Iterable[LLMCall]) -> int:
     return sizes[0] if len(sizes) > 1 and len({*sizes}) == 1 else 1
 
 
-def check_note(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
-    """Assert that the LLM does not receive `custom_inputs` only with the first turn."""
+def check_note(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, *, in_later_turns: bool
+) -> None:
+    """Assert that the LLM receives `custom_inputs` with the first turn and with later ones."""
     offline_llm.use("demo")
     found = texts_to_llm(agent, offline_llm, with_note(example))
-    assert NOTE not in found, "With earlier turns, the LLM does not receive custom_inputs."
+    turns = "Without" if in_later_turns else "With"
+    assert not found or (NOTE in found) == in_later_turns, (
+        f"{turns} earlier turns, the LLM does not receive custom_inputs."
+    )
 
 
 def check_outputs(items: list[Item], calls: Iterable[LLMCall]) -> None:

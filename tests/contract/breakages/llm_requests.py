@@ -478,6 +478,14 @@ LLM_REQUESTS = {
             "        if request.custom_inputs and len(request.input) == 1:\n",
         ),
     ),
+    "custom_inputs only in later turns": breaks(
+        "every-round",
+        "Without earlier turns, the LLM does not receive custom_inputs",
+        in_agent(
+            "        if request.custom_inputs:\n",
+            "        if request.custom_inputs and len(request.input) > 1:\n",
+        ),
+    ),
     "only the last round sent to the LLM": breaks(
         "every-round",
         r"Call 3 of \d to the LLM lacks the tool outputs of earlier rounds",
