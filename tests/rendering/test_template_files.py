@@ -31,6 +31,7 @@ COPIER_VARIABLES = {
     "_stage",
     # Undefined on purpose: the filter `mandatory` stops Copier with a message.
     "option",
+    "package",
     "tag",
 }
 
@@ -38,7 +39,8 @@ COPIER_VARIABLES = {
 def variables(source: str) -> set[str]:
     """Return the variables that a Jinja source uses."""
     environment = jinja2.Environment(autoescape=False)
-    environment.filters |= dict.fromkeys(("fileglob", "regex_search", "to_nice_yaml"), str)
+    used = ("fileglob", "realpath", "regex_search", "relpath", "to_nice_yaml")
+    environment.filters |= dict.fromkeys(used, str)
     return meta.find_undeclared_variables(environment.parse(source))
 
 

@@ -137,7 +137,7 @@ def test_another_package_name_is_refused(project: Project) -> None:
     project.commit()
     project.template.release(NEXT)
     reason = refused(project, "--data", "package_name=other_agent")
-    assert "no folder src/other_agent. To give the package another name, or if you have" in reason
+    assert "This agent has no folder src/other_agent. Copier would lose changes" in reason
     assert '"uv run weather-agent update"' in reason
 
 

@@ -70,16 +70,6 @@ def test_edits_follow_a_file_that_moves_twice(project: Project) -> None:
     assert project.read(NEW) == f"{lines('Line')}The owner's last line.\n"
 
 
-def test_edits_follow_when_the_package_gets_another_name(project: Project) -> None:
-    project.append(OLD, "The owner's last line.\n")
-    project.commit()
-    project.template.move(OLD, NEW)
-    project.template.release(NEXT)
-    project.update(unsafe=True, package_name="forecast")
-    moved = project.read(NEW.replace(PACKAGE, "src/forecast"))
-    assert moved == f"{lines('Line')}The owner's last line.\n"
-
-
 def test_the_answers_may_be_in_another_file(project: Project, tmp_path: Path) -> None:
     answers = ".copier-answers.agent.yml"
     other = Project(tmp_path / "other", project.template)

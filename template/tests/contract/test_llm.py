@@ -306,7 +306,7 @@ def test_refused_requests(agent: Agent, offline_llm: OfflineLLM, status: int) ->
         )
     others = sorted(models_in(refused) - models_in(answered))
     assert not others, (
-        f"With status {status} of the LLM, the agent asked another one: {', '.join(others)}."
+        f"With status {status} of the LLM, the agent called another one: {', '.join(others)}."
     )
 
 

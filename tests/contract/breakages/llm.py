@@ -177,7 +177,7 @@ def predict(self, request):
     ),
     "the offline LLM if requests are refused": breaks(
         "llm-failures",
-        "With status 429 of the LLM, the agent asked another one: demo",
+        "With status 429 of the LLM, the agent called another one: demo",
         method("""
 async def predict_stream_async(self, request):
     from weather_agent.runtime.llm import connect
