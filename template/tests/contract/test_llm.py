@@ -287,7 +287,7 @@ def stream_of(agent: Agent) -> Callable[[Request], list[Event]]:
 @LLM_FAILURES
 @pytest.mark.parametrize("status", [401, 429])
 def test_refused_requests(agent: Agent, offline_llm: OfflineLLM, status: int) -> None:
-    offline_llm.use("tools")  # not the default, which an agent may ask instead
+    offline_llm.use("tools")  # not the default, which an agent may call instead
     agent.predict(HELLO)
     offline_llm.skip_if_unused()
     answered = [*offline_llm.bodies]
