@@ -93,8 +93,19 @@ CLOSED_TERMINAL = RECORDED_RESULTS.replace(
 @pytest.mark.parametrize(("prefix", "status"), [([], 129), (["nohup"], 0)], ids=str)
 def test_closed_terminal(agent: Agent, prefix: list[str], status: int) -> None:
     command = [*prefix, agent.folder / ".venv/bin/python", "-c", CLOSED_TERMINAL]
-    done = subprocess.run(command, env=clean_environment(), stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        command,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        check=False,
+        preexec_fn=notice_closed_terminals,
+    )
     assert done.returncode == status
+
+
+def notice_closed_terminals() -> None:
+    """Restore the default of the signal, which this process ignores if nohup started it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def printed_on_a_terminal(agent: Agent, **variables: str) -> str:
