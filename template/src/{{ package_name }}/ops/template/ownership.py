@@ -16,6 +16,7 @@ SHARED = (
     "src/PACKAGE/tools.py",
     "src/PACKAGE/config.yml",
     "evaluation/*",
+    "tests/conftest.py",
     "pyproject.toml",
     "README.md",
     ".gitignore",
