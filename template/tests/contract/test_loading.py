@@ -11,6 +11,7 @@ from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fresh_process import FreshProcess
 from .harness.imports import entry_of, foreign_imports, is_of_repository
 from .harness.observations import Observations
+from .harness.programs import missing_in_image
 from .harness.project import ROOT
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 
@@ -84,6 +85,24 @@ def test_packaged_code(model: Model, model_path: Path, fresh: Observations) -> N
 def test_packaged_files(fresh: Observations) -> None:
     missing = ", ".join(dict.fromkeys(fresh.files_opened))
     assert not missing, f"The agent opens files that the model does not contain: {missing}."
+    require_answer(fresh)
+
+
+@rule(
+    "installed-programs",
+    "The image contains the programs that the agent starts.",
+    why="The image has Python and the basic programs of Debian, and Model Serving installs only "
+    "Python packages. A tool that starts another program fails there.",
+    fix="Use a Python package instead, which `uv add` installs everywhere. For the image alone, "
+    "install the program in the Dockerfile.",
+)
+def test_installed_programs(fresh: Observations, model_path: Path) -> None:
+    path = ROOT / "Dockerfile"
+    if not path.exists():
+        pytest.skip("the repository has no Dockerfile")
+    dockerfile = path.read_text(encoding="utf-8")
+    missing = ", ".join(missing_in_image(fresh.programs, model_path, dockerfile))
+    assert not missing, f"The agent starts programs that the image lacks: {missing}."
     require_answer(fresh)
 
 

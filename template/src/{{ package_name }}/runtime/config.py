@@ -73,6 +73,7 @@ _SECRET = re.compile(r"\{\{secrets/[^{}/]+/[^{}/]+\}\}")
 _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 _OWN_FIELDS = {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"}
+_CLIENT_ARGUMENTS = {"extra_body", "extra_headers", "extra_query", "timeout"}
 
 
 class Serving(BaseModel):
@@ -129,6 +130,11 @@ class Config(BaseModel):
         """Reject fields of a request to the LLM that the agent sets itself."""
         if own := sorted(_OWN_FIELDS.intersection(options)):
             raise ValueError(f"The agent sets {', '.join(own)} itself; remove it")
+        if arguments := sorted(_CLIENT_ARGUMENTS.intersection(options)):
+            raise ValueError(
+                f"{', '.join(arguments)} is an argument of OpenAI's Python client, not an option "
+                "of the API; write the options in extra_body here, and remove the others"
+            )
         return options
 
     def llm_uri(self) -> str:

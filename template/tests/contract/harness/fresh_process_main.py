@@ -40,6 +40,7 @@ from .library_settings import changed_settings, library_settings
 from .modules import imported_files
 from .observations import Observations
 from .offline import OfflineLLM
+from .programs import program_of
 from .project import ENVIRONMENTS
 from .provider import Provider
 from .reloading import stale_since_loading
@@ -54,7 +55,7 @@ SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/System", "/Library")
 
 
 class AuditHook:
-    """Records the files, connections and environment variables that a model uses.
+    """Records the files, connections, programs and environment variables that a model uses.
 
     Only the model's own code counts, not what its libraries do. Two kinds of events always count:
     opening a file of the repository, and connecting at import.
@@ -77,6 +78,10 @@ class AuditHook:
             self.record_connection(f"{arguments[0]}:{arguments[1]}")
         elif event == "socket.connect" and isinstance(arguments[1], tuple):
             self.record_connection("{}:{}".format(*arguments[1][:2]))
+        elif event == "subprocess.Popen" and self.is_own(sys._getframe(1)):
+            self.observations.programs.append(program_of(arguments[1]))
+        elif event == "os.system" and self.is_own(sys._getframe(1)):
+            self.observations.programs.append(program_of(["sh", "-c", arguments[0]]))
         elif event == "os.putenv" and self.importing and self.is_own(sys._getframe(1)):
             self.observations.changes_at_import.append(f"{os.fsdecode(arguments[0])} is set")
 

@@ -15,6 +15,7 @@ class Observations:
     connections_at_import: list[str] = field(default_factory=list)
     changes_at_import: list[str] = field(default_factory=list)
     files_opened: list[str] = field(default_factory=list)
+    programs: list[str] = field(default_factory=list)
     undefined_names: list[str] = field(default_factory=list)
     modules_outside: list[str] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] = field(default_factory=list)

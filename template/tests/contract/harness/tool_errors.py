@@ -33,6 +33,7 @@ BUGS = re.compile(
     r"|<.{1,200} at 0x[0-9a-f]+>"
 )
 MISSING_FILE = re.compile(r"No such file or directory|unable to open database file|no such table")
+NO_LEAP_YEAR = "day is out of range for month"
 # Missing data can be the reason of these, unless they occur only if arguments are omitted.
 OMITTED = re.compile(r"'NoneType'|division by zero")
 MAX_ERROR = 1000  # characters; longer outputs are texts that may quote such messages
@@ -43,6 +44,14 @@ def broken_calls(calls: list[ToolCall]) -> Iterator[ToolCall]:
     for call in calls:
         others = [one for one in calls if one.name == call.name]
         if len(call.output) <= MAX_ERROR and _is_bug(call, others):
+            yield call
+
+
+def broken_on_leap_days(calls: list[ToolCall], later: list[ToolCall]) -> Iterator[ToolCall]:
+    """Yield the calls that failed on 29 February, but not with the same arguments later."""
+    for call in (one for one in calls if NO_LEAP_YEAR in one.output):
+        same = [one for one in later if (one.name, one.arguments) == (call.name, call.arguments)]
+        if same and not any(NO_LEAP_YEAR in one.output for one in same):
             yield call
 
 

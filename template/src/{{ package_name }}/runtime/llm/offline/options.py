@@ -1,5 +1,6 @@
 """Checks the options of a request as OpenAI, Anthropic and Gemini do."""
 
+import json
 import math
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -51,7 +52,7 @@ def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
     if metadata := body.get("metadata"):
         yield from _problems_with_metadata(metadata)
     if response_format := body.get("response_format"):
-        yield from _problems_with_format(response_format)
+        yield from _problems_with_format(response_format, body.get("messages"))
 
 
 def _problems_with_number(name: str, value: Any) -> Iterator[str]:
@@ -89,9 +90,13 @@ def _problems_with_choice(choice: Any, tools: list[Any]) -> Iterator[str]:
             yield f"Invalid 'tool_choice': {name!r} is not the name of a tool in 'tools'."
 
 
-def _problems_with_format(response_format: Any) -> Iterator[str]:
-    # OpenAI also wants the word JSON in the messages of `json_object`, which the caller writes.
+def _problems_with_format(response_format: Any, messages: Any) -> Iterator[str]:
     kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if kind == "json_object" and "json" not in json.dumps(messages).lower():
+        yield (
+            "Invalid 'messages': they must contain the word 'json' in some form, to use "
+            "'response_format' of type 'json_object'."
+        )
     if kind == "json_schema":
         field = "response_format.json_schema"
         settings = response_format.get("json_schema")
