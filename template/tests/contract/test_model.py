@@ -365,6 +365,8 @@ RANGES = {
 }
 # Fewer tokens end an answer within a sentence.
 OPTIONS = {"max_tokens": (16, 1_000_000), "max_completion_tokens": (16, 1_000_000)}
+# As a sequence that stops the LLM, these end an answer within a sentence, too.
+PROSE = {" ", ",", ".", "a", "e", "the", "The"}
 MAX_GROWTH = 5
 POSITIVE = ("latency_seconds", "total_tokens")
 JUDGES = ("openai:/", "databricks:/")
@@ -394,7 +396,11 @@ FORMS = {
 def test_plausible_settings(model: Model) -> None:
     settings = settings_of(model)
     check_ranges(settings, RANGES)
-    check_ranges(settings.get("llm_options") or {}, OPTIONS)
+    options = settings.get("llm_options") or {}
+    check_ranges(options, OPTIONS)
+    stops = options.get("stop") or []
+    early = next((one for one in ([stops] if isinstance(stops, str) else stops) if one in PROSE), "")
+    assert not early, f"An answer ends before its first {early!r}, because llm_options sets `stop`."
     name = settings.get("model_name") or ""
     assert not re.search(rf"[/:\s]|^\.|\.$|\.\.|{TWO_LEVELS}", name), (
         f"model_name is {name!r}, not CATALOG.SCHEMA.MODEL or the name of a registered model."

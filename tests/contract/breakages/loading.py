@@ -32,6 +32,24 @@ LOADING = {
             CODE, '            code_paths=[str(path) for path in PACKAGE.glob("*.py")],\n'
         ),
     ),
+    "a program that the image lacks": breaks(
+        "installed-programs",
+        "The agent starts programs that the image lacks: git",
+        *tool(
+            "release",
+            "def release() -> str:\n    import subprocess\n\n"
+            '    return subprocess.check_output(["git", "--version"], text=True)',
+        ),
+    ),
+    "a program that the image lacks, in a shell": breaks(
+        "installed-programs",
+        "The agent starts programs that the image lacks: git",
+        *tool(
+            "release",
+            "def release() -> str:\n    import subprocess\n\n"
+            '    return subprocess.getoutput("LC_ALL=C git --version | head -1")',
+        ),
+    ),
     "a module outside the package, imported by a tool": breaks(
         "packaged-code",
         "helpers",

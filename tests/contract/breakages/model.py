@@ -726,6 +726,23 @@ def search(text: str) -> str:
         "The agent sets n itself; remove it",
         Patch("config.yml", "llm_options: {}", "llm_options: {n: 3}"),
     ),
+    "a stop sequence that ends each sentence": breaks(
+        "sensible-settings",
+        "An answer ends before its first '.', because llm_options sets `stop`",
+        Patch("config.yml", "llm_options: {}", 'llm_options: {stop: ["."]}'),
+    ),
+    "JSON that the instructions do not mention": breaks(
+        "llm-requests",
+        "they must contain the word 'json' in some form",
+        Patch(
+            "config.yml", "llm_options: {}", "llm_options: {response_format: {type: json_object}}"
+        ),
+    ),
+    "an argument of the LLM's client as an option": breaks(
+        "accepted",
+        "extra_body is an argument of OpenAI's Python client",
+        Patch("config.yml", "llm_options: {}", "llm_options: {extra_body: {top_k: 5}}"),
+    ),
     "another LLM for the endpoint": breaks(
         "sensible-settings",
         "serving.environment sets AGENT_LLM to 'openai:/gpt-5-nano'",

@@ -38,6 +38,15 @@ TOOLS = {
             "    return square_root(of)",
         ),
     ),
+    "a tool that fails on 29 February": breaks(
+        "working-tools",
+        "On 29 February, the tool renewal returns: .*day is out of range for month",
+        *tool(
+            "renewal",
+            "def renewal() -> str:\n    from datetime import date\n\n"
+            "    today = date.today()\n    return today.replace(year=today.year + 1).isoformat()",
+        ),
+    ),
     "a tool that calls itself forever": breaks(
         "working-tools",
         "The tool forecast, called with {}, returns: .* maximum recursion depth",
