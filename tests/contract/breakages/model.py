@@ -732,8 +732,8 @@ def search(text: str) -> str:
         Patch("config.yml", "llm_options: {}", 'llm_options: {stop: ["."]}'),
     ),
     "JSON that the instructions do not mention": breaks(
-        "llm-requests",
-        "they must contain the word 'json' in some form",
+        "accepted",
+        "with 'json_object', a message must contain the word 'json'",
         Patch(
             "config.yml", "llm_options: {}", "llm_options: {response_format: {type: json_object}}"
         ),

@@ -9,6 +9,32 @@ from tests.contract.breakages.changes import (
 
 TOOLS: dict[str, tuple[Patch, ...]] = {
     "no tools": (tools_file('"""The tools."""\n\nTOOLS = []\n'),),
+    "programs that the image contains": (
+        *tool(
+            "count",
+            '''
+def count(text: str) -> str:
+    """Count the lines of a text, with the version of git that counts them."""
+    import subprocess
+
+    version = subprocess.check_output(["git", "--version"], text=True)
+    return version + subprocess.run(["wc", "-l"], input=text, capture_output=True, text=True).stdout
+''',
+        ),
+        Patch(
+            "Dockerfile", "WORKDIR /app\nUSER", "RUN apt-get install --yes git\nWORKDIR /app\nUSER"
+        ),
+    ),
+    "a tool that needs a valid day": tool(
+        "day_of_week",
+        '''
+def day_of_week(year: int, month: int, day: int) -> str:
+    """Return the name of a day."""
+    from datetime import date
+
+    return f"{date(year, month, day):%A}"
+''',
+    ),
     "a tool with lists and defaults": tool(
         "weigh",
         '''
