@@ -43,6 +43,8 @@ TRIED_TOGETHER = (
     ),
     (
         "a tool that returns a long text",
+        "programs that the image contains",
+        "a tool that needs a valid day",
         "tools that run in asyncio's threads",
         "an asynchronous tool",
         "citations in the text",

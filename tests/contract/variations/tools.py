@@ -21,9 +21,7 @@ def count(text: str) -> str:
     return version + subprocess.run(["wc", "-l"], input=text, capture_output=True, text=True).stdout
 ''',
         ),
-        Patch(
-            "Dockerfile", "WORKDIR /app\nUSER", "RUN apt-get install --yes git\nWORKDIR /app\nUSER"
-        ),
+        Patch("Dockerfile", "USER 10001", "RUN apt-get install --yes git\nUSER 10001"),
     ),
     "a tool that needs a valid day": tool(
         "day_of_week",
