@@ -28,9 +28,9 @@ def count(text: str) -> str:
         '''
 def day_of_week(year: int, month: int, day: int) -> str:
     """Return the name of a day."""
-    from datetime import date
+    import datetime
 
-    return f"{date(year, month, day):%A}"
+    return f"{datetime.date(year, month, day):%A}"
 ''',
     ),
     "a tool with lists and defaults": tool(
