@@ -420,6 +420,21 @@ def test_answer_past_the_deadline_raises_timeout_error(
         agent(package, answer_timeout_seconds=0.3).predict(request())
 
 
+async def search() -> str:
+    """Search without end."""
+    await asyncio.sleep(60)
+    return "Nothing is found."
+
+
+def test_timeout_names_the_tools_that_do_not_finish(package: Package, server: ChatServer) -> None:
+    server.reply(Turn(calls(("search", {}), TOKYO)))
+    searching = agent(package, answer_timeout_seconds=0.5)
+    toolbox = package("runtime.toolbox").Toolbox([search, package("tools").current_time])
+    searching = type(searching)(searching.config, searching.instructions, toolbox)
+    with pytest.raises(TimeoutError, match="These tools did not finish: search\\."):
+        searching.predict(request())
+
+
 def test_closing_the_stream_cancels_the_llm_request(package: Package, server: ChatServer) -> None:
     server.reply(Turn(text("word " * 100), seconds_between=0.05))
     stream = agent(package).predict_stream(request())

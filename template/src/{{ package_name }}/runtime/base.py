@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -26,6 +26,7 @@ from .items import done_item, text_delta, unique_id
 from .llm import LLM, connect
 from .llm.usage import record_completions
 from .parameters import llm_options
+from .toolbox import watch_running_tools
 
 Event = TypeVar("Event")
 
@@ -101,7 +102,8 @@ class AsyncResponsesAgent(ResponsesAgent):
             options=self.config.llm_options | llm_options(request),
         )
         events = self.answer(request.model_copy(update={"input": repair(request.input)}), llm)
-        async for event in with_deadline(events, self.config.answer_timeout_seconds):
+        tools = watch_running_tools()
+        async for event in with_deadline(events, self.config.answer_timeout_seconds, tools):
             yield event
 
 
@@ -119,12 +121,13 @@ def output_so_far(events: list[ResponsesAgentStreamEvent]) -> dict[str, Any]:
 
 
 async def with_deadline(
-    events: AsyncGenerator[Event, None], seconds: float
+    events: AsyncGenerator[Event, None], seconds: float, running_tools: Sequence[str] = ()
 ) -> AsyncGenerator[Event, None]:
     """Yield events until the deadline, `seconds` from now.
 
     Raises:
-        AnswerTimeoutError: The events did not end before the deadline.
+        AnswerTimeoutError: The events did not end before the deadline. The message names the tools
+            that were running.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     async with aclosing(events):
@@ -137,8 +140,10 @@ async def with_deadline(
             except TimeoutError as error:
                 if not timeout.expired():
                     raise
+                names = ", ".join(running_tools)
+                cause = f" These tools did not finish: {names}." if names else ""
                 raise AnswerTimeoutError(
-                    "The answer took longer than answer_timeout_seconds in config.yml."
+                    f"The answer took longer than answer_timeout_seconds in config.yml.{cause}"
                 ) from error
             yield event
 

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Sequence
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
 
@@ -16,6 +17,17 @@ from pydantic import TypeAdapter, ValidationError
 from .validation import describe_validation_error
 
 _ANY = TypeAdapter[Any](Any)
+
+_running: ContextVar[list[str]] = ContextVar("running_tools")
+
+
+def watch_running_tools() -> list[str]:
+    """Return a list that contains the names of the tools that run in this context.
+
+    A tool that is cancelled stays in the list.
+    """
+    _running.set(names := [])
+    return names
 
 
 class Toolbox:
@@ -54,7 +66,10 @@ class Toolbox:
             arguments: A JSON object.
             max_length: The maximum number of characters.
         """
+        running = _running.get([])
+        running.append(name)
         output = await self._run(name, arguments)
+        running.remove(name)
         output = output.encode(errors="backslashreplace").decode()  # APIs refuse lone surrogates
         if len(output) <= max_length:
             return output

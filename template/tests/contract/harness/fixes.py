@@ -51,6 +51,11 @@ FIXES = (
         message="event loop",
     ),
     Fix(
+        "Let the tool finish: limit its loops, and give its requests a timeout.",
+        error="AnswerTimeoutError",
+        message="did not finish",
+    ),
+    Fix(
         "Return the answer from `predict`; only predict_stream yields.",
         message="<generator object",
     ),
