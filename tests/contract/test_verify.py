@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import Package
-from tests.contract.breakages.changes import Patch, at_import, in_agent, in_answer
+from tests.contract.breakages.changes import Patch, at_import, in_agent, in_answer, tool
 from tests.contract.variations import VARIATIONS
 from tests.contract.verify import Results, only, results_of
 from tests.helpers.agents import Agent, clean_environment
@@ -373,3 +373,23 @@ def test_agent_that_never_answers(agent: Agent) -> None:
         results = results_of(agent, *only("accepted", "task"))
     assert results["accepted"] == ("failed", "The agent did not finish within 15 s.")
     assert results["task"][0] == "not checked"
+
+
+ENDLESS = {
+    "a loop": "while True:\n        pass",
+    "a search that holds the lock of Python": '__import__("re").match("(a+)+$", "a" * 99 + "b")',
+}
+
+
+@pytest.mark.parametrize("code", ENDLESS.values(), ids=ENDLESS)
+def test_tool_that_never_finishes(agent: Agent, code: str) -> None:
+    patches = (
+        *tool("spin", f"def spin() -> None:\n    {code}"),
+        Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 15"),
+        Patch("tests/contract/harness/reporting.py", "LONG_TEST = 60", "LONG_TEST = 10"),
+    )
+    with agent.changed(patches):
+        results = results_of(agent, *only("callable-tools", "every-request"))
+    result, found = results["every-request"]
+    assert result == "failed"
+    assert re.fullmatch(r"The agent .* 15 s: it runs spin in tools.py, line \d+.", found), found

@@ -105,7 +105,7 @@ class Report:
                 self._clear_progress()
                 raise ProjectError(f"pytest cannot run the contract. {text}")
             case {"ended": reason}:
-                self._add_interrupted(reason)
+                self._add_interrupted(reason, event.get("fix"))
 
     def as_json(self) -> str:
         """Return an object with `rules`: for each, a `Finding` and whether it passed."""
@@ -147,13 +147,13 @@ class Report:
         self.tests_left[name] -= 1
         self._print_subject_if_complete(finding.subject)
 
-    def _add_interrupted(self, reason: str) -> None:
+    def _add_interrupted(self, reason: str, fix: str | None) -> None:
         """Add results for the tests that did not run because one of them ended the process."""
         cause = f"{reason[0].lower()}{reason[1:].rstrip('.')}"
         for finding in self.findings:
             while self.tests_left[finding.name] > 0:
                 if finding.name == self.running:
-                    self._add_result(finding.name, "failed", reason)
+                    self._add_result(finding.name, "failed", reason, fix)
                 else:
                     self._add_result(finding.name, "not checked", cause)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import click
 
-from ..ops.project import ROOT, ProjectError, require_checkout
+from ..ops.project import PACKAGE, ROOT, ProjectError, require_checkout
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
@@ -30,6 +31,10 @@ READ_INTERVAL = 0.02  # seconds between reads of the output
 SETTINGS = ("addopts=", "filterwarnings=", "python_functions=test", "strict_config=false")
 PLUGINS = ("cacheprovider", "rerunfailures", "timeout")
 VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
+# Their functions only wait for those of the owner.
+TEMPLATE_FOLDERS = ("commands", "ops", "runtime", "server")
+# A line of a stack that faulthandler prints.
+_FRAME = re.compile(r'File "(.+)", line (\d+) in (\w+)')
 
 
 def verify(
@@ -126,7 +131,7 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
 
     Yields:
         The events of `tests/contract/harness/reporting.py` as they happen. The last event is
-        `{"ended": REASON}`.
+        `{"ended": REASON}`, with a `fix` if the reason is an endless function.
 
     Raises:
         ProjectError: pytest does not start; the message contains its output.
@@ -165,7 +170,12 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
         cause = text or f"it exited with {status}"
         raise ProjectError(f"pytest did not start: {cause}. Check tests/conftest.py.")
     if status is None:
-        yield {"ended": f"The agent did not finish within {LONGEST_SILENCE} s."}
+        reason = f"The agent did not finish within {LONGEST_SILENCE} s"
+        if position := running_line(output):
+            fix = "Let the function finish: limit its loops, and give its requests a timeout."
+            yield {"ended": f"{reason}: it runs {position}.", "fix": fix}
+        else:
+            yield {"ended": f"{reason}."}
     else:
         yield {"ended": f"The agent ended the process with status {status}."}
 
@@ -199,6 +209,17 @@ def read_events(lines: Iterable[str], output: list[str]) -> Iterator[dict[str, A
             output.append(text)
         if separator:
             yield json.loads(record)
+
+
+def running_line(output: Iterable[str]) -> str:
+    """Return the line of the owner's code in the stacks that pytest has printed, or ""."""
+    for line in output:
+        if frame := _FRAME.search(line):
+            path, number, function = frame.groups()
+            folder, _, name = path.replace(os.sep, "/").rpartition(f"/{PACKAGE.name}/")
+            if folder and name.partition("/")[0] not in TEMPLATE_FOLDERS:
+                return f"{function} in {name}, line {number}"
+    return ""
 
 
 def _position(path: Path) -> int:

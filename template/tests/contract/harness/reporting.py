@@ -1,5 +1,6 @@
 """Reports rules instead of tests: to people in words, to `verify` as JSON records."""
 
+import faulthandler
 import json
 import os
 import re
@@ -18,6 +19,7 @@ TESTS = Path(__file__).parents[2]
 MAX_LENGTH = 1000
 # Marks a line of JSON among other output; see RFC 7464.
 RECORD_SEPARATOR = "\x1e"
+LONG_TEST = 60  # seconds
 
 
 class RuleReporter:
@@ -34,6 +36,8 @@ class RuleReporter:
       cannot check it for this agent; `--allow-skipped` makes it `skipped`);
     - `{"problem": TEXT}`: pytest cannot run the tests;
     - `{"finished": STATUS}`: the tests have ended, with the exit status of pytest.
+
+    If a test takes long, it also prints the stacks of all threads, which are no records.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -74,7 +78,12 @@ class RuleReporter:
         self.outcome.clear()
         if rule:
             self.write(started=rule.name)
+        if self.stdout is not None:
+            # Its thread needs no lock of Python, which a regular expression can hold for hours.
+            faulthandler.dump_traceback_later(LONG_TEST, file=self.stdout)
         handled = yield
+        if self.stdout is not None:
+            faulthandler.cancel_dump_traceback_later()
         if rule:
             self.write(name=rule.name, **self.outcome)
         return handled
