@@ -5,6 +5,7 @@ The chunks follow public descriptions of each API and public reports of deviatio
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -270,6 +271,20 @@ def test_a_call_without_arguments_has_an_empty_object(arguments: Any, package: P
     (item,), _, (message,) = converted(package, chunks)
     assert item["arguments"] == "{}"
     assert message["tool_calls"][0]["function"] == {"name": "a", "arguments": "{}"}
+
+
+@pytest.mark.parametrize("joined", ['{"x": 1} {"x": 1}', '{"x": 1, "y": 2}{"y": 2, "x": 1}'])
+def test_arguments_that_a_server_repeats_are_one_call(joined: str, package: Package) -> None:
+    items, *_ = converted(package, [chunk(**piece("a", joined, index=0)), end("tool_calls")])
+    assert len(items) == 1
+
+
+@pytest.mark.parametrize("arguments", ["0 " * 500_000, "{} " * 300_000, "[" * 100_000])
+def test_arguments_of_a_client_take_little_time(arguments: str, package: Package) -> None:
+    start = time.monotonic()
+    (sent,) = package("runtime.llm.tool_calls").json_objects([arguments])
+    assert time.monotonic() - start < 5
+    assert isinstance(json.loads(sent), dict)
 
 
 def test_the_form_before_parallel_calls_is_a_call(package: Package) -> None:

@@ -6,6 +6,7 @@ piece; the arguments as an object, as JSON in a string, or all of them so far in
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,10 @@ from uuid import uuid4
 
 from .errors import LLMError
 from .fields import Fields, fields_of, is_cumulative, merge, string
+
+_NOT_BLANK = re.compile(r"\S")
+# More than any turn has calls; to parse and compare millions of values would block the event loop.
+_MAX_VALUES = 1000
 
 # The fields of a piece that are assembled here; all others belong to the server.
 _KNOWN = {"index", "id", "type", "function"}
@@ -137,15 +142,16 @@ def _is_json(text: str) -> bool:
 
 
 def _json_values(text: str) -> list[Any]:
-    """Return the JSON values that a text consists of, or an empty list if it is something else."""
-    values = []
-    while text := text.strip():
+    """Return the JSON values that a text consists of; none if it is something else."""
+    decoder, values, end = json.JSONDecoder(), [], 0
+    while start := _NOT_BLANK.search(text, end):
         try:
-            value, end = json.JSONDecoder().raw_decode(text)
-        except ValueError:
+            value, end = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
             return []
         values.append(value)
-        text = text[end:]
+        if len(values) > _MAX_VALUES:
+            return []
     return values
 
 
@@ -164,5 +170,7 @@ def json_objects(pieces: list[str]) -> list[str]:
         return [json.dumps({"not_a_json_object": text})]
     if len(values) == 1:
         return [text]
-    distinct = [value for at, value in enumerate(values) if value and value not in values[:at]]
-    return [json.dumps(value, ensure_ascii=False) for value in distinct or [{}]]
+    distinct: dict[str, Any] = {}
+    for value in filter(None, values):
+        distinct.setdefault(json.dumps(value, sort_keys=True), value)
+    return [json.dumps(value, ensure_ascii=False) for value in distinct.values()] or ["{}"]
