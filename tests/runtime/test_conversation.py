@@ -1,5 +1,6 @@
 """Conversations that clients send: the LLM gets each call directly before its output."""
 
+import time
 from typing import Any
 
 import pytest
@@ -31,14 +32,19 @@ def output(call_id: str, text: str = "Done.") -> Item:
     return {"type": "function_call_output", "call_id": call_id, "output": text}
 
 
-REQUEST: Item = {
-    "type": "mcp_approval_request",
-    "id": "ap_1",
-    "name": "a",
-    "arguments": "{}",
-    "server_label": "s",
-}
-APPROVAL: Item = {"type": "mcp_approval_response", "approval_request_id": "ap_1", "approve": True}
+def approval_request(identifier: str) -> Item:
+    """Return a request to approve a tool call."""
+    fields = {"id": identifier, "name": "a", "arguments": "{}", "server_label": "s"}
+    return {"type": "mcp_approval_request", **fields}
+
+
+def approval(identifier: str) -> Item:
+    """Return the response to such a request."""
+    fields = {"approval_request_id": identifier, "approve": True}
+    return {"type": "mcp_approval_response", **fields}
+
+
+REQUEST, APPROVAL = approval_request("1"), approval("1")
 
 # Items as clients send them, and as they are repaired.
 CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
@@ -96,6 +102,10 @@ CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
         [HELLO, call("1"), call("1"), output("1", "One."), output("1", "Two.")],
         [HELLO, call("1"), call("1", "1_1"), output("1", "One."), output("1_1", "Two.")],
     ),
+    "the same id twice in one turn, and its replacement": (
+        [call("1"), call("1_2"), call("1"), output("1"), output("1_2"), output("1")],
+        [call("1"), call("1_2"), call("1", "1_2_2"), output("1"), output("1_2"), output("1_2_2")],
+    ),
     "the same id in two turns, and an output twice": (
         [HELLO, call("1"), output("1"), output("1", "One."), HELLO, call("1")],
         [HELLO, call("1"), output("1", "One."), HELLO],
@@ -105,6 +115,10 @@ CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
         [HELLO, REASONING, call("1"), output("1")],
     ),
     "an approval": ([HELLO, REQUEST, APPROVAL], [HELLO, REQUEST, APPROVAL]),
+    "the same id of two approvals": (
+        [HELLO, REQUEST, REQUEST, APPROVAL, HELLO, APPROVAL],
+        [HELLO, REQUEST, approval_request("1_1"), APPROVAL, approval("1_1"), HELLO],
+    ),
     "a request without approval": ([HELLO, REQUEST, HELLO], [HELLO, HELLO]),
     "a call as the last item": ([HELLO, call("1")], [HELLO]),
 }
@@ -118,3 +132,12 @@ def test_calls_are_paired_with_their_outputs(
         ResponsesAgentRequest.model_validate({"input": each}).input for each in (items, repaired)
     )
     assert package("runtime.conversation").repair(given) == expected
+
+
+def test_a_turn_with_many_calls_takes_little_time(package: Package) -> None:
+    called = [call(str(number)) for number in range(6000)]
+    items = [*called, *(output(one["call_id"]) for one in called)]
+    given = ResponsesAgentRequest.model_validate({"input": items}).input
+    start = time.monotonic()
+    assert package("runtime.conversation").repair(given) == given
+    assert time.monotonic() - start < 2

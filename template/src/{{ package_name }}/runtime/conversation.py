@@ -36,33 +36,44 @@ def repair(items: Iterable[InputItem]) -> list[InputItem]:
                 outputs[identifier].pop()
             outputs[identifier].append(item)
     repaired: list[InputItem] = []
-    calls: list[InputItem] = []
+    turn: list[tuple[InputItem, InputItem]] = []  # calls with their outputs
     for item in items:
         if (identifier := _id(item, _CALL_IDS)) is not None:
-            if len(outputs[identifier]) > sum(_id(call, _CALL_IDS) == identifier for call in calls):
-                calls.append(item)
+            if outputs[identifier]:
+                turn.append((item, outputs[identifier].popleft()))
             continue
-        repaired += _with_outputs(calls, outputs)
-        calls.clear()
+        repaired += _in_order(turn)
+        turn.clear()
         if _id(item, _OUTPUT_IDS) is None:
             repaired.append(item)
-    return repaired + _with_outputs(calls, outputs)
+    return repaired + _in_order(turn)
 
 
-def _with_outputs(calls: list[InputItem], outputs: Outputs) -> list[InputItem]:
-    """Return the calls of one turn, followed by their outputs; each has its own id."""
-    pairs: list[tuple[InputItem, InputItem]] = []
-    for call in calls:
-        identifier = _id(call, _CALL_IDS)
-        output = outputs[identifier].popleft()
-        if not identifier or any(_id(other, _CALL_IDS) == identifier for other, _ in pairs):
-            fields = {"call_id": f"{identifier}_{len(pairs)}"}
-            call, output = (item.model_copy(update=fields) for item in (call, output))
-        pairs.append((call, output))
-    return [call for call, _ in pairs] + [output for _, output in pairs]
+def _in_order(turn: list[tuple[InputItem, InputItem]]) -> list[InputItem]:
+    """Return the calls of one turn, followed by their outputs; each call has its own id."""
+    calls: dict[str, InputItem] = {}
+    outputs: list[InputItem] = []
+    for call, output in turn:
+        identifier = _id(call, _CALL_IDS) or ""
+        while not identifier or identifier in calls:
+            identifier += f"_{len(calls)}"
+        calls[identifier] = _with_id(call, _CALL_IDS, identifier)
+        outputs.append(_with_id(output, _OUTPUT_IDS, identifier))
+    return [*calls.values(), *outputs]
 
 
 def _id(item: InputItem, fields: dict[str, str]) -> str | None:
     """Return the id of the call that an item concerns, or None for other items."""
-    kind: Any = "message" if isinstance(item, Message) else item.type
+    kind = _type(item)
     return str(getattr(item, fields[kind], "")) if kind in fields else None
+
+
+def _with_id(item: InputItem, fields: dict[str, str], identifier: str) -> InputItem:
+    """Return an item that concerns the call with this id."""
+    if _id(item, fields) == identifier:
+        return item
+    return item.model_copy(update={fields[_type(item)]: identifier})
+
+
+def _type(item: InputItem) -> Any:
+    return "message" if isinstance(item, Message) else item.type
