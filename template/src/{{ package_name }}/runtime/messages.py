@@ -1,8 +1,7 @@
 """Converts Responses items to chat-completions messages, and completions to Responses events."""
 
-import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from hashlib import sha256
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 from mlflow.types.responses import (
@@ -14,7 +13,7 @@ from mlflow.types.responses import (
 
 from .items import Item, RequestError, delta_event, done_event, unique_id
 from .llm.completion import Completion, Piece
-from .llm.tool_calls import json_objects
+from .llm.valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
 
 ChatMessage = dict[str, Any]
 Chunk = dict[str, Any]
@@ -60,7 +59,7 @@ def to_messages(items: Iterable[Message | OutputItem | Item]) -> list[ChatMessag
             continue
         for message in _convert(item):
             if message.get("tool_call_id") not in own_ids:
-                _make_calls_valid(message)
+                make_calls_valid(message)
             if messages and _is_same_turn(message, messages[-1]):
                 messages[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
             elif messages and _are_texts(message, messages[-1]):
@@ -79,8 +78,7 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
         call = {"id": fields["call_id"], "type": "function", "function": function}
         return [{"role": "assistant", "content": None, "tool_calls": [call]}]
     if kind == "function_call_output":
-        # A tool may return nothing, but some models refuse a message without text.
-        output = _content(fields["output"]) or "(no output)"
+        output = to_content(fields["output"]) or NO_OUTPUT
         return [{"role": "tool", "tool_call_id": fields["call_id"], "content": output}]
     if kind in _APPROVALS:
         return to_chat_completions_input([fields])
@@ -89,38 +87,19 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
     role = fields.get("role", "assistant")
     # Few servers besides OpenAI's accept the developer role.
     role = "system" if role == "developer" else role
-    content = _content(fields["content"])
+    content = to_content(fields["content"])
     return [{"role": role, "content": content}] if content else []
 
 
-def _make_calls_valid(message: ChatMessage) -> None:
-    """Change the ids, names and arguments of calls that chat completions refuse.
+def to_content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Convert the content of a message to chat-completions parts, or to a string if it is text.
 
-    Items of a client may come from APIs that allow more.
-    """
-    for call in message.get("tool_calls", []):
-        function = call["function"]
-        function["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", function["name"])[:64] or "_"
-        function["arguments"] = json_objects([function["arguments"]])[0]
-        call["id"] = _short_id(call["id"])
-    if "tool_call_id" in message:
-        message["tool_call_id"] = _short_id(message["tool_call_id"])
-
-
-def _short_id(identifier: str) -> str:
-    """Return an id of at most 40 characters."""
-    return identifier if len(identifier) <= 40 else sha256(identifier.encode()).hexdigest()[:40]
-
-
-def _content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Return a string if there is only text, otherwise a list of chat-completions parts.
-
-    Blank texts are left out, because some models refuse them.
+    Raises:
+        RequestError: A part cannot be converted.
     """
     if isinstance(parts, str):
-        return parts if parts.strip() else ""
-    converted = [_part(part) for part in parts]
-    converted = [part for part in converted if part.get("text", "text").strip()]
+        return without_blanks(parts)
+    converted = without_blanks([_part(part) for part in parts])
     if all(part["type"] == "text" for part in converted):
         return "\n".join(part["text"] for part in converted)
     return converted
@@ -128,17 +107,18 @@ def _content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     texts = {key: value for key, value in part.items() if isinstance(value, str)}
-    if part["type"] == "input_image" and texts.get("image_url"):
+    kind = part.get("type")
+    if kind == "input_image" and texts.get("image_url"):
         url = {"url": texts["image_url"], "detail": texts.get("detail") or "auto"}
         return {"type": "image_url", "image_url": url}
-    if part["type"] == "input_file" and (texts.get("file_data") or texts.get("file_id")):
+    if kind == "input_file" and (texts.get("file_data") or texts.get("file_id")):
         fields = ("file_id", "file_data", "filename")
         return {"type": "file", "file": {key: texts[key] for key in fields if texts.get(key)}}
     for name in ("text", "refusal"):
         if name in texts:
             return {"type": "text", "text": texts[name]}
     raise RequestError(
-        f"A content part of type {part['type']!r} cannot be sent to the LLM. Send input_text with "
+        f"A content part of type {kind!r} cannot be sent to the LLM. Send input_text with "
         "text, input_image with image_url, or input_file with file_data or file_id.",
         "input",
     )
@@ -156,7 +136,7 @@ def _are_texts(message: ChatMessage, previous: ChatMessage) -> bool:
     )
 
 
-async def to_events(chunks: AsyncIterable[Chunk]) -> AsyncIterator[ResponsesAgentStreamEvent]:
+async def to_events(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Convert the chunks of one chat completion to Responses stream events.
 
     Yields a delta per piece of text as it arrives, and one done event per item: reasoning, message,
@@ -166,10 +146,11 @@ async def to_events(chunks: AsyncIterable[Chunk]) -> AsyncIterator[ResponsesAgen
         LLMError: The stream ended early, or contained neither text nor a tool call.
     """
     completion, converter = Completion(), _Converter()
-    async for chunk in chunks:
-        for piece in completion.add(chunk):
-            for event in converter.add(piece):
-                yield event
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            for piece in completion.add(chunk):
+                for event in converter.add(piece):
+                    yield event
     completion.finish()
     for event in converter.finish(completion):
         yield event

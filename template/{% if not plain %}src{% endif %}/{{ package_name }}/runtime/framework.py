@@ -1,4 +1,4 @@
-"""Adapts the events of a framework: their task, the order of tool outputs, and the reasoning."""
+"""Adapts the events of a framework: their task, their order, and what only the LLM knows."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,7 +9,7 @@ from mlflow.types.responses import ResponsesAgentStreamEvent
 
 from .items import Item, done_event, done_item, unique_id
 from .llm import LLMError
-from .llm.transport import take_reasoning
+from .llm.transport import is_cut_off, take_reasoning
 
 Event = TypeVar("Event")
 
@@ -22,11 +22,13 @@ def adapt_events(
     All generators end in the task of the framework, where its context variables and cancel scopes
     are valid.
     """
-    return in_own_task(with_reasoning(in_call_order(events)))
+    return in_own_task(with_details(in_call_order(events)))
 
 
 async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
-    """Yield events of a task of their own, which is cancelled once and has its own context.
+    """Run a generator in its own task, and yield its events.
+
+    The task has its own context, and is cancelled only once.
 
     A cancel scope of anyio, as servers use it, cancels a task again and again until it ends, which
     interrupts the cleanup of frameworks.
@@ -80,16 +82,23 @@ async def in_call_order(
                 yield output
 
 
-async def with_reasoning(
+async def with_details(
     events: AsyncGenerator[ResponsesAgentStreamEvent],
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
-    """Yield events, and the reasoning of the LLM before what it wrote next."""
+    """Yield events with what frameworks do not pass on.
+
+    The reasoning of the LLM comes before the event that follows it. A message that the LLM cut off
+    has the status `incomplete`.
+    """
     async with aclosing(events):
         async for event in events:
             for text in take_reasoning():
                 summary = [{"type": "summary_text", "text": text}]
                 fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
                 yield done_event({"type": "reasoning", **fields})
+            item = done_item(event) or {}
+            if item.get("type") == "message" and is_cut_off():
+                item["status"] = "incomplete"
             yield event
 
 

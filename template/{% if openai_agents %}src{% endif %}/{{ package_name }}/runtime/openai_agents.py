@@ -1,6 +1,7 @@
 """Connects the OpenAI Agents SDK with the LLM, the tools and the Responses API."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from types import FunctionType
 from typing import Any
 
@@ -11,7 +12,6 @@ from agents import (
     OpenAIChatCompletionsModel,
     RunConfig,
     Runner,
-    StreamEvent,
     Tool,
     TResponseInputItem,
 )
@@ -27,9 +27,10 @@ from .framework import adapt_events, text_of, too_many_rounds
 from .items import Item, delta_event, done_event, function_call_output, unique_id
 from .llm import LLM
 from .llm.transport import openai_client, select_llm
+from .messages import to_content
 from .toolbox import Toolbox
 
-# The run follows the limits of config.yml, and MLflow traces it.
+# MLflow traces the run, so the SDK does not. A call of an unknown tool returns an error to the LLM.
 RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
 # The output of a tool, and of a handoff to another agent; the SDK misspells the second name.
 TOOL_OUTPUTS = ("tool_output", "handoff_occured")
@@ -59,9 +60,9 @@ def _tool(toolbox: Toolbox, function: Any, max_length: int) -> Tool:
     )
 
 
-async def stream(
+def stream(
     agent: Agent[ResponsesAgentRequest], request: ResponsesAgentRequest, llm: LLM, max_turns: int
-) -> AsyncIterator[ResponsesAgentStreamEvent]:
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Answer a request with an agent."""
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
@@ -73,33 +74,54 @@ async def stream(
             max_turns=max_turns,
             run_config=RUN_CONFIG,
         )
+        events: Any = result.stream_events()
         try:
-            async for event in to_events(result.stream_events()):
-                yield event
+            async with aclosing(events), aclosing(to_events(events)) as converted:
+                async for event in converted:
+                    yield event
         except MaxTurnsExceeded as error:
             raise too_many_rounds(llm.uri) from error
         finally:
             result.cancel()
 
-    async for event in adapt_events(run()):
-        yield event
+    return adapt_events(run())
 
 
 def to_input(items: Iterable[Message | OutputItem]) -> Iterator[TResponseInputItem]:
-    """Yield the items of a request as the SDK accepts them."""
+    """Yield the items of a request as the SDK accepts them.
+
+    Raises:
+        RequestError: A content part cannot be sent to the LLM.
+    """
     for item in items:
         fields: Any = item.model_dump(exclude_none=True)
         if fields.get("role") == "assistant":
             if text := text_of(fields["content"]).strip():  # some models refuse blank texts
                 yield {"role": "assistant", "content": text}
         elif fields.get("role"):
-            yield {"role": fields["role"], "content": fields["content"]}
-        elif fields["type"] in ("function_call", "function_call_output"):
+            yield {"role": fields["role"], "content": _content(fields["content"])}
+        elif fields["type"] == "function_call":
             yield fields
+        elif fields["type"] == "function_call_output":
+            yield fields | {"output": _content(fields["output"])}
 
 
-async def to_events(events: AsyncIterator[StreamEvent]) -> AsyncIterator[ResponsesAgentStreamEvent]:
-    """Convert the events of a run, in which all items have the same id."""
+def _content(parts: str | list[Item]) -> Any:
+    content = to_content(parts)
+    return content if isinstance(content, str) else [_part(part) for part in content]
+
+
+def _part(part: Item) -> Item:
+    match part:
+        case {"type": "image_url", "image_url": image}:
+            return {"type": "input_image", "image_url": image["url"], "detail": image["detail"]}
+        case {"type": "file", "file": file}:
+            return {"type": "input_file", **file}
+    return {"type": "input_text", "text": part["text"]}
+
+
+async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
+    """Convert the events of a run. The SDK gives all items the same id, so each gets a new one."""
     message_id = unique_id("msg")
     async for event in events:
         if event.type == "run_item_stream_event" and event.name in TOOL_OUTPUTS:

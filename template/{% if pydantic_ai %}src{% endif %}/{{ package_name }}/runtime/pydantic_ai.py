@@ -115,12 +115,12 @@ class TaskScope(AbstractCapability[Any]):
         return await handler(request_context)
 
 
-async def stream(
+def stream(
     agent: Agent[ResponsesAgentRequest, str],
     request: ResponsesAgentRequest,
     llm: LLM,
     max_rounds: int,
-) -> AsyncIterator[ResponsesAgentStreamEvent]:
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Answer a request with an agent."""
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
@@ -141,15 +141,14 @@ async def stream(
         finally:
             scope.close()
 
-    async for event in adapt_events(run()):
-        yield event
+    return adapt_events(run())
 
 
 def to_history(items: Iterable[Message | OutputItem]) -> list[ModelMessage]:
-    """Convert the items of a request to messages; parts of one side that follow each other are one.
+    """Convert the items of a request to messages; consecutive parts of one side become one message.
 
     Raises:
-        RequestError: A file cannot be sent to the LLM.
+        RequestError: A content part cannot be sent to the LLM.
     """
     history: list[ModelMessage] = []
     for is_answer, group in groupby(_parts(items), key=_is_of_llm):
@@ -193,12 +192,25 @@ def _user_part(part: Item) -> UserContent:
         case {"type": "input_image", "image_url": str(url)}:
             return ImageUrl(url)
         case {"type": "input_file", "file_data": str(data)}:
-            return BinaryContent.from_data_uri(data)
+            return _file(data)
+    kind = part.get("type")
     raise RequestError(
-        f"A content part of type {part['type']!r} cannot be sent to the LLM. Send input_text with "
+        f"A content part of type {kind!r} cannot be sent to the LLM. Send input_text with "
         "text, input_image with image_url, or input_file with file_data.",
         "input",
     )
+
+
+def _file(uri: str) -> BinaryContent:
+    try:
+        file = BinaryContent.from_data_uri(uri)
+        if file.media_type.startswith("text/"):  # it becomes a part of the message
+            file.data.decode()
+    except ValueError as error:
+        raise RequestError(
+            "`file_data` must be a data URI with Base64, and a text must be UTF-8.", "input"
+        ) from error
+    return file
 
 
 async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgentStreamEvent]:

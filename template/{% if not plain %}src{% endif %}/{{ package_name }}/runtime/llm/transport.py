@@ -1,7 +1,8 @@
 """Lets the OpenAI client of a framework call the LLM.
 
 Providers differ from OpenAI in details that `LLM.stream` handles. A framework gets the completions
-as OpenAI streams them: text as it arrives, then whole tool calls, usage and the end.
+as OpenAI streams them: text as it arrives, then whole tool calls, usage and the end. A refusal is
+a text, because frameworks drop other refusals or fail.
 """
 
 import json
@@ -18,13 +19,14 @@ from openai import AsyncOpenAI
 from .client import LLM
 from .completion import Completion
 from .fields import Fields
+from .valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
 
-# The transport sets these fields itself.
+# `LLM.stream` sets these fields itself.
 _HANDLED = {"model", "messages", "stream", "stream_options"}
 _FINISH_REASONS = {None: "stop", "max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Answer:
     """The LLM of an answer, and what frameworks do not pass on.
 
@@ -32,11 +34,13 @@ class _Answer:
         llm: The LLM.
         turns: Its own messages by the ids of their tool calls.
         thoughts: The reasoning of each completion that `take_reasoning` has not returned yet.
+        is_cut_off: Whether its last completion is incomplete.
     """
 
     llm: LLM
     turns: dict[str, Fields] = field(default_factory=dict)
     thoughts: list[str] = field(default_factory=list)
+    is_cut_off: bool = False
 
 
 _current: ContextVar[_Answer] = ContextVar("answer")
@@ -53,6 +57,11 @@ def take_reasoning() -> list[str]:
     taken = [*thoughts]
     thoughts.clear()
     return taken
+
+
+def is_cut_off() -> bool:
+    """Return whether the LLM cut off its last completion in this context."""
+    return _current.get().is_cut_off
 
 
 def openai_client() -> AsyncOpenAI:
@@ -75,7 +84,7 @@ class LLMTransport(httpx.AsyncBaseTransport):
         body = json.loads(await request.aread())
         answer = _current.get()
         options = {name: body[name] for name in body.keys() - _HANDLED}
-        messages = [_own_message(message, answer.turns) for message in body["messages"]]
+        messages = list(_valid_messages(body["messages"], answer.turns))
         chunks = _strict_chunks(answer.llm.stream(messages, **options), answer)
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
@@ -83,10 +92,24 @@ class LLMTransport(httpx.AsyncBaseTransport):
         return httpx.Response(200, json=await _completion(chunks))
 
 
-def _own_message(message: Fields, turns: dict[str, Fields]) -> Fields:
-    """Return the LLM's own message with the same calls, which may have signatures."""
-    calls = message.get("tool_calls") or []
-    return turns.get(calls[0]["id"], message) if calls else message
+def _valid_messages(messages: list[Fields], turns: dict[str, Fields]) -> Iterator[Fields]:
+    """Yield messages that the LLM accepts.
+
+    A message with calls of the LLM becomes its own one, which may have signatures. Others come from
+    the client or the framework. Those without a content are left out.
+    """
+    for message in messages:
+        calls = message.get("tool_calls")
+        if calls and calls[0]["id"] in turns:
+            yield turns[calls[0]["id"]]
+            continue
+        if message.get("tool_call_id") not in turns:
+            make_calls_valid(message)
+        content = without_blanks(message.get("content"))
+        if message["role"] == "tool":
+            content = content or NO_OUTPUT
+        if content or calls:
+            yield message | {"content": content or None}
 
 
 async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> AsyncGenerator[Fields]:
@@ -105,9 +128,9 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
                     thoughts.append(piece.text)
                     continue
                 _move(thoughts, answer.thoughts)
-                name = "content" if piece.kind == "text" else "refusal"
-                yield head | _choice({name: piece.text})
+                yield head | _choice({"content": piece.text})
     completion.finish()
+    answer.is_cut_off = completion.incomplete_reason is not None
     _move(thoughts, answer.thoughts)
     calls = [call.message_part() for call in completion.calls]
     if calls:
@@ -120,7 +143,7 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
 
 
 def _move(thoughts: list[str], finished: list[str]) -> None:
-    """Move the pieces of a reasoning, as one text, to those that are finished."""
+    """Join the pieces of a reasoning, and append the text to `finished`."""
     if text := "".join(thoughts):
         finished.append(text)
     thoughts.clear()
@@ -145,8 +168,8 @@ async def _completion(chunks: AsyncGenerator[Fields]) -> Fields:
         for choice in chunk["choices"]:
             reason = choice["finish_reason"] or reason
             for name, value in choice["delta"].items():
-                is_text = name in ("content", "refusal")
-                message[name] = (message.get(name) or "") + value if is_text else value
+                is_text = name == "content"
+                message[name] = (message[name] or "") + value if is_text else value
     choice = {"index": 0, "message": message, "finish_reason": reason}
     return chunk | {"object": "chat.completion", "choices": [choice]}
 
