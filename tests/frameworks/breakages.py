@@ -42,7 +42,10 @@ def in_loop(call: str) -> dict[str, Breakage]:
     Args:
         call: The call in `answer`.
     """
-    loop = f"        async for event in {call}:\n            yield event\n"
+    loop = (
+        f"        events = {call}\n        async with aclosing(events):\n"
+        "            async for event in events:\n                yield event\n"
+    )
     last = call.replace("request,", 'request.model_copy(update={"input": request.input[-1:]}),', 1)
     return {
         "errors that end the answer": breaks(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import BadRequestError
 
 from tests.batch.conftest import read_output
 from tests.conftest import Render
@@ -19,9 +20,10 @@ from tests.server.serving import TOKYO, Served, serving
 
 FRAMEWORKS = [name for name in QUESTIONS["framework"]["choices"].values() if name != "openai"]
 # Closes streams and cancels their tasks after each number of events, cancels others at each of the
-# first turns of the event loop, and prints what is left.
+# first turns of the event loop, and prints what is left, or is closed as garbage.
 EARLY_ENDS = """
-import asyncio, gc
+import asyncio, gc, sys
+from contextlib import aclosing
 from mlflow.types.responses import ResponsesAgentRequest
 from weather_agent.agent import AGENT
 
@@ -31,12 +33,13 @@ problems = []
 
 async def read(stop, wait):
     number = 0
-    async for _ in AGENT.predict_stream_async(REQUEST):
-        number += 1
-        if number == stop and wait:
-            await asyncio.Event().wait()
-        if number == stop:
-            break
+    async with aclosing(AGENT.predict_stream_async(REQUEST)) as events:
+        async for _ in events:
+            number += 1
+            if number == stop and wait:
+                await asyncio.Event().wait()
+            if number == stop:
+                break
 
 
 async def cancel(reading):
@@ -47,6 +50,15 @@ async def cancel(reading):
 async def main():
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: problems.append(context))
+    finalize = sys.get_asyncgen_hooks().finalizer
+
+    def note(generator):
+        path = generator.ag_code.co_filename
+        if "weather_agent/" in path and "/llm/" not in path:
+            problems.append(generator.ag_code.co_qualname)
+        finalize(generator)
+
+    sys.set_asyncgen_hooks(finalizer=note)
     for stop in range(1, 12):
         await read(stop, wait=False)
         reading = asyncio.create_task(read(stop, wait=True))
@@ -66,6 +78,7 @@ async def main():
 
 asyncio.run(main())
 """
+TEXT: Any = [{"type": "input_text", "text": "Hello"}]
 MODULES = {
     "openai-agents": ("openai_agents", "from agents import"),
     "langgraph": ("langgraph", "langchain"),
@@ -144,6 +157,45 @@ def test_an_image_reaches_the_llm(served: Served) -> None:
     assert "Look at [image_url]" in response.output_text
 
 
+def test_items_of_other_apis_are_made_valid(served: Served) -> None:
+    """The offline LLM refuses what OpenAI's chat completions refuse."""
+    call_id, name = f"call_{'x' * 60}", "files.read"
+    items: Any = [
+        {"role": "user", "content": " "},
+        {"type": "function_call", "call_id": call_id, "name": name, "arguments": "{'a'}"},
+        {"type": "function_call_output", "call_id": call_id, "output": ""},
+        {"type": "function_call", "call_id": "call_2", "name": "", "arguments": "[1]"},
+        {"type": "function_call_output", "call_id": "call_2", "output": [{"text": "Done."}]},
+        {"role": "user", "content": [{"type": "input_text", "text": " "}, *TEXT]},
+    ]
+    response = served.client().responses.create(model="weather-agent", input=items)
+    assert "Hello" in response.output_text
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_image", "file_id": "file-1"},
+        {"type": "input_file", "file_url": "https://example.com/a.pdf"},
+    ],
+)
+def test_a_part_that_cannot_be_sent_is_an_error_of_the_caller(served: Served, part: Any) -> None:
+    with pytest.raises(BadRequestError, match="Send"):
+        served.client().responses.create(
+            model="weather-agent", input=[{"role": "user", "content": [*TEXT, part]}]
+        )
+
+
+@pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True, scope="module")
+@pytest.mark.parametrize("data", ["JVBERi0=", "data:text/plain;base64,//4=", "data:;base64,A"])
+def test_an_invalid_file_is_an_error_of_the_caller(served: Served, data: str) -> None:
+    content: Any = [{"type": "input_file", "file_data": data, "filename": "a.txt"}]
+    with pytest.raises(BadRequestError, match="must be a data URI"):
+        served.client().responses.create(
+            model="weather-agent", input=[{"role": "user", "content": content}]
+        )
+
+
 def test_streams_that_end_early_leave_nothing(agent: Agent) -> None:
     assert agent.check("python", "-c", EARLY_ENDS, AGENT_LLM="offline:/demo").strip() == "[] 0"
 
@@ -205,6 +257,21 @@ def test_reasoning_is_an_item_before_what_follows(agent: Agent, server: ChatServ
     kinds = ["reasoning", "function_call", "function_call_output", "reasoning", "message"]
     assert [item["type"] for item in output] == kinds
     assert [item["summary"][0]["text"] for item in output[::3]] == ["A place in Japan.", "Late."]
+
+
+def test_a_refusal_is_the_answer(agent: Agent, server: ChatServer) -> None:
+    server.reply([{"refusal": "I cannot "}, {"refusal": "do that."}])
+    (message,), _ = answer_of(agent, server)
+    assert message["content"][0]["text"] == "I cannot do that."
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_message_that_is_cut_off_is_incomplete(
+    agent: Agent, server: ChatServer, reason: str
+) -> None:
+    server.reply(Turn(text("It is"), finish_reason=reason))
+    (message,), body = answer_of(agent, server)
+    assert (message["status"], body["status"]) == ("incomplete", "incomplete")
 
 
 def test_an_evaluation_passes(agent: Agent, tmp_path: Path) -> None:

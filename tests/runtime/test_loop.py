@@ -7,6 +7,7 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.entities import Span, SpanType, Trace
+from mlflow.tracing.constant import SpanAttributeKey
 from mlflow.types.responses import ResponsesAgentRequest
 
 from tests.conftest import Package
@@ -217,9 +218,18 @@ def answer(words: str) -> Item:
     return {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
 
 
+def test_parts_of_outputs_need_no_type(package: Package, server: ChatServer) -> None:
+    call = {"type": "function_call", "call_id": "call_1", "name": "save", "arguments": "{}"}
+    outcome = {"type": "function_call_output", "call_id": "call_1", "output": [{"text": "Done."}]}
+    server.reply(text("Fine"))
+    output(package, QUESTION, call, outcome)
+    assert server.bodies[0]["messages"][-1]["content"] == "Done."
+
+
 @pytest.mark.parametrize(
     "part",
     [
+        {"data": "AA"},
         {"type": "refusal"},
         {"type": "input_image", "file_id": "file-1"},
         {"type": "input_file", "file_url": "https://example.com/a.pdf", "filename": "a.pdf"},
@@ -287,6 +297,8 @@ def test_usage_may_have_the_names_of_responses(package: Package, server: ChatSer
     server.reply(Turn(text("Late"), usage={"input_tokens": 11, "output_tokens": 5}))
     usage = predict(package).usage
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (11, 5, 16)
+    (span,) = completions(last_trace())
+    assert span.attributes[SpanAttributeKey.CHAT_USAGE]["total_tokens"] == 16
 
 
 def last_trace() -> Trace:
@@ -335,18 +347,26 @@ def test_trace_contains_the_error_of_the_llm(package: Package, server: ChatServe
     assert traced_text(failed) == "Well"
 
 
+def test_trace_of_an_image_is_complete(package: Package, server: ChatServer) -> None:
+    server.reply([{"content": "Look"}, {"images": [{"type": "image_url"}]}])
+    with pytest.raises(package("runtime.llm").LLMError, match="returned an image"):
+        output(package)
+    (span,) = completions(last_trace())
+    assert traced_text(span) == "Look"
+
+
 def test_trace_of_an_abandoned_stream_contains_the_partial_text(
     package: Package, server: ChatServer
 ) -> None:
     server.reply(Turn(text("word " * 100), seconds_between=0.05))
 
     async def read_one_event() -> None:
-        stream = agent(package).predict_stream_async(request())
-        await anext(stream)
-        await stream.aclose()
+        with mlflow.start_span("conversation"):
+            stream = agent(package).predict_stream_async(request())
+            await anext(stream)
+            await stream.aclose()
 
-    with mlflow.start_span("conversation"):
-        asyncio.run(read_one_event())
+    asyncio.run(read_one_event())
     (span,) = completions(last_trace())
     assert traced_text(span).startswith("word")
 

@@ -71,7 +71,7 @@ class Complete(Agent):
     "events collected until the LLM has finished": breaks(
         "streams",
         "The first text delta comes after the whole answer",
-        in_agent("in self.run_tools(completion):", "in iterated(self.run_tools(completion)):"),
+        in_agent("(self.run_tools(completion))", "(iterated(self.run_tools(completion)))"),
         in_agent(
             AGENT_CLASS,
             f"""async def iterated(events):
@@ -86,8 +86,8 @@ class Complete(Agent):
         "streams",
         "The first text delta comes after the whole answer of the LLM to the input example",
         in_agent(
-            "in self.run_tools(completion):",
-            "in iterated(self.run_tools(completion), rounds > 1):",
+            "(self.run_tools(completion))",
+            "(iterated(self.run_tools(completion), rounds > 1))",
         ),
         in_agent(
             AGENT_CLASS,

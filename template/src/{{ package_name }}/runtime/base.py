@@ -102,9 +102,10 @@ class AsyncResponsesAgent(ResponsesAgent):
             options=self.config.llm_options | llm_options(request),
         )
         events = self.answer(request.model_copy(update={"input": repair(request.input)}), llm)
-        tools = watch_running_tools()
-        async for event in with_deadline(events, self.config.answer_timeout_seconds, tools):
-            yield event
+        seconds, tools = self.config.answer_timeout_seconds, watch_running_tools()
+        async with aclosing(with_deadline(events, seconds, tools)) as limited:
+            async for event in limited:
+                yield event
 
 
 def output_so_far(events: list[ResponsesAgentStreamEvent]) -> dict[str, Any]:

@@ -161,9 +161,9 @@ _LM = language_model()
 _ADAPTER = ChatAdapter()
 
 
-async def stream(
+def stream(
     program: dspy.Module, request: ResponsesAgentRequest, llm: LLM, **inputs: Any
-) -> AsyncIterator[ResponsesAgentStreamEvent]:
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Answer a request with a program that has an output field `answer`.
 
     Args:
@@ -189,8 +189,7 @@ async def stream(
             except AdapterParseError as error:
                 raise LLMError(f"{llm.uri} did not return the outputs of the program.") from error
 
-    async for event in adapt_events(run()):
-        yield event
+    return adapt_events(run())
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from types import FunctionType
 from typing import Any, NoReturn
 
@@ -60,30 +61,30 @@ def _tool(toolbox: Toolbox, function: Any, max_length: int) -> BaseTool:
     return as_tool(run)
 
 
-async def stream(
+def stream(
     graph: CompiledStateGraph[Any, Any, Any, Any], request: ResponsesAgentRequest, llm: LLM
-) -> AsyncIterator[ResponsesAgentStreamEvent]:
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Answer a request with a graph that has a list of `messages`."""
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
-        updates = graph.astream(
+        updates: Any = graph.astream(
             {"messages": to_messages(request.input)},
             context=request,
             stream_mode=["messages", "updates"],
         )
         try:
-            async for event in to_events(updates):
-                yield event
+            async with aclosing(updates), aclosing(to_events(updates)) as converted:
+                async for event in converted:
+                    yield event
         except (ModelCallLimitExceededError, GraphRecursionError) as error:
             raise too_many_rounds(llm.uri) from error
 
     # LangGraph leaves its tasks behind if a cancel scope of anyio cancels it repeatedly.
-    async for event in adapt_events(run()):
-        yield event
+    return adapt_events(run())
 
 
-async def to_events(updates: AsyncIterator[Any]) -> AsyncIterator[ResponsesAgentStreamEvent]:
+async def to_events(updates: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Convert what a graph streams in the modes `messages` and `updates` to events."""
     message_id = unique_id("msg")
     async for mode, data in updates:

@@ -54,8 +54,9 @@ def trace_completion(body: dict[str, Any]) -> Generator[list[Chunk]]:
 def _output(chunks: list[Chunk]) -> dict[str, Any]:
     """Assemble the completion of the chunks, complete or not."""
     completion = Completion()
-    for chunk in chunks:
-        completion.add(chunk)
+    with suppress(LLMError):
+        for chunk in chunks:
+            completion.add(chunk)
     with suppress(LLMError):
         completion.finish()
     message = completion.turn()
@@ -74,6 +75,6 @@ def _token_attributes(chunks: list[Chunk]) -> dict[str, Any]:
     tokens = {
         TokenUsageKey.INPUT_TOKENS: requested,
         TokenUsageKey.OUTPUT_TOKENS: completed,
-        TokenUsageKey.TOTAL_TOKENS: usage.get("total_tokens", 0),
+        TokenUsageKey.TOTAL_TOKENS: usage.get("total_tokens") or requested + completed,
     }
     return {SpanAttributeKey.CHAT_USAGE: tokens, SpanAttributeKey.MODEL: chunks[0].get("model")}
