@@ -259,6 +259,22 @@ def test_offline_llm_generates_valid_arguments(package: Package, toolbox: Any) -
     assert paint(Room(**arguments["room"]), Color(arguments["color"])).endswith("l of matt red")
 
 
+class Node(BaseModel):
+    name: str
+    next: "Node | None"
+
+
+def count_nodes(first: Node) -> int:
+    """Count nodes."""
+    return 1 if first.next is None else 1 + count_nodes(first.next)
+
+
+def test_offline_llm_generates_arguments_that_contain_themselves(package: Package) -> None:
+    parameters = specification(package, count_nodes)["parameters"]
+    arguments = package("runtime.llm.offline.arguments").arguments_from_schema(parameters)
+    assert count_nodes(Node.model_validate(arguments["first"])) > 1
+
+
 class Point(NamedTuple):
     x: float
     y: float

@@ -11,7 +11,7 @@ _QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
 # Capitalized words after the first word of the text are most likely a name.
 _NAME = re.compile(r"(?<=\s)[A-Z][\w/'-]*(?:\s+[A-Z][\w/'-]*)*")
 
-_MAX_DEPTH = 3  # of lists in lists, as a model can contain itself
+_MAX_DEPTH = 3  # of lists and objects, as a model can contain itself
 
 _EXAMPLES: dict[str, Any] = {
     "string": "example",
@@ -82,12 +82,14 @@ def _example(schema: Schema, root: Schema, text: str | None = None, depth: int =
         if schema.get(key):
             return schema[key][0]
     for key in ("anyOf", "oneOf", "allOf"):
-        if schema.get(key):
-            return _example(schema[key][0], root, text, depth)
+        if schema.get(key):  # the last alternative is usually null
+            return _example(schema[key][-(depth >= _MAX_DEPTH)], root, text, depth)
     if schema.get("type") == "object":
+        if depth > 3 * _MAX_DEPTH:  # no alternative ends the recursion, so no example is valid
+            return {}
         properties = schema.get("properties", {})
         required = schema.get("required", [])
-        return {name: _example(properties[name], root, text, depth) for name in required}
+        return {name: _example(properties[name], root, text, depth + 1) for name in required}
     if "prefixItems" in schema:
         return [_example(part, root, text, depth) for part in schema["prefixItems"]]
     if schema.get("format") in _EXAMPLES_BY_FORMAT:
