@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 
+from tests.conftest import Package
 from tests.helpers.model_server import ChatServer, Turn, text
 from tests.server.conftest import RunApp
 from tests.server.serving import HELLO
@@ -176,3 +177,10 @@ def test_a_refusal_is_streamed_as_one(run_agent: RunApp, server: ChatServer) -> 
     assert events[-1]["response"]["output"][0]["content"] == parts
     with app.client().responses.stream(model="agent", input="Hello") as stream:
         assert stream.get_final_response().model_dump()["output"][0]["content"] == parts
+
+
+def test_an_error_of_the_llm_counts_before_that_of_a_client(package: Package) -> None:
+    """openai 2 wraps the errors of a transport."""
+    error = openai.APIConnectionError(request=httpx.Request("POST", "http://llm.invalid"))
+    error.__cause__ = package("runtime.llm").LLMError("m returned status 429.", 429)
+    assert package("server.errors").error_of_agent(error).status == 429

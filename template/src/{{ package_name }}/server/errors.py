@@ -102,14 +102,18 @@ def error_of_agent(error: Exception) -> ApiError:
 
 
 def _llm_error_in(error: BaseException | None) -> LLMError | None:
-    """Return the error of the LLM that caused an exception, also that of an agent's own client."""
+    """Return the error of the LLM that caused an exception, or that of an agent's own client.
+
+    A client may wrap an `LLMError` in an error that says less.
+    """
+    from_client: LLMError | None = None
     while error:
         if isinstance(error, LLMError):
             return error
         if isinstance(error, openai.OpenAIError):
-            return llm_error("The LLM", error)
+            from_client = from_client or llm_error("The LLM", error)
         error = error.__cause__
-    return None
+    return from_client
 
 
 def _error_of_llm(error: LLMError, details: str) -> ApiError:

@@ -67,8 +67,8 @@ def is_cut_off() -> bool:
 def openai_client() -> AsyncOpenAI:
     """Return a client that sends chat completions to the LLM that `select_llm` has selected.
 
-    It has no connections of its own, so one client serves all requests. Errors of the LLM are
-    exceptions of the type `LLMError`; a failed request has been repeated before.
+    It has no connections of its own, so one client serves all requests. An error of the LLM is an
+    `LLMError`, or the cause of the client's error; a failed request has been repeated before.
     """
     # openai 3 accepts clients of httpx, but its type hints name those of httpx2.
     http_client: Any = httpx.AsyncClient(transport=LLMTransport(), trust_env=False)
