@@ -175,7 +175,7 @@ BREAKAGES: dict[str, dict[str, Breakage]] = {
         ),
         "results that the LLM does not read": breaks(
             "accepted",
-            "still calls tools",
+            "calls tools in the last round",
             in_agent(
                 "            history = dspy.History("
                 "messages=[*history.messages, {**turn, **prediction}])\n            turn = {}\n",

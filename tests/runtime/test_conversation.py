@@ -137,7 +137,7 @@ def test_calls_are_paired_with_their_outputs(
 def test_a_turn_with_many_calls_takes_little_time(package: Package) -> None:
     called = [call(str(number)) for number in range(6000)]
     items = [*called, *(output(one["call_id"]) for one in called)]
-    given = ResponsesAgentRequest.model_validate({"input": items}).input
+    parsed = ResponsesAgentRequest.model_validate({"input": items}).input
     start = time.monotonic()
-    assert package("runtime.conversation").repair(given) == given
+    assert package("runtime.conversation").repair(parsed) == given
     assert time.monotonic() - start < 2

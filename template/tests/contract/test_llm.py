@@ -214,8 +214,8 @@ def check_outputs(items: list[Item], calls: Iterable[LLMCall]) -> None:
     why="Providers with OpenAI's API send tool calls without index or id, reasoning in fields of "
     "their own, and signatures that the next request must contain. Calls get lost, or are refused.",
     fix="Convert completions with `to_events` of runtime/messages.py, and add the items of the "
-    "answer to the messages with `to_messages(items)`, without copying or changing them. Connect "
-    "a framework with `openai_client` of runtime/llm/transport.py.",
+    "answer to the messages with `to_messages(items)`, without copying or changing them. Let "
+    "the client of a framework send its requests with `LLM.stream`.",
 )
 @pytest.mark.parametrize("dialect", PROVIDERS)
 def test_provider_streams(

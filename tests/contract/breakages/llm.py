@@ -136,7 +136,8 @@ def predict(self, request):
         "bounded-rounds",
         "stopped without a text, and without an error",
         in_agent(
-            'raise LLMError(f"{llm.uri} still calls tools after max_rounds in config.yml.")\n',
+            'raise LLMError(f"{llm.uri} calls tools in the last round. '
+            'Raise max_rounds in config.yml.")\n',
             "return\n",
         ),
         in_agent("may_call=rounds < self.config.max_rounds", "may_call=True"),

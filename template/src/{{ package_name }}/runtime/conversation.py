@@ -9,7 +9,7 @@ from mlflow.types.responses import Message, OutputItem
 InputItem = Message | OutputItem
 Outputs = dict[str | None, deque[InputItem]]  # by the id of the call
 
-# The fields with the id of a call, by the type of its item, and of the output of a call.
+# The field that contains the id of a call, by item type: of calls, and of outputs.
 _CALL_IDS = {"function_call": "call_id", "mcp_approval_request": "id"}
 _OUTPUT_IDS = {
     "function_call_output": "call_id",
@@ -21,8 +21,8 @@ def repair(items: Iterable[InputItem]) -> list[InputItem]:
     """Return the items with the output of each call directly after the call.
 
     Clients leave out what they do not show, and APIs refuse a call without an output and an output
-    without a call. Both are removed. Calls that follow each other keep their order before their
-    outputs, because they are one turn of the LLM.
+    without a call. `repair` removes both. Consecutive calls are one turn of the LLM, so they stay
+    together, followed by their outputs.
     """
     items = list(items)
     outputs: Outputs = defaultdict(deque)

@@ -53,6 +53,6 @@ def done_item(event: ResponsesAgentStreamEvent) -> Item | None:
 
 
 def text_delta(event: ResponsesAgentStreamEvent) -> str:
-    """Return the text of a delta of a text or a refusal, or an empty string for other events."""
+    """Return the text of a text or refusal delta, or an empty string for other events."""
     is_delta = event.type in (_TEXT_DELTA, _REFUSAL_DELTA)
     return (event.model_extra or {}).get("delta", "") if is_delta else ""

@@ -1,4 +1,4 @@
-"""Passes the parameters of a request on to the LLM; those without an effect are refused."""
+"""Converts the parameters of a request to options of the LLM, and rejects unsupported ones."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def llm_options(request: ResponsesAgentRequest) -> dict[str, Any]:
     """Return the chat-completions options for the parameters of a request.
 
     Raises:
-        RequestError: A parameter would have no effect; the message names it.
+        RequestError: A parameter is invalid or not supported; the message names it.
     """
     _refuse_unsupported(request)
     options = {name: getattr(request, name) for name in _SAME_NAME}
@@ -62,7 +62,7 @@ def _response_format(text: Any) -> dict[str, Any] | None:
             if all(isinstance(fields[name], _SCHEMA[name]) for name in fields):
                 return {"type": "json_schema", "json_schema": {"name": "answer", **fields}}
     raise RequestError(
-        "`text.format` must be `text`, `json_object`, or `json_schema` with a `schema`, and a "
-        "`name`, a `description` and `strict` of the right types.",
+        "`text.format.type` must be `text`, `json_object` or `json_schema`. `json_schema` requires "
+        "the object `schema`; `name` and `description` must be strings, and `strict` a boolean.",
         "text.format",
     )

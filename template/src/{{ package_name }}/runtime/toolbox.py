@@ -127,7 +127,7 @@ def specification(function: FunctionType) -> ChatCompletionFunctionToolParam:
         `parameters` is the JSON schema of the arguments.
     """
     docstring = parse(inspect.getdoc(function) or "")
-    parameters = _adapter(inspect.unwrap(function)).json_schema()  # it may have a cache
+    parameters = _adapter(inspect.unwrap(function)).json_schema()  # `functools.cache` wraps it
     _add_items(parameters)
     for parameter in docstring.params:
         if parameter.arg_name in parameters["properties"]:

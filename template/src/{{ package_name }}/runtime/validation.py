@@ -35,7 +35,7 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def is_token(text: str) -> bool:
-    """Return whether a header can contain a text: ASCII without spaces and line breaks."""
+    """Return whether a text is visible ASCII without spaces, as a header requires of a token."""
     return re.fullmatch(r"[!-~]*", text) is not None
 
 

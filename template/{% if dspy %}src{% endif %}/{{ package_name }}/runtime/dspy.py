@@ -177,7 +177,7 @@ def stream(
         select_llm(llm)
         history, turn = to_history(to_messages(request.input))
         if not history.messages and not turn:
-            raise RequestError("Send a message of the user: the request has none.", "input")
+            raise RequestError("The request contains no message. Send one.", "input")
         turn |= {name: value for name, value in inputs.items() if value is not None}
         # Without `trace` and `disable_history`, DSPy keeps the requests of all users.
         with dspy.context(lm=_LM, adapter=_ADAPTER, trace=None, disable_history=True):

@@ -84,7 +84,8 @@ def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str,
     """Convert messages to complete turns, and the inputs of the last turn.
 
     Raises:
-        RequestError: A message contains a file, or an image and is not the user's.
+        RequestError: A message contains a file, or a message of another role than `user` contains
+            an image.
     """
     turns: list[dict[str, Any]] = [{}]
     messages = list(messages)

@@ -104,7 +104,7 @@ async def with_details(
 
 def too_many_rounds(uri: str) -> LLMError:
     """Return the error of an LLM that calls tools until the limit of the framework."""
-    return LLMError(f"{uri} still calls tools after max_rounds in config.yml.")
+    return LLMError(f"{uri} calls tools in the last round. Raise max_rounds in config.yml.")
 
 
 def text_of(content: str | list[Item]) -> str:

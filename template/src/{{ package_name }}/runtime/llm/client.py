@@ -1,4 +1,4 @@
-"""Sends requests to the LLM; all providers share one client."""
+"""Sends chat-completions requests to the LLM, in the same way for all providers."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -25,8 +25,8 @@ _wants_streams: ContextVar[bool] = ContextVar("wants_streams", default=True)
 def request_whole_completions() -> None:
     """Request the completions that follow in this context as a whole, instead of as streams.
 
-    They take less CPU time. As the LLM responds only at their end, no request times out: the
-    time-out of the answer ends it.
+    They take less CPU time. The LLM responds only when a completion is finished, so these requests
+    have no timeout. `answer_timeout_seconds` limits the answer.
     """
     _wants_streams.set(False)
 
@@ -56,8 +56,8 @@ class LLM:
 
         Args:
             messages: The conversation as chat-completions messages.
-            options: Other parameters of the API, such as `tools`; they precede those of `LLM`,
-                except that a caller can forbid tool calls.
+            options: Other parameters of the API, such as `tools`. They override `LLM.options`, but
+                a caller's `tool_choice: none` stays in effect.
 
         Raises:
             LLMError: The LLM refused the request, failed, timed out or could not be reached, or
@@ -94,7 +94,7 @@ class LLM:
         return body
 
     async def _post(self, body: dict[str, Any]) -> AsyncStream[object]:
-        """Send the request; chunks stay plain dictionaries (see `tracing.py`)."""
+        """Send the request and return the response unread; `chunks.py` reads it."""
         timeout = self.timeout if body["stream"] else None
         client = await _client(self.access, timeout, self.max_retries)
         return await client.post(

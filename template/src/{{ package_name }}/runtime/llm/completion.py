@@ -59,7 +59,7 @@ class Completion:
         self.incomplete_reason: str | None = None
         self._calls = ToolCalls()
         self._received: dict[str, list[str]] = defaultdict(list)  # the texts of pieces, by kind
-        self._texts: list[str] = []  # the end of the content; joining each piece takes long
+        self._texts: list[str] = []  # text that is not in `_parts` yet; joining it per piece would be slow
         self._parts: list[Fields] = []
         self._fields: Fields = {}
 
@@ -124,8 +124,8 @@ class Completion:
         An incomplete answer has no tool calls, because their arguments may be cut off.
 
         Raises:
-            LLMError: The stream ended early, contained neither text nor a tool call, or repeated
-                its whole text.
+            LLMError: The stream ended early, contained neither text nor a tool call, repeated its
+                whole text, or has a tool call without a name.
         """
         if any(map(is_repeated, self._received.values())):
             raise LLMError("The LLM sent its whole text more than once. Use another server.")

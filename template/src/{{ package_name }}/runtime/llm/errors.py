@@ -82,8 +82,7 @@ def readable_errors(uri: str) -> Generator[None]:
 
 def llm_error(uri: str, error: openai.OpenAIError) -> LLMError:
     """Return the `LLMError` for an exception of the client."""
-    is_answer = isinstance(error, openai.APIError)
-    if is_answer and not isinstance(error, openai.APIConnectionError):
+    if isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
         return _refused(uri, error)
     return _unreachable(uri, error)
 

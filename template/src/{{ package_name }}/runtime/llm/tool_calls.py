@@ -45,7 +45,7 @@ class ToolCall:
 
     @property
     def arguments(self) -> str:
-        """The arguments."""
+        """The arguments in one string, usually a JSON object."""
         return "".join(self.pieces)
 
     def add(self, piece: Fields) -> None:

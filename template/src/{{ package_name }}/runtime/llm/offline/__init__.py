@@ -3,8 +3,8 @@
 It is a transport of the HTTP client that speaks the chat-completions protocol, so the real `openai`
 client, its parsing and its errors run in every test. It contains no language model: if the request
 contains a word of a tool's name, it calls the tool and quotes the result. It refuses tools, options
-and messages that OpenAI, Anthropic or Gemini refuse. It never calls the tools in
-AGENT_UNCALLED_TOOLS, separated by commas.
+and messages that OpenAI, Anthropic or Gemini refuse. It never calls the tools that
+AGENT_UNCALLED_TOOLS lists, separated by commas.
 
 The name of the model selects its behavior:
 

@@ -1,4 +1,7 @@
-"""Answers to prompts that ask for fields with markers such as `[[ ## answer ## ]]`."""
+"""Answers to prompts that request fields with markers such as `[[ ## answer ## ]]`.
+
+Some frameworks write such prompts for answers with several outputs, and read the outputs from text.
+"""
 
 import json
 import re
@@ -16,7 +19,7 @@ _REMINDER = re.compile(
 
 
 def in_fields(text: str, prompt: str) -> str:
-    """Return an answer in the fields for which the prompt asks, if it does."""
+    """Return an answer in the fields that the prompt requests; otherwise, the text itself."""
     outputs = _OUTPUTS.search(prompt)
     if not outputs:
         return text
@@ -45,5 +48,5 @@ def without_markers(message: str) -> str:
 
 
 def is_reminder(message: str) -> bool:
-    """Return whether a message contains nothing else: the assistant's turn goes on."""
+    """Return whether a message contains only the reminder, so the assistant's turn continues."""
     return bool(message) and not _REMINDER.sub("", message)

@@ -13,7 +13,7 @@ _MAX_STOPS = 4
 _MAX_METADATA = 16
 _MAX_NAME, _MAX_VALUE = 64, 512  # characters in metadata
 # The least and the greatest value of options that are numbers.
-_NUMBERS = {
+_NUMBER_RANGES = {
     "temperature": (0, 2),
     "top_p": (0, 1),
     "frequency_penalty": (-2, 2),
@@ -24,7 +24,7 @@ _NUMBERS = {
     "top_logprobs": (0, 20),
     "seed": (-math.inf, math.inf),
 }
-_OTHERS = (
+_OTHER_OPTIONS = (
     *("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "stream"),
     *("stream_options", "response_format", "reasoning_effort", "verbosity", "stop", "user"),
     *("metadata", "store", "logprobs", "logit_bias", "service_tier", "modalities", "audio"),
@@ -34,13 +34,13 @@ _OTHERS = (
 
 def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
     """Yield why the APIs refuse the options of a request."""
-    known = (*_NUMBERS, *_OTHERS)
+    known = (*_NUMBER_RANGES, *_OTHER_OPTIONS)
     for name, value in body.items():
         # Servers may have options of their own, with names unlike those of OpenAI.
         similar = [] if name in known else get_close_matches(name, known, n=1, cutoff=0.86)
         if similar:
             yield f"Unknown parameter: '{name}'. Did you mean '{similar[0]}'?"
-        if name in _NUMBERS and value is not None:
+        if name in _NUMBER_RANGES and value is not None:
             yield from _problems_with_number(name, value)
     if body.get("stream_options") and not body.get("stream"):
         yield "Invalid 'stream_options': it is only allowed when 'stream' is enabled."
@@ -56,7 +56,7 @@ def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _problems_with_number(name: str, value: Any) -> Iterator[str]:
-    least, most = _NUMBERS[name]
+    least, most = _NUMBER_RANGES[name]
     if not isinstance(value, int | float):
         yield f"Invalid '{name}': expected a number, got {type(value).__name__}."
     elif not least <= value <= most:

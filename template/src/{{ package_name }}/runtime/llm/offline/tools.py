@@ -10,10 +10,10 @@ _KEY_PATTERN = "^[a-zA-Z0-9_.-]{1,64}$"  # of parameters, for Anthropic
 _DESCRIPTION_LENGTH = 1024
 _MAX_TOOLS = 128
 _FIELDS = ("name", "description", "parameters", "strict")
-_SCHEMAS_OF_OTHERS = ("input_schema", "inputSchema", "args_schema", "json_schema")
+_OTHER_SCHEMA_FIELDS = ("input_schema", "inputSchema", "args_schema", "json_schema")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
-_WITH_SCHEMAS = ("properties", "$defs", "anyOf", "oneOf", "allOf", "prefixItems")
-_WITH_SCHEMA = ("items", "additionalProperties")
+_SCHEMA_GROUP_KEYS = ("properties", "$defs", "anyOf", "oneOf", "allOf", "prefixItems")
+_SCHEMA_KEYS = ("items", "additionalProperties")
 _COMBINATIONS = ("anyOf", "oneOf", "allOf", "enum", "not")
 # What the values of these keys must be; OpenAI refuses other values, Gemini an empty list.
 _VALUES: dict[str, tuple[type, ...]] = {
@@ -77,7 +77,7 @@ def problems_with_tools(body: dict[str, Any]) -> Iterator[str]:
 def _is_misnamed(field: str) -> bool:
     """Return whether a field of a function is meant for another one; gateways have their own."""
     return field not in _FIELDS and bool(
-        field in _SCHEMAS_OF_OTHERS or get_close_matches(field, _FIELDS, cutoff=0.8)
+        field in _OTHER_SCHEMA_FIELDS or get_close_matches(field, _FIELDS, cutoff=0.8)
     )
 
 
@@ -110,14 +110,14 @@ def _problems_with_schema(schema: Any, context: tuple[str, ...], root: Any) -> I
             yield f"In context={context}, {kind!r} is not a type of JSON Schema."
         if kind == "array" and "items" not in schema:
             yield f"In context={context}, array schema missing items."
-    for key in _WITH_SCHEMAS:
+    for key in _SCHEMA_GROUP_KEYS:
         parts = schema.get(key, {})
         for name, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
             place = (*context, key, str(name))
             if key == "properties" and isinstance(part, dict) and not part.keys() & _TYPE_KEYS:
                 yield f"In context={place}, schema must have a 'type' key."
             yield from _problems_with_schema(part, place, root)
-    for key in _WITH_SCHEMA:
+    for key in _SCHEMA_KEYS:
         yield from _problems_with_schema(schema.get(key, True), (*context, key), root)
 
 
@@ -154,11 +154,11 @@ def problems_with_strict_schema(schema: Any, context: tuple[str, ...]) -> Iterat
         return
     if "properties" in schema:
         if schema.get("additionalProperties") is not False:
-            yield f"In context={context}, 'additionalProperties' must be false, as it is strict."
+            yield f"In context={context}, 'additionalProperties' must be false in a strict schema."
         missing = [one for one in schema["properties"] if one not in schema.get("required", [])]
         if missing:
-            yield f"In context={context}, 'required' lacks {missing[0]!r}, as it is strict."
-    for key in (*_WITH_SCHEMAS, "items"):
+            yield f"In context={context}, 'required' lacks {missing[0]!r} in a strict schema."
+    for key in (*_SCHEMA_GROUP_KEYS, "items"):
         parts = schema.get(key, {})
         if key == "items":
             parts = [parts] if parts else []
