@@ -59,7 +59,8 @@ class Completion:
         self.incomplete_reason: str | None = None
         self._calls = ToolCalls()
         self._received: dict[str, list[str]] = defaultdict(list)  # the texts of pieces, by kind
-        self._texts: list[str] = []  # text that is not in `_parts` yet; joining it per piece would be slow
+        # Text that is not in `_parts` yet; joining it per piece would be slow.
+        self._texts: list[str] = []
         self._parts: list[Fields] = []
         self._fields: Fields = {}
 
