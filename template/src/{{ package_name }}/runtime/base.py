@@ -48,7 +48,7 @@ class AsyncResponsesAgent(ResponsesAgent):
     @abstractmethod
     def answer(
         self, request: ResponsesAgentRequest, llm: LLM
-    ) -> AsyncGenerator[ResponsesAgentStreamEvent, None]:
+    ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
         """Answer a request: write `async def answer` and `yield` the events.
 
         Yield a text delta per piece of text as it arrives, and one done event per item: reasoning,
@@ -70,7 +70,7 @@ class AsyncResponsesAgent(ResponsesAgent):
 
     def predict_stream(
         self, request: ResponsesAgentRequest
-    ) -> Generator[ResponsesAgentStreamEvent, None, None]:
+    ) -> Generator[ResponsesAgentStreamEvent]:
         """Yield the events of `predict_stream_async` to a synchronous caller."""
         span, events = mlflow.get_current_active_span(), []
         try:
@@ -86,7 +86,7 @@ class AsyncResponsesAgent(ResponsesAgent):
 
     async def predict_stream_async(
         self, request: ResponsesAgentRequest
-    ) -> AsyncGenerator[ResponsesAgentStreamEvent, None]:
+    ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
         """Yield the events of the answer as they arrive.
 
         Raises:
@@ -122,8 +122,8 @@ def output_so_far(events: list[ResponsesAgentStreamEvent]) -> dict[str, Any]:
 
 
 async def with_deadline(
-    events: AsyncGenerator[Event, None], seconds: float, running_tools: Sequence[str] = ()
-) -> AsyncGenerator[Event, None]:
+    events: AsyncGenerator[Event], seconds: float, running_tools: Sequence[str] = ()
+) -> AsyncGenerator[Event]:
     """Yield events until the deadline, `seconds` from now.
 
     Raises:
@@ -162,7 +162,7 @@ def tag_trace(request: ResponsesAgentRequest) -> None:
         mlflow.update_current_trace(metadata=metadata)
 
 
-def iterate(events: AsyncIterator[Event]) -> Generator[Event, None, None]:
+def iterate(events: AsyncIterator[Event]) -> Generator[Event]:
     """Yield the events of an asynchronous iterator in a synchronous function.
 
     The iterator runs as one task on a background event loop, in the context of the caller, so its

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 RETURN_TRACE_HEADER = "x-mlflow-return-trace-id"
 
-AgentEvents = AsyncGenerator[ResponsesAgentStreamEvent, None]
+AgentEvents = AsyncGenerator[ResponsesAgentStreamEvent]
 
 
 @dataclass
@@ -93,7 +93,7 @@ class AgentEndpoint:
 
     async def stream(
         self, request: ResponsesAgentRequest, state: RequestState, return_trace_id: bool
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[str]:
         """Yield the response as server-sent events."""
         with root_span("predict_stream", request, state) as span:
             metadata = trace_metadata(state, return_trace_id)

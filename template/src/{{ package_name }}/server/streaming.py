@@ -22,7 +22,7 @@ class EventStreamResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[str, None], keep_alive_seconds: float) -> None:
+    def __init__(self, events: AsyncGenerator[str], keep_alive_seconds: float) -> None:
         super().__init__(events, headers=STREAM_HEADERS)
         self.events = events
         self.keep_alive_seconds = keep_alive_seconds
