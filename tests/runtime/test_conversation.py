@@ -139,5 +139,5 @@ def test_a_turn_with_many_calls_takes_little_time(package: Package) -> None:
     items = [*called, *(output(one["call_id"]) for one in called)]
     parsed = ResponsesAgentRequest.model_validate({"input": items}).input
     start = time.monotonic()
-    assert package("runtime.conversation").repair(parsed) == given
+    assert package("runtime.conversation").repair(parsed) == parsed
     assert time.monotonic() - start < 2
