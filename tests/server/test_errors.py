@@ -203,21 +203,51 @@ def test_cancelled_error_of_the_agent_is_a_failure(
     assert "disconnected" not in caplog.text
 
 
-def test_event_that_json_cannot_represent_fails_the_stream(run_app: RunApp) -> None:
+def changed_message(**fields: Any) -> ResponsesAgentStreamEvent:
+    """Return the event that completes a message with further fields."""
+    item = (message("Hi").model_extra or {})["item"]
+    return ResponsesAgentStreamEvent(type="response.output_item.done", item=item | fields)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ResponsesAgentStreamEvent(type="response.progress", score=float("nan")),
+        message("Hi").model_copy(update={"custom_outputs": {"score": float("nan")}}),
+        message("Hi").model_copy(update={"custom_outputs": {"seen": {1}}}),
+        changed_message(score=float("nan")),
+        changed_message(seen={1}),
+    ],
+)
+def test_event_that_json_cannot_represent_fails_the_stream(
+    event: ResponsesAgentStreamEvent, run_app: RunApp
+) -> None:
     closed = threading.Event()
 
     async def answer(_request: ResponsesAgentRequest) -> Events:
         try:
-            yield ResponsesAgentStreamEvent(type="response.progress", score=float("nan"))
-            yield message("Hi")
+            yield event
+            yield message("Bye")
         finally:
             closed.set()
 
-    text = run_app(answer).post(STREAM).text
+    app = run_app(answer)
+    first, error, failed = app.events(HELLO)
     assert closed.is_set(), "The agent was not closed."
-    assert "NaN" not in text
-    assert '"response.failed"' in text
-    assert '"response.completed"' not in text
+    assert [one["type"] for one in (first, error, failed)] == [
+        "response.created",
+        "error",
+        "response.failed",
+    ]
+    assert failed["response"]["output"] == []
+    assert "custom_outputs" not in failed["response"]
+
+
+def test_response_that_json_cannot_represent_is_an_error(run_app: RunApp) -> None:
+    async def answer(_request: ResponsesAgentRequest) -> Events:
+        yield changed_message(score=float("nan"))
+
+    assert run_app(answer).post(HELLO).status_code == httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def test_failed_response_has_a_failed_trace(

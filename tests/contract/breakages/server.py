@@ -30,14 +30,14 @@ RESPOND_BLOCKING = """                for event in self.agent.predict_stream(req
 STREAM = """                async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
-                        yield encode(*writer.events_for(event))
+                        yield encode(writer.events_for(event))
 """
 STREAM_BLOCKING = """                for event in self.agent.predict_stream(request):
-                    yield encode(*writer.events_for(event))
+                    yield encode(writer.events_for(event))
 """
 BODY = "                body = writer.finished_response()\n"
-END = "                yield encode(writer.end())\n"
-FAILED_STREAM = "                yield encode(*failure_events(writer, error_of_agent(error)))\n"
+END = "                yield encode([writer.end()])\n"
+FAILED_STREAM = "                yield encode(failure_events(writer, error_of_agent(error)))\n"
 SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
 ERROR_RESPONSE = 'return ApiError(status, f"The agent could not answer. {details}")'
 AUTHENTICATED = 'is_correct and scheme.lower() == "bearer"'
@@ -108,10 +108,10 @@ yield event
         in_endpoint(
             STREAM,
             STREAM.replace(
-                "yield encode(*writer.events_for(event))",
+                "yield encode(writer.events_for(event))",
                 """for written in writer.events_for(event):
                             if "call_id" not in (written.get("item") or {}):
-                                yield encode(written)""",
+                                yield encode([written])""",
             ),
         ),
     ),
@@ -162,7 +162,7 @@ yield event
     "a stream without response.created": breaks(
         "complete-responses",
         "first event is response.output_item.added",
-        in_endpoint("            yield encode(writer.start())\n", ""),
+        in_endpoint("            yield encode([writer.start()])\n", ""),
     ),
     "a stream without response.completed": breaks(
         "complete-responses",

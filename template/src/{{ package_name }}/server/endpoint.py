@@ -98,23 +98,23 @@ class AgentEndpoint:
         with root_span("predict_stream", request, state) as span:
             metadata = trace_metadata(state, return_trace_id)
             writer = response_writer(request, metadata)
-            yield encode(writer.start())
+            yield encode([writer.start()])
             try:
                 async with agent_events(self.agent, request) as events:
                     async for event in events:
                         state.record_first_event()
-                        yield encode(*writer.events_for(event))
+                        yield encode(writer.events_for(event))
                 record(span.set_outputs, writer.finished_response())
-                yield encode(writer.end())
+                yield encode([writer.end()])
             except asyncio.CancelledError:
                 if not state.is_stopping:
                     raise
                 span.record_exception(stopping := stopping_error())
-                yield encode(*failure_events(writer, stopping))
+                yield encode(failure_events(writer, stopping))
             except Exception as error:
                 span.record_exception(error)
-                yield encode(*failure_events(writer, error_of_agent(error)))
-        yield encode(*([metadata] if metadata else []), "[DONE]")
+                yield encode(failure_events(writer, error_of_agent(error)))
+        yield encode([metadata, "[DONE]"] if metadata else ["[DONE]"])
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ response and of each item, the position of each event, and the complete response
 https://platform.openai.com/docs/api-reference/responses-streaming.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,12 +110,14 @@ class ResponseWriter:
 
         Raises:
             RuntimeError: The event reports a failure.
+            TypeError, ValueError: JSON cannot represent `custom_outputs`.
         """
         raise_failure(event)
+        if event.custom_outputs is not None:
+            json.dumps(event.custom_outputs, allow_nan=False)  # `fail` could not send other values
+            self._response["custom_outputs"] = event.custom_outputs
         if item := done_item(event):
             self.output.append(item)
-        if event.custom_outputs is not None:
-            self._response["custom_outputs"] = event.custom_outputs
 
     def response(self, status: str, **fields: Any) -> dict[str, Any]:
         """Return the response with everything added so far."""
@@ -132,8 +135,12 @@ class ResponseWriter:
     def events_for(self, event: ResponsesAgentStreamEvent) -> Iterator[Event]:
         """Yield an event of the agent, and the events that clients expect before it.
 
+        The response contains the item of the event only after all of them are taken, so `fail` can
+        still end the stream if one of them cannot be encoded.
+
         Raises:
             RuntimeError: The event reports a failure.
+            TypeError, ValueError: JSON cannot represent `custom_outputs`.
         """
         raise_failure(event)
         if item := done_item(event):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -63,10 +63,11 @@ async def keep_alive(send: Send, seconds: float) -> AsyncGenerator[Send]:
         comments.cancel()
 
 
-def encode(*events: dict[str, Any] | str) -> str:
-    """Encode events as server-sent events.
+def encode(events: Iterable[dict[str, Any] | str]) -> str:
+    """Encode events as server-sent events, each before the iterator continues.
 
     Raises:
+        TypeError: An event contains a value that JSON does not have.
         ValueError: An event contains a number that JSON does not have.
     """
     return "".join(
