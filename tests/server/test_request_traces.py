@@ -6,10 +6,13 @@ import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest.mock import Mock
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LiveSpan, SpanType, TraceState
@@ -76,6 +79,17 @@ def test_failure_of_tracing_fails_no_request(
     assert output_text(app.post(HELLO).json()) == "Hi"
     assert '"type":"response.completed"' in app.post(STREAM).text
     assert caplog.text.count("A trace lacks its inputs or outputs.") == 2
+
+
+def test_trace_in_unity_catalog_is_recorded(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    span = Mock(trace_id="trace:/main.traces/1f")
+    monkeypatch.setattr(mlflow, "start_span", lambda *_, **_options: nullcontext(span))
+    request = ResponsesAgentRequest.model_validate(HELLO)
+    state = package("server.state").RequestState()
+    with package("server.endpoint").root_span("predict", request, state):
+        assert state.trace_id == span.trace_id
 
 
 def test_agent_and_tools_can_read_request_headers(package: Package, run_app: RunApp) -> None:

@@ -49,7 +49,9 @@ def test_host_that_never_matches(
         package("server.settings").load_settings()
 
 
-@pytest.mark.parametrize("name", ["AGENT_TOKENS", "AGENT_MAX_REQUEST", "AGENT_TOKN"])
+@pytest.mark.parametrize(
+    "name", ["AGENT_TOKENS", "AGENT_MAX_REQUEST", "AGENT_TOKN", "AGENT_MODELNAME"]
+)
 def test_misspelled_variable(name: str, package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")
     expected = f"^{name} is not a setting. Rename it to AGENT_"
@@ -57,7 +59,10 @@ def test_misspelled_variable(name: str, package: Package, monkeypatch: pytest.Mo
         package("server.settings").load_settings()
 
 
-@pytest.mark.parametrize("name", ["AGENT_PORT", "AGENT_SERVICE_HOST", "AGENT_MAX_REQUEST_SIZE"])
+@pytest.mark.parametrize(
+    "name",
+    ["AGENT_PORT", "AGENT_SERVICE_HOST", "AGENT_MAX_REQUEST_SIZE", "AGENT_UNCALLED_TOOLS"],
+)
 def test_variable_of_somebody_else(
     name: str, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:

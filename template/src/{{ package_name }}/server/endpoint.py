@@ -11,6 +11,7 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import LiveSpan, SpanType
+from mlflow.entities.span import NO_OP_SPAN_TRACE_ID
 from mlflow.genai.agent_server.utils import set_request_headers
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.tracing.constant import SpanAttributeKey
@@ -170,7 +171,7 @@ def root_span(
     attributes = {SpanAttributeKey.MESSAGE_FORMAT: "openai"}
     with mlflow.start_span(name, span_type=SpanType.AGENT, attributes=attributes) as span:
         record(span.set_inputs, request)
-        if span.trace_id.startswith("tr-"):  # otherwise the request is not sampled
+        if span.trace_id != NO_OP_SPAN_TRACE_ID:  # otherwise the request is not sampled
             state.trace_id = span.trace_id
         yield span
 

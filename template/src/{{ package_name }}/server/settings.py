@@ -79,8 +79,11 @@ def load_settings() -> ServerSettings:
 
 
 def _reject_misspelled_names() -> None:
-    """Reject AGENT_TOKENS, for example: without it, the server would accept every request."""
-    known = [name.upper() for name in (*ServerSettings.model_fields, "llm")]
+    """Reject AGENT_TOKENS, for example: without it, the server would accept every request.
+
+    The variables of `config.yml` count, too, because nothing else checks their names.
+    """
+    known = [name.upper() for name in (*ServerSettings.model_fields, "llm", "model_name")]
     names = (name.removeprefix("AGENT_") for name in os.environ if name.startswith("AGENT_"))
     for name in names:
         close = get_close_matches(name, known, cutoff=0.88)
