@@ -5,13 +5,18 @@ import shlex
 import subprocess
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import pexpect
 import pytest
+from mlflow.types.responses import ResponsesAgentStreamEvent
 
+from tests.conftest import Package
 from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.model_server import ChatServer, Turn, calls, text
+from tests.server.scripted import delta, message
 from tests.server.serving import empty_store, store_in
 
 
@@ -60,6 +65,25 @@ def test_ask_reads_a_dash_and_reports_an_incomplete_answer(
     assert server.bodies[0]["messages"][-1]["content"] == "Hello"
     assert done.stdout == b"Half\n"
     assert done.stderr == b"warning: The answer is incomplete: content_filter.\n"
+
+
+@pytest.mark.parametrize("part", [{"text": "Hi"}, {"refusal": "Hi"}])
+def test_a_message_without_deltas_is_printed(
+    part: dict[str, str],
+    package: Package,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    item = {"type": "message", "id": "msg_2", "role": "assistant"}
+    item |= {"content": [{"type": "refusal" if "refusal" in part else "output_text", **part}]}
+    done = ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+    streamed = [delta("Well"), message("Well"), done]
+    agent = SimpleNamespace(predict_stream=lambda _request: (event for event in streamed))
+    monkeypatch.setattr(package("agent"), "AGENT", agent)
+    items: list[dict[str, Any]] = []
+    package("commands.ask").print_answer(None, items)
+    assert capsys.readouterr().out == "Well\nHi\n"
+    assert items[1] == item
 
 
 RUN_ASK = """

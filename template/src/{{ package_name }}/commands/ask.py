@@ -40,9 +40,9 @@ def print_answer(request: ResponsesAgentRequest, items: list[Item]) -> None:
                 text += text_delta(event)
                 click.echo(text_delta(event), nl=False)
                 if item := done_item(event):
-                    text = ""
                     items.append(item)
-                    _print_item(item)
+                    _print_item(item, is_streamed=bool(text))
+                    text = ""
     except BaseException:
         click.echo()  # start the error on a new line
         if text:
@@ -56,10 +56,14 @@ def _warn_of_incomplete_answer(reason: str | None) -> None:
     click.secho(f"warning: The answer is incomplete: {reason}.", fg="yellow", err=True)
 
 
-def _print_item(item: Item) -> None:
+def _print_item(item: Item, *, is_streamed: bool) -> None:
     if item["type"] == "message":
-        click.echo()
+        click.echo("" if is_streamed else _text_of(item))
     elif item["type"] == "function_call":
         click.secho(f"→ {item['name']}({item['arguments']})", dim=True)
     elif item["type"] == "function_call_output":
         click.secho(f"← {item['output']}", dim=True)
+
+
+def _text_of(message: Item) -> str:
+    return "".join(part.get("text") or part.get("refusal") or "" for part in message["content"])
