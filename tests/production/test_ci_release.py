@@ -110,8 +110,15 @@ def test_a_version_that_failed_its_evaluation_does_not_answer(deployer: Deployer
 
 def test_an_agent_that_fails_is_not_released(deployer: Deployer) -> None:
     done = deployer.run("release", "--registered", VERIFY_FAILS="1")
-    assert "The deployed agent failed: 1 failed: answer-text" in done.stderr
+    assert "The deployed agent breaks the contract: 1 failed: answer-text. Fix the" in done.stderr
     assert (done.returncode, deployer.champion) == (1, None)
+
+
+@pytest.mark.parametrize("option", ["--allow-skipped", "--junit=junit.xml"])
+def test_a_registered_version_is_not_verified_again(deployer: Deployer, option: str) -> None:
+    done = deployer.run("release", "--registered", option)
+    assert "Pass --registered without --junit and --allow-skipped." in done.stderr
+    assert (done.returncode, deployer.answering) == (2, None)
 
 
 def test_releases_need_a_workspace(deployer: Deployer) -> None:

@@ -1,6 +1,7 @@
 """`deploy` and `rollback` with a fake workspace."""
 
 import copy
+import sys
 import time
 from unittest.mock import Mock, call
 
@@ -21,6 +22,10 @@ from tests.server.serving import serving_app
 CONFIG = "PUT /api/2.0/serving-endpoints/{name}/config"
 ALIAS = "POST /api/2.0/mlflow/unity-catalog/registered-models/alias"
 AGENTS = "POST /api/2.0/agents/deployments"
+BROKEN = (
+    "The deployed agent breaks the contract: 1 failed: answer-text. Fix the rules in the report "
+    "above, or see the logs of weather-agent."
+)
 # What `deploy` prints until the version answers.
 PROGRESS = {"weather-agent is updating", "verify --url"}
 SERVING = """serving:
@@ -112,8 +117,33 @@ def test_an_alias_whose_response_is_lost_is_set(deployer: Deployer) -> None:
     assert "version 1 (commit" in deployer.check("promote", "1")
     deployer.workspace.api.fault = Fault(ALIAS)
     done = deployer.run("promote", "2")
-    assert done.stderr.endswith("failed. No version answers. To continue, run the command again.\n")
+    assert done.stderr.endswith(
+        "failed. No version answers. To continue, run the command again, or "
+        "`uv run weather-agent --debug promote 2` for the traceback.\n"
+    )
     assert (done.returncode, deployer.champion) == (1, "1")
+
+
+def test_an_error_keeps_its_type_and_its_advice(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, endpoint = package("commands.release"), Mock()
+    endpoint.status.return_value = "Version 1 answers."
+    monkeypatch.setattr(sys, "argv", ["weather-agent", "register"])
+    with (
+        pytest.raises(RuntimeError, match=r"^The LLM has no key\. Version 1 answers\.$"),
+        module.report_version_on_error(endpoint),
+    ):
+        raise package("runtime.llm").LLMError("The LLM has no key.")
+    words = "^KeyError: 'city'. Version 1 answers. To .* `uv run weather-agent --debug register` "
+    with pytest.raises(RuntimeError, match=words), module.report_version_on_error(endpoint):
+        raise KeyError("city")
+
+
+def test_a_missing_login_is_named(deployer: Deployer) -> None:
+    done = deployer.run("promote", "1", DATABRICKS_TOKEN="")
+    assert done.stderr.endswith("default credentials. Run `databricks auth login`.\n")
+    assert done.stderr.startswith("error: default auth: ")
 
 
 def test_a_version_that_is_not_complete_is_not_promoted(deployer: Deployer) -> None:
@@ -126,7 +156,7 @@ def test_a_version_that_is_not_complete_is_not_promoted(deployer: Deployer) -> N
 def test_a_version_that_fails_its_checks_is_replaced(deployer: Deployer) -> None:
     deployer.promoted("1")
     done = deployer.run("deploy", "2", VERIFY_FAILS="1")
-    assert "1 failed: answer-text. Version 1 answers." in done.stderr
+    assert f"{BROKEN} Version 1 answers." in done.stderr
     assert (done.returncode, deployer.answering) == (1, "1")
     deployer.check("deploy", "2")
     assert deployer.run("deploy", "2", VERIFY_FAILS="1").returncode == 1  # now it answers itself
@@ -138,11 +168,11 @@ def test_the_version_that_answered_is_restored(deployer: Deployer) -> None:
     add_version(deployer.workspace, "3")
     deployer.check("promote", "1")
     done = deployer.run("deploy", "2", VERIFY_FAILS="1")
-    assert done.stderr.endswith("1 failed: answer-text. Version 2 answers.\n")
+    assert done.stderr.endswith(f"{BROKEN} Version 2 answers.\n")
     deployer.check("deploy", "1")
     deployer.check("deploy", "2")
     done = deployer.run("deploy", "3", VERIFY_FAILS="1")
-    assert done.stderr.endswith("1 failed: answer-text. Version 2 answers.\n")
+    assert done.stderr.endswith(f"{BROKEN} Version 2 answers.\n")
 
 
 def test_the_settings_reach_the_endpoint(deployer: Deployer, released: Agent) -> None:
@@ -244,6 +274,7 @@ def test_an_answer_with_an_error_is_reported(deployer: Deployer) -> None:
     deployer.workspace.api.fault = Fault("POST /serving-endpoints/{name}/invocations", status=503)
     done = deployer.run("deploy", "2")
     assert "The input example got status 503: " in done.stderr
+    assert done.stderr.endswith(". See the logs of weather-agent. Version 1 answers.\n")
     assert (done.returncode, deployer.answering) == (1, "1")
 
 
@@ -274,13 +305,14 @@ def test_the_first_request_is_the_input_example_and_waits_for_the_start(
     package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = package("commands.release")
-    post = Mock(return_value=httpx.Response(503, text="starting"))
+    post = Mock(return_value=httpx.Response(503, text="starting " * 1000))
     monkeypatch.setattr(httpx, "post", post)
     monkeypatch.setenv("AGENT_TOKEN", "")
     endpoint = Mock(url="https://db.example/serving-endpoints/weather-agent/invocations")
     endpoint.workspace.config.authenticate.return_value = {"Authorization": "Bearer dapi"}
-    with pytest.raises(RuntimeError, match="got status 503: starting"):
+    with pytest.raises(RuntimeError, match="got status 503: starting") as raised:
         release.check_endpoint(endpoint)
+    assert len(str(raised.value)) < 600
     assert post.call_args.kwargs == {
         "json": package("runtime.config").load_input_example(),
         "headers": {"Authorization": "Bearer dapi"},
@@ -317,7 +349,7 @@ def test_a_first_version_that_did_not_start_is_deployed_again(deployer: Deployer
 
 def test_a_first_version_that_fails_its_checks_still_answers(deployer: Deployer) -> None:
     done = deployer.run("deploy", "1", VERIFY_FAILS="1")
-    assert done.stderr.endswith("1 failed: answer-text. Version 1 answers.\n")
+    assert done.stderr.endswith(f"{BROKEN} Version 1 answers.\n")
     assert (done.returncode, deployer.answering, deployer.champion) == (1, "1", None)
 
 

@@ -36,7 +36,11 @@ def check_endpoint(endpoint: "Endpoint") -> None:
         timeout=COLD_START,
     )
     if response.status_code != httpx.codes.OK:
-        raise ProjectError(f"The input example got status {response.status_code}: {response.text}")
+        text = response.text[:500].strip().rstrip(".")
+        raise ProjectError(
+            f"The input example got status {response.status_code}: {text}. See the logs of "
+            f"{endpoint.name}."
+        )
     try:
         ResponsesAgentResponse.model_validate_json(response.content)
     except ValidationError as error:
@@ -47,4 +51,7 @@ def check_endpoint(endpoint: "Endpoint") -> None:
     click.echo(f"The endpoint answered the input example in {time.monotonic() - start:.1f} s")
     report = verify(url=endpoint.url)
     if not report.passed:
-        raise ProjectError(f"The deployed agent failed: {report.summary()}.")
+        raise ProjectError(
+            f"The deployed agent breaks the contract: {report.summary()}. Fix the rules in the "
+            f"report above, or see the logs of {endpoint.name}."
+        )

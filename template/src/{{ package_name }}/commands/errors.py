@@ -11,15 +11,19 @@ from ..ops.project import PACKAGE, PROJECT_NAME, ROOT
 
 
 def print_error(error: Exception) -> None:
-    """Print an error in one line, with a hint if it is unexpected; `--debug` adds the traceback."""
+    """Print an error in one line, with a hint if it is unexpected; or its traceback with `--debug`."""
     if click.get_current_context().find_root().params["debug"]:
         click.echo("".join(format_exception(error)), err=True)
         return
     click.secho(f"error: {message_of(error)}", fg="red", err=True)
     if not is_expected(error):
-        command = shlex.join(["uv", "run", PROJECT_NAME, "--debug", *sys.argv[1:]])
-        hint = f"see {innermost_line(error)}, or run `{command}` for the traceback"
+        hint = f"see {innermost_line(error)}, or run `{debug_command()}` for the traceback"
         click.echo(f"hint: {hint}", err=True)
+
+
+def debug_command() -> str:
+    """Return this command with `--debug`, which prints the traceback of an error."""
+    return shlex.join(["uv", "run", PROJECT_NAME, "--debug", *sys.argv[1:]])
 
 
 def message_of(error: Exception) -> str:

@@ -66,6 +66,8 @@ def evaluate(
 
     exit_on_signals()
     if from_traces is not None:
+        if url or junit or as_json or without_champion:
+            raise InvalidUsage("Pass --from-traces without other options than --cases.")
         sys.exit(print_cases_from_traces(cases, from_traces))
     code = run_evaluation(
         cases, url=url, with_champion=not without_champion, junit=junit, as_json=as_json
@@ -114,7 +116,7 @@ def rollback() -> None:
 def deploy(version: str | None, dry_run: bool) -> None:
     """Serve VERSION with Model Serving; by default, the challenger.
 
-    Checks the deployed agent, and restores the version before if a check fails.
+    Checks the deployed agent, and restores the previous version if a check fails.
     """
     from .release import deploy_version
 
@@ -129,11 +131,13 @@ def deploy(version: str | None, dry_run: bool) -> None:
 def release(registered: bool, junit: Path | None, allow_skipped: bool) -> None:
     """Verify, evaluate, register, deploy and promote the agent.
 
-    If a step fails, run the command again: it continues there. Exits with 1 if a step fails, and
-    otherwise as `verify` and `evaluate` do.
+    If a step fails, run the command again: it continues there. If the agent does not pass `verify`
+    or `evaluate`, exits with the code of that command. Exits with 1 if another step fails.
     """
     from .release import release_version
 
+    if registered and (junit or allow_skipped):
+        raise click.UsageError("Pass --registered without --junit and --allow-skipped.")
     exit_on_signals()
-    code = release_version(CASES, registered=registered, junit=junit, allow_skipped=allow_skipped)
+    code = release_version(registered=registered, junit=junit, allow_skipped=allow_skipped)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Registers, promotes, deploys and rolls back versions of the agent, and prints what answers."""
+"""Registers, promotes, deploys and rolls back the agent, and prints which version answers."""
 
 import os
 from collections.abc import Callable, Generator
@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from ..ops.evaluation_report import copy_junit
 from ..ops.git import require_commit
-from ..ops.project import ProjectError
+from ..ops.project import CASES, ProjectError
 from ..ops.registry import CHAMPION, Registry
 from ..ops.release import (
     PREVIOUS,
@@ -25,22 +25,20 @@ from ..ops.release import (
 from ..ops.store import connect_store
 from ..runtime.config import load_config
 from .endpoint_check import check_endpoint
+from .errors import debug_command, is_expected, message_of
 from .verify import verify
 
 if TYPE_CHECKING:
     from ..ops.endpoint import Endpoint
 
 
-def release_version(
-    cases: Path, *, registered: bool, junit: Path | None, allow_skipped: bool
-) -> int:
+def release_version(*, registered: bool, junit: Path | None, allow_skipped: bool) -> int:
     """Verify, evaluate, register, deploy, check and promote the agent of the current commit.
 
     A second run continues where the first one stopped: it repeats no evaluation that the commit has
     passed, and the other steps do only what is missing.
 
     Args:
-        cases: The file of cases.
         registered: Release the challenger, without the first three steps.
         junit: Write the evaluation to this file as JUnit XML.
         allow_skipped: Skip rules that are not proven.
@@ -51,11 +49,11 @@ def release_version(
     endpoint = require_endpoint()
     import_deploy()  # it may be missing, and the first steps take minutes
     if registered:
-        with naming_what_answers(endpoint):
+        with report_version_on_error(endpoint):
             connect_store()
             require_passed(Registry().version_or_challenger(None))  # before it answers
     else:
-        if code := verify_and_evaluate(cases, junit, allow_skipped=allow_skipped):
+        if code := verify_and_evaluate(junit, allow_skipped=allow_skipped):
             return code
         print_step("register")
         register_version(allow_skipped=allow_skipped)
@@ -66,7 +64,7 @@ def release_version(
     return 0
 
 
-def verify_and_evaluate(cases: Path, junit: Path | None, *, allow_skipped: bool) -> int:
+def verify_and_evaluate(junit: Path | None, *, allow_skipped: bool) -> int:
     """Verify and evaluate the agent, unless its commit has passed an evaluation."""
     commit = require_commit()
     connect_store()
@@ -82,12 +80,12 @@ def verify_and_evaluate(cases: Path, junit: Path | None, *, allow_skipped: bool)
     print_step("evaluate")
     from .evaluate import run_evaluation  # imports MLflow's evaluation
 
-    return run_evaluation(cases, url=None, with_champion=True, junit=junit, as_json=False)
+    return run_evaluation(CASES, url=None, with_champion=True, junit=junit, as_json=False)
 
 
 def register_version(*, allow_skipped: bool) -> None:
     """Register the agent of the current commit as the challenger."""
-    with naming_what_answers(find_endpoint()):
+    with report_version_on_error(find_endpoint()):
         store = connect_store()
         registry = Registry()
         click.echo(f"Registering {registry.name} in {store} …", err=True)
@@ -112,7 +110,7 @@ def verify_model(model_uri: str, *, allow_skipped: bool) -> str:
 def promote_version(number: str | None) -> None:
     """Make a version the champion; by default, the challenger."""
     endpoint = find_endpoint()
-    with naming_what_answers(endpoint):
+    with report_version_on_error(endpoint):
         connect_store()
         registry = Registry()
         version = registry.version_or_challenger(number)
@@ -125,7 +123,7 @@ def deploy_version(number: str | None, *, dry_run: bool) -> None:
     """Serve a version with Model Serving; by default, the challenger."""
     endpoint = require_endpoint(dry_run=dry_run)
     deploy = import_deploy()
-    with naming_what_answers(endpoint):
+    with report_version_on_error(endpoint):
         connect_store()  # the deployed agent sends its traces to this experiment
         registry = Registry()
         version = registry.version_or_challenger(number).version
@@ -139,7 +137,7 @@ def deploy_version(number: str | None, *, dry_run: bool) -> None:
 def roll_back() -> None:
     """Make the version before the champion the champion, and let the endpoint serve it."""
     endpoint = find_endpoint()
-    with naming_what_answers(endpoint):
+    with report_version_on_error(endpoint):
         connect_store()
         registry = Registry()
         answering = endpoint.wait().answering if endpoint else None
@@ -154,25 +152,35 @@ def roll_back() -> None:
 
 
 @contextmanager
-def naming_what_answers(endpoint: "Endpoint | None") -> Generator[None]:
-    """Add which version answers to the message of an error.
+def report_version_on_error(endpoint: "Endpoint | None") -> Generator[None]:
+    """Append which version answers to error messages.
 
-    A `ProjectError` says what to do; other errors can be temporary. Without an endpoint, a refusal
-    has changed nothing and stays as it is.
+    An expected error says what to do; others can be temporary. Without an endpoint, an expected
+    error stays as it is, because nothing was changed.
+
+    Raises:
+        ProjectError: The block raised an error.
     """
     try:
         yield
     except Exception as error:
-        if isinstance(error, ProjectError) and not endpoint:
+        if is_expected(error) and not endpoint:
             raise
-        problem = " ".join(str(error).split()).removesuffix(".")
         status = endpoint.status() if endpoint else Registry().status()
-        remedy = "" if isinstance(error, ProjectError) else " To continue, run the command again."
-        raise ProjectError(f"{problem}. {status}{remedy}") from error
+        message = f"{message_of(error).removesuffix('.')}. {status}"
+        if not is_expected(error):
+            message += (
+                f" To continue, run the command again, or `{debug_command()}` for the traceback."
+            )
+        raise ProjectError(message) from error
 
 
 def find_endpoint(*, dry_run: bool = False) -> "Endpoint | None":
-    """Return the endpoint that serves the agent; None without a Databricks workspace."""
+    """Return the endpoint that serves the agent; None without a Databricks workspace.
+
+    Raises:
+        ProjectError: Nobody is logged in to the workspace.
+    """
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("databricks"):
         return None
     from ..ops.endpoint import Endpoint, endpoint_name
@@ -185,7 +193,7 @@ def require_endpoint(*, dry_run: bool = False) -> "Endpoint":
     """Return the endpoint that serves the agent.
 
     Raises:
-        ProjectError: The store is not a Databricks workspace.
+        ProjectError: The store is not a Databricks workspace, or nobody is logged in to it.
     """
     if endpoint := find_endpoint(dry_run=dry_run):
         return endpoint

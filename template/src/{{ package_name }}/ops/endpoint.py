@@ -10,6 +10,7 @@ from databricks.sdk.service import serving
 
 from ..runtime.config import load_config
 from .project import PROJECT_NAME, ProjectError
+from .workspace import reason_of
 
 POLL_SECONDS = 2
 UPDATE_TIMEOUT = 45 * 60  # seconds
@@ -50,6 +51,9 @@ class Endpoint:
         model: The registered model that it serves.
         report: Receives each call that changes something, and the progress.
         dry_run: Whether to leave out these calls.
+
+    Raises:
+        ProjectError: Nobody is logged in to a workspace.
     """
 
     def __init__(
@@ -59,7 +63,10 @@ class Endpoint:
         self.model = model
         self.report = report
         self.dry_run = dry_run
-        self.workspace = WorkspaceClient()
+        try:
+            self.workspace = WorkspaceClient()
+        except ValueError as error:
+            raise ProjectError(f"{reason_of(error)}. Run `databricks auth login`.") from error
         self.url = f"{self.workspace.config.host}/serving-endpoints/{name}/invocations"
 
     def read(self) -> Served:
