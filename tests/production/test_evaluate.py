@@ -298,6 +298,15 @@ def test_invalid_options_exit_with_3(evaluate: Any, tmp_path: Path) -> None:
     assert "Cannot read cases" in missing.stderr
 
 
+@pytest.mark.parametrize(
+    "option", ["--url=http://127.0.0.1:9", "--junit=junit.xml", "--json", "--without-champion"]
+)
+def test_cases_from_traces_have_no_other_options(evaluate: Any, option: str) -> None:
+    done = evaluate("--from-traces=", option)
+    assert done.returncode == 3
+    assert "Pass --from-traces without other options than --cases." in done.stderr
+
+
 def test_what_cannot_be_reached_exits_with_2(agent: Agent, evaluate: Any) -> None:
     closed = "http://127.0.0.1:9"
     assert "Could not reach" in (done := evaluate(f"--url={closed}")).stderr
@@ -419,9 +428,11 @@ def test_traces_become_cases_without_personal_data(
         case["expectations"] for case in cases
     ]
     assert "2 new cases from 4 traces." in done.stderr
+    assert "append them to evaluation/cases.jsonl." in done.stderr
 
     done = commands.run("evaluate", "--from-traces", "", "--cases=/nowhere.jsonl", **variables)
     assert "3 new cases from 4 traces." in done.stderr
+    assert "append them to /nowhere.jsonl." in done.stderr
     done = commands.run("evaluate", "--from-traces", "trace.bogus = 1", **variables)
     assert done.returncode == 3
     assert "MLflow rejects the filter" in done.stderr

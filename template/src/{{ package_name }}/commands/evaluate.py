@@ -34,7 +34,7 @@ ENVIRONMENT = {
     # Scorers read the trace of each case, so it must be stored when they run.
     "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
     "MLFLOW_TRACE_SAMPLING_RATIO": "1",
-    # MLflow sends traces to OpenTelemetry's endpoint instead of its store.
+    # With an OpenTelemetry endpoint, MLflow would send traces there instead of to its store.
     "OTEL_EXPORTER_OTLP_ENDPOINT": "",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "",
     "OTEL_SDK_DISABLED": "false",
@@ -102,9 +102,9 @@ def print_cases_from_traces(known: Path, condition: str) -> int:
     found = cases_from(traces, cases)
     for case in found:
         click.echo(case.model_dump_json(exclude_none=True))
+    file = known.relative_to(ROOT) if known.is_relative_to(ROOT) else known
     click.echo(
-        f"{len(found)} new cases from {len(traces)} traces. Review them, and append them to "
-        "evaluation/cases.jsonl.",
+        f"{len(found)} new cases from {len(traces)} traces. Review them, and append them to {file}.",
         err=True,
     )
     return 0
