@@ -97,6 +97,15 @@ def test_unanswered_tool_calls_are_marked_and_not_sent_again(
     finished_turn(page, count=2)
 
 
+def test_a_failure_without_details_is_reported(served: Served, open_page: Open) -> None:
+    stream = 'data: {"type": "response.failed", "response": {"error": null}}\n\ndata: [DONE]\n\n'
+    page = open_page(served)
+    options = {"body": stream, "content_type": "text/event-stream"}
+    page.route("**/responses", lambda route: route.fulfill(**options))
+    send_message(page, TOKYO)
+    expect(finished_turn(page).locator(".error")).to_have_text("The agent could not answer.")
+
+
 def test_a_stopped_answer_is_marked_and_traced(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:

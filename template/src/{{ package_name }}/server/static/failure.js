@@ -46,5 +46,6 @@ export function failureOf({ type, code, message, error, response }) {
 }
 
 function failureFrom(error) {
-  return new Failure(error?.message ?? "The agent could not answer.", error?.code, error);
+  const fields = error ?? {};
+  return new Failure(fields.message ?? "The agent could not answer.", fields.code, fields);
 }
