@@ -67,7 +67,7 @@ def test_empty_value(commands: ForkedCommands, parameter: str, arguments: list[s
 
 @pytest.mark.parametrize("name", ["models:/weather", "main/weather", "..", "weather:1"])
 def test_name_that_mlflow_does_not_register(commands: ForkedCommands, name: str) -> None:
-    words = "The name of a model contains neither `/` nor `:`."
+    words = "A model name cannot contain `/` or `:`, and cannot consist only of dots."
     assert words in error_of(commands, "log", "--register", name)
 
 

@@ -19,7 +19,9 @@ def model_name(ctx: click.Context, parameter: click.Parameter, value: str | None
 
     not_empty(ctx, parameter, value)
     if value is not None and not is_model_name(value):
-        raise click.BadParameter("The name of a model contains neither `/` nor `:`.")
+        raise click.BadParameter(
+            "A model name cannot contain `/` or `:`, and cannot consist only of dots."
+        )
     return value
 
 
