@@ -106,6 +106,27 @@ def test_every_problem_has_a_fix_and_shows_no_secret(
     assert f"run `uv run mlflow db upgrade sqlite:///{old_store}`." in old.stdout
 
 
+def test_an_agent_without_its_answers_passes(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    doctor = package("commands.doctor")
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    answers = tmp_path / ".copier-answers.yml"
+    assert "was removed" in doctor.check_updates()
+    git(tmp_path, "init", "--quiet")
+    answers.write_text("", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="is not committed"):
+        doctor.check_updates()
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "-m", "Start")
+    assert "is committed" in doctor.check_updates()
+    answers.unlink()
+    with pytest.raises(RuntimeError, match="is not committed"):
+        doctor.check_updates()
+    git(tmp_path, "commit", "--quiet", "--all", "-m", "Remove the answers")
+    assert "was removed" in doctor.check_updates()
+
+
 @pytest.mark.parametrize(
     "name",
     ["OPENAI_API_KEY", "DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "MLFLOW_TRACKING_PASSWORD"],

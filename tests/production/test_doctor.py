@@ -146,7 +146,7 @@ def test_a_workspace_that_fails_hides_no_other_check(doctor: Doctor) -> None:
     doctor.workspace.api.fault = Fault("GET /api/2.0/apps/{name}")
     _, failed = doctor.run()
     assert list(failed) == ["app"]
-    assert "failed. Run `doctor` again, or ask its administrator." in failed["app"]
+    assert "failed. Run `doctor` again, or ask the administrator of the workspace." in failed["app"]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_invalid_settings_and_missing_files_end_no_check(doctor: Doctor, release
             passed, failed = doctor.run(AGENT_LLM="", MLFLOW_TRACKING_URI="")
     finally:
         aside.rename(project)
-    assert passed[".env"] == "does not exist; only the environment counts"
+    assert passed[".env"] == "does not exist; settings come from the environment only"
     assert list(passed) == [".env", "Python", "settings", "store", "port"]
     assert list(failed) == ["LLM"]
     assert "config.yml is not valid YAML" in failed["LLM"]

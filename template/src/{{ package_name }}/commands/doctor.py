@@ -17,13 +17,11 @@ from ..ops.llm_check import require_response
 from ..ops.project import PROJECT_NAME, ROOT, ProjectError
 from ..ops.requirements import find_uv, locked_requirements
 from ..ops.store import connect_store, without_password
-from ..runtime.config import ConfigError, load_config
+from ..ops.template.answers import ANSWERS_FILE
+from ..runtime.config import SECRET_NAMES, ConfigError, load_config
 from ..server.settings import load_settings
 from .errors import message_of
 from .serve import listen
-
-ANSWERS = ".copier-answers.yml"
-SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 def run_checks(port: int, *, as_json: bool) -> bool:
@@ -86,7 +84,9 @@ def without_secrets(text: str) -> str:
 def check_env_file() -> str:
     """Read `.env`."""
     load_env_file(ROOT / ".env")
-    return "is valid" if (ROOT / ".env").exists() else "does not exist; only the environment counts"
+    if (ROOT / ".env").exists():
+        return "is valid"
+    return "does not exist; settings come from the environment only"
 
 
 def check_python() -> str:
@@ -137,9 +137,15 @@ def check_port(port: int) -> str:
 
 
 def check_updates() -> str:
-    """Check that `copier update` finds the committed answers to the template's questions."""
-    git = ["git", "-C", str(ROOT)]
-    for command in (["cat-file", "-e", f"HEAD:./{ANSWERS}"], ["diff", "--quiet", "HEAD", ANSWERS]):
-        if subprocess.run([*git, *command], capture_output=True, check=False).returncode != 0:
-            raise ProjectError(f"{ANSWERS} is not committed. Run `git add -A` and `git commit`.")
-    return f"{ANSWERS} is committed"
+    """Check that `update` finds the committed answers to the template's questions."""
+
+    def succeeds(*command: str) -> bool:
+        git = ["git", "-C", str(ROOT), *command]
+        return subprocess.run(git, capture_output=True, check=False).returncode == 0
+
+    is_committed = succeeds("cat-file", "-e", f"HEAD:./{ANSWERS_FILE}")
+    if not is_committed and not (ROOT / ANSWERS_FILE).exists():
+        return f"{ANSWERS_FILE} was removed, so the template cannot update this agent"
+    if not is_committed or not succeeds("diff", "--quiet", "HEAD", ANSWERS_FILE):
+        raise ProjectError(f"{ANSWERS_FILE} is not committed. Run `git add -A` and `git commit`.")
+    return f"{ANSWERS_FILE} is committed"

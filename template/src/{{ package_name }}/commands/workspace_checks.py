@@ -51,7 +51,8 @@ def explain(check: Callable[[Login], str], login: Login) -> str:
     except (DatabricksError, TimeoutError) as error:
         problem = str(error).removesuffix(".")
         raise ProjectError(
-            f"{login.host} failed: {problem}. Run `doctor` again, or ask its administrator."
+            f"{login.host} failed: {problem}. Run `doctor` again, or ask the administrator of the "
+            "workspace."
         ) from error
 
 

@@ -69,8 +69,9 @@ Threshold = Annotated[
     Discriminator(lambda value: "maximums" if isinstance(value, dict | Maximums) else "share"),
 ]
 
+# How the names of secret environment variables end.
+SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 _SECRET = re.compile(r"\{\{secrets/[^{}/]+/[^{}/]+\}\}")
-_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 _OWN_FIELDS = {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"}
 _CLIENT_ARGUMENTS = {"extra_body", "extra_headers", "extra_query", "timeout"}
@@ -98,7 +99,7 @@ class Serving(BaseModel):
     def require_references(cls, variables: dict[str, str]) -> dict[str, str]:
         """Reject secrets in clear text, because git and the logged model store the settings."""
         for name, value in variables.items():
-            is_secret = name.endswith(_SECRET_NAMES) or "{{" in value
+            is_secret = name.endswith(SECRET_NAMES) or "{{" in value
             if is_secret and not _SECRET.fullmatch(value):
                 raise ValueError(f"{name} must be a reference such as {{{{secrets/SCOPE/KEY}}}}")
         return variables
