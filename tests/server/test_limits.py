@@ -81,7 +81,7 @@ def nested_inputs(levels: int) -> dict[str, Any]:
         (HELLO | {"conversation": "conv_1"}, 400, "`conversation` is not supported"),
         (b'{"input": "Hello", "top_p": NaN}', 400, "is not valid JSON"),
         (b'{"input": "Hello", "top_p": 1e999}', 400, "is not valid JSON"),
-        (b'{"input": "Hello", "input": "Bye"}', 400, "two members with the same name"),
+        (b'{"input": "Hello", "input": "Bye"}', 400, "the key 'input' occurs twice in one object"),
         (b'{"input": "' + b"x" * 11_000_000 + b'"}', 413, "larger than 10,000,000 bytes"),
     ],
 )

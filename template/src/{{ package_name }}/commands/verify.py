@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from ..ops.project import PACKAGE, ROOT, ProjectError, require_checkout
+from ..ops.project import PACKAGE, ROOT, ProjectError, cause_of, require_checkout
 from .report import Report
 
 CONTRACT = ROOT / "tests" / "contract"
@@ -83,7 +83,7 @@ def verify(
         )
     report.finish()
     if as_json:
-        click.echo(report.as_json())
+        click.echo(report.to_json())
     return report
 
 
@@ -119,11 +119,6 @@ def download_model(model_uri: str, folder: Path) -> Path:
             f"Could not load {model_uri} from {store}: {cause_of(error)}. Pass a URI such as "
             "models:/NAME/1 or the folder of a model, and check MLFLOW_TRACKING_URI."
         ) from error
-
-
-def cause_of(error: Exception) -> str:
-    """Return the message of an error as a cause within a sentence, without a period."""
-    return str(error).strip().rstrip(".")
 
 
 def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:

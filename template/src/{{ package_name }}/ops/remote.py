@@ -9,7 +9,7 @@ from mlflow.entities import SpanType
 
 from ..runtime.validation import is_token
 from .cases import calls_in
-from .project import ProjectError
+from .project import ProjectError, cause_of
 
 
 def require_agent_at(url: str) -> None:
@@ -75,7 +75,6 @@ def _post(url: str, body: dict[str, Any], *, timeout: float) -> httpx.Response:
     try:
         return httpx.post(route_of(url), json=body, headers=headers, timeout=timeout)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        cause = str(error).strip().rstrip(".")
         raise ProjectError(
-            f"Could not reach {url}: {cause}. Start the server, or check the URL."
+            f"Could not reach {url}: {cause_of(error)}. Start the server, or check the URL."
         ) from error

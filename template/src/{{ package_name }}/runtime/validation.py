@@ -22,10 +22,15 @@ def parse_json(text: str) -> Any:
         ValueError: The text is not valid JSON, or an object has a key twice. Other readers ignore
             the first value.
     """
-    return json.loads(text, object_pairs_hook=_object_of)
+    return json.loads(text, object_pairs_hook=unique_keys)
 
 
-def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, as the `object_pairs_hook` of a parser.
+
+    Raises:
+        ValueError: A key occurs twice.
+    """
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ..runtime.items import unique_id
 from ..runtime.parameters import llm_options
-from ..runtime.validation import invalid_fields
+from ..runtime.validation import invalid_fields, unique_keys
 from .errors import ApiError
 from .unsupported import reject_unsupported
 
@@ -70,7 +70,7 @@ def _parse_json(body: bytes) -> dict[str, Any]:
         text = body.decode("utf-8-sig")
         fields = json.loads(
             text,
-            object_pairs_hook=_unique_names,
+            object_pairs_hook=unique_keys,
             parse_constant=_reject_number,
             parse_float=_finite_float,
         )
@@ -88,14 +88,6 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ApiError(400, 'The request body must be a JSON object, such as {"input": [...]}.')
     _limit_size(fields)
-    return fields
-
-
-def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; of two members with one name, a parser drops the first silently."""
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("an object has two members with the same name")
     return fields
 
 
