@@ -17,7 +17,7 @@ def verify(*, url: str | None = None, **_: object) -> SimpleNamespace:
         passed=passed,
         exit_code=int(not passed),
         summary=lambda: summary,
-        as_json=lambda: '{"rules": []}',
+        to_json=lambda: '{"rules": []}',
     )
 
 

@@ -32,7 +32,7 @@ class BatchOptions:
     model_uri: str | None
     remote: str | None
 
-    def for_engine(self) -> dict[str, Any]:
+    def shared_arguments(self) -> dict[str, Any]:
         """Return the arguments that both engines share.
 
         Raises:
@@ -63,8 +63,8 @@ def run_batch(options: BatchOptions) -> int:
 
 def run_locally(options: BatchOptions, progress: "ProgressLine") -> None:
     """Answer the rows in this process."""
-    arguments = options.for_engine()  # before the imports, which take seconds
-    # They create no garbage, and take a quarter less time without searches for it.
+    arguments = options.shared_arguments()  # before the imports, which take seconds
+    # Imports create no garbage. Without garbage collection they take 25 % less time.
     gc.disable()
     import mlflow
 
@@ -82,7 +82,7 @@ def run_locally(options: BatchOptions, progress: "ProgressLine") -> None:
 
 def run_with_spark(options: BatchOptions, progress: "ProgressLine") -> None:
     """Answer the rows in the Python processes of Spark."""
-    arguments = options.for_engine()
+    arguments = options.shared_arguments()
     batch = import_spark_batch()(
         options.source,
         options.target,

@@ -104,7 +104,7 @@ def verify_model(model_uri: str, *, allow_skipped: bool) -> str:
     report = verify(model_uri=model_uri, allow_skipped=allow_skipped)
     if not report.passed:
         raise ProjectError(f"The model is not registered: {report.summary()}.")
-    return report.as_json()
+    return report.to_json()
 
 
 def promote_version(number: str | None) -> None:

@@ -36,7 +36,7 @@ class Finding:
     result: str = ""
     found: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the fields, and whether the rule passed."""
         return asdict(self) | {"passed": self.result == "passed"}
 
@@ -107,9 +107,10 @@ class Report:
             case {"ended": reason}:
                 self._add_interrupted(reason, event.get("fix"))
 
-    def as_json(self) -> str:
+    def to_json(self) -> str:
         """Return an object with `rules`: for each, a `Finding` and whether it passed."""
-        return json.dumps({"rules": [finding.as_json() for finding in self.findings]}, indent=2)
+        rules = [finding.as_dict() for finding in self.findings]
+        return json.dumps({"rules": rules}, indent=2, ensure_ascii=False)
 
     def finish(self) -> None:
         """Print the failed rules, the causes of rules that were not checked, and the summary."""

@@ -24,7 +24,7 @@ from ..ops.project import PROJECT_NAME
 from ..runtime.items import RequestError
 from .browsers import BrowserProtection
 from .endpoint import AgentEndpoint
-from .errors import ApiError, handle_api_error, handle_unexpected_error
+from .errors import ApiError, handle_api_error, handle_error
 from .middleware import (
     AccessLog,
     Authentication,
@@ -71,9 +71,9 @@ def create_app(
         ],
         exception_handlers={
             ApiError: handle_api_error,
-            RequestError: handle_unexpected_error,
+            RequestError: handle_error,
             HTTPException: handle_http_error,
-            Exception: handle_unexpected_error,
+            Exception: handle_error,
         },
         lifespan=partial(run_on_shutdown, on_shutdown),
     )
@@ -105,7 +105,7 @@ async def handle_http_error(request: Request, error: Exception) -> Response:
         405: f"{path} accepts {headers.get('Allow')}.",
     }
     text = texts.get(error.status_code, f"{error.detail}.")
-    return ApiError(error.status_code, text, **headers).response()
+    return ApiError(error.status_code, text, headers=headers).response()
 
 
 async def health(_request: Request) -> Response:

@@ -1,6 +1,7 @@
 """Error responses. All have one shape: `{"error": {"type", "code", "message", "param"}}`."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -55,14 +56,14 @@ class ApiError(Exception):
         message: str,
         param: str | None = None,
         code: str | None = None,
-        **headers: str,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code or ERROR_CODES.get(status, "error")
-        self.headers = headers
+        self.headers = dict(headers or {})
 
     def fields(self) -> dict[str, Any]:
         """Return the error as clients expect it, in a response and in a stream."""
@@ -124,7 +125,7 @@ def _error_of_llm(error: LLMError, details: str) -> ApiError:
     if error.status == 429:
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
         message = f"The LLM has too many requests. Try again later. {details}"
-        return ApiError(429, message, code="rate_limit_exceeded", **headers)
+        return ApiError(429, message, code="rate_limit_exceeded", headers=headers)
     is_refusal = 400 <= (error.status or 0) < 500 and error.status != 408  # a timeout
     status = 424 if is_refusal else 502
     return ApiError(status, f"The agent could not answer. {details}")
@@ -141,6 +142,6 @@ async def handle_api_error(_request: Request, error: Exception) -> Response:
     return error.response()
 
 
-async def handle_unexpected_error(_request: Request, error: Exception) -> Response:
+async def handle_error(_request: Request, error: Exception) -> Response:
     """Respond to an error outside the agent: of the request's parameters, or of the server."""
     return error_of_agent(error).response()

@@ -19,8 +19,8 @@ from ..runtime.llm.usage import record_completions
 
 Event = dict[str, Any]
 
-# An agent that passes on the stream of another server yields these events, too.
-WRITTEN_HERE = {
+# The writer makes these events itself, so those of a stream that the agent passes on are dropped.
+DROPPED_EVENTS = {
     "response.created",
     "response.queued",
     "response.in_progress",
@@ -46,12 +46,12 @@ class PartKind:
     Attributes:
         type: The type of the part.
         field: The field with its text.
-        fields_of_delta: Further fields of its events.
+        event_fields: Further fields of its events.
     """
 
     type: str
     field: str
-    fields_of_delta: dict[str, Any]
+    event_fields: dict[str, Any]
 
     @property
     def delta(self) -> str:
@@ -151,7 +151,7 @@ class ResponseWriter:
         elif text := text_delta(event):
             part = REFUSAL if event.type == REFUSAL.delta else TEXT
             yield from self._delta(part, text, (event.model_extra or {})["item_id"])
-        elif event.type not in WRITTEN_HERE:
+        elif event.type not in DROPPED_EVENTS:
             fields = event.model_dump(exclude_none=True)
             yield self._event(fields.pop("type"), **fields)
         self.add(event)
@@ -180,7 +180,7 @@ class ResponseWriter:
         if kind not in self._parts:
             yield self._start_part(kind)
         index = self._parts.index(kind)
-        yield self._part_event(kind.delta, index, delta=text, **kind.fields_of_delta)
+        yield self._part_event(kind.delta, index, delta=text, **kind.event_fields)
 
     def _start_message(self, item_id: str) -> Event:
         self._message_id = item_id
@@ -216,7 +216,7 @@ class ResponseWriter:
             text = part.get(kind.field, "")
             if index == len(self._parts):
                 yield from self._whole_part(kind, text, item["id"])
-            yield self._part_event(kind.done, index, **{kind.field: text}, **kind.fields_of_delta)
+            yield self._part_event(kind.done, index, **{kind.field: text}, **kind.event_fields)
             yield self._part_event("response.content_part.done", index, part=part)
 
     def _whole_part(self, kind: PartKind, text: str, item_id: str) -> Iterator[Event]:
@@ -224,7 +224,7 @@ class ResponseWriter:
             yield self._start_message(item_id)
         yield self._start_part(kind)
         index = len(self._parts) - 1
-        yield self._part_event(kind.delta, index, delta=text, **kind.fields_of_delta)
+        yield self._part_event(kind.delta, index, delta=text, **kind.event_fields)
 
     def _start_call(self, item: Item) -> Iterator[Event]:
         index, arguments = len(self.output), item["arguments"]

@@ -73,7 +73,7 @@ class Authentication:
             error = ApiError(
                 401,
                 "Send the server's token: `Authorization: Bearer TOKEN`.",
-                **{"WWW-Authenticate": "Bearer"},
+                headers={"WWW-Authenticate": "Bearer"},
             )
             await error.response()(scope, receive, send)
         else:
@@ -89,7 +89,7 @@ class Authentication:
 
 @dataclass
 class ConcurrencyLimit:
-    """Rejects requests above a number of concurrent ones."""
+    """Limits the number of concurrent requests; others get status 429."""
 
     app: ASGIApp
     max_requests: int
@@ -98,7 +98,7 @@ class ConcurrencyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.in_flight >= self.max_requests:
             message = f"The server is at its limit of concurrent requests ({self.max_requests})."
-            raise ApiError(429, f"{message} Try again.", **{"Retry-After": "1"})
+            raise ApiError(429, f"{message} Try again.", headers={"Retry-After": "1"})
         self.in_flight += 1
         try:
             await self.app(scope, receive, send)
