@@ -1,4 +1,4 @@
-"""How `evaluate` measures an answer. A scorer is a function; `thresholds` in config.yml judges it.
+"""How `evaluate` measures an answer. `thresholds` in config.yml sets the required results.
 
 A scorer returns whether an answer passes, or a quantity. Add a scorer to `SCORERS`, and a threshold
 with its name. `outputs` is the response to the last turn, `expectations` comes from the case, and
@@ -25,7 +25,7 @@ PERSONAL_DATA = {
 
 @scorer
 def expected_facts(outputs: dict[str, Any], expectations: dict[str, Any]) -> Feedback:
-    """Check that the answer contains each text in `facts`, in upper or lower case."""
+    """Check that the answer contains each text in `facts`, ignoring case."""
     answer = text_of(outputs).casefold()
     facts = expected(expectations, "facts") or []
     missing = [fact for fact in facts if str(fact).casefold() not in answer]
@@ -38,7 +38,7 @@ def expected_calls(trace: Trace, expectations: dict[str, Any]) -> Feedback:
     spans = [span for span in trace.data.spans if span.span_type == SpanType.TOOL]
     calls = [{"name": span.name, "arguments": span.inputs} for span in spans]
     wanted = expected(expectations, "calls")
-    passes = wanted is None or in_order(calls) == in_order(wanted)
+    passes = wanted is None or sorted_calls(calls) == sorted_calls(wanted)
     return Feedback(value=passes, rationale=None if passes else f"Called: {calls}")
 
 
@@ -64,7 +64,12 @@ def total_tokens(trace: Trace) -> int:
 
 
 def expected(expectations: dict[str, Any], name: str) -> list[Any] | None:
-    """Return the list that a case expects, if any; a misspelled name would expect nothing."""
+    """Return the list that a case expects, if any.
+
+    Raises:
+        TypeError: The value is not a list.
+        ValueError: The case contains an unknown name, such as a misspelled one.
+    """
     if unknown := expectations.keys() - EXPECTATIONS:
         raise ValueError(f"EXPECTATIONS in scorers.py does not contain {sorted(unknown)}")
     wanted = expectations.get(name)
@@ -73,7 +78,7 @@ def expected(expectations: dict[str, Any], name: str) -> list[Any] | None:
     return wanted
 
 
-def in_order(calls: list[dict[str, Any]]) -> list[str]:
+def sorted_calls(calls: list[dict[str, Any]]) -> list[str]:
     """Return calls as sorted JSON, so that neither their order nor that of arguments matters."""
     return sorted(json.dumps(call, sort_keys=True) for call in calls)
 

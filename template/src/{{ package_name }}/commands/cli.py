@@ -137,18 +137,28 @@ def serve(host: str, port: int, workers: int, reload: bool) -> None:
 @main.command()
 @click.argument("source", metavar="IN", callback=not_empty)
 @click.argument("target", metavar="OUT", callback=not_empty)
-@click.option("--engine", type=click.Choice(["local", "spark"]), default="local")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    help="Where rows are answered: in this process, or by Spark.",
+)
 @click.option("--remote", metavar="URL", callback=not_empty, help="Spark Connect: sc://HOST:PORT.")
 @click.option("--concurrency", type=click.IntRange(1), default=128, help="Rows at the same time.")
 @click.option(
     "--rows-per-commit",
     type=click.IntRange(1),
-    help="Store answers after so many rows: 500, or 5,000 with Spark.",
+    help="Store answers after this many rows (default: 500, or 5,000 with Spark).",
 )
 @click.option(
     "--model-uri", metavar="URI", callback=not_empty, help="Ask this model: models:/NAME/1."
 )
-@click.option("--columns", multiple=True, metavar="COLUMN=NAME", help="Another name of a column.")
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="COLUMN=NAME",
+    help="Read COLUMN from the input column NAME; repeatable.",
+)
 @click.option(
     "--traces-per-second", type=click.IntRange(0), default=1, help="Rows to trace per second."
 )
@@ -203,8 +213,8 @@ def verify(
     """Check the agent against the Responses API contract.
 
     By default, checks the source: logs it to a temporary store and answers with the offline LLM.
-    Exits with 1 if a rule failed, and with 2 if one is not proven: the tests cannot replace the
-    agent's LLM.
+    Exits with 1 if a rule failed or was not checked. Otherwise, exits with 2 if a rule is not
+    proven, because the tests cannot replace the agent's LLM.
     """
     from .verify import verify
 

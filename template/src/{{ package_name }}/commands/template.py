@@ -38,7 +38,7 @@ def update(to: str | None, data: tuple[str, ...], check: bool, no_verify: bool) 
     """Update the agent to a newer version of its template.
 
     Git merges what the template has changed, so conflicts have a base for merge tools. Exits with 1
-    if there are conflicts, or if the agent does not pass `verify` afterwards.
+    if there are conflicts, and otherwise with the exit code of `verify`, which runs afterwards.
     """
     from .update import run_update
 

@@ -24,7 +24,7 @@ def run_update(to: str | None, pairs: tuple[str, ...], *, check: bool, verify: b
         verify: Whether to verify the agent afterwards.
 
     Returns:
-        The exit code: 1 if there are conflicts or the verification fails.
+        The exit code: 1 if there are conflicts, otherwise that of `verify`, or 0 without it.
     """
     require_checkout()
     data = parse_data(pairs)
@@ -64,8 +64,9 @@ def describe(update: Update) -> str:
 
 def trust_message(update: Update) -> str:
     """Return why an update needs trust, and how to give it."""
+    verb = "moves" if len(update.migrations) == 1 else "move"
     return (
-        f"{', '.join(update.migrations)} moves files with a program of the template, which needs "
+        f"{', '.join(update.migrations)} {verb} files with a program of the template, which needs "
         "your trust. Read `hooks/` in the template, and run `uvx copier update --defaults --trust "
         f"--vcs-ref={update.new}`."
     )

@@ -2,7 +2,7 @@
 
 A page of any site can send requests to a developer's machine. Browsers name the site in
 `Sec-Fetch-Site` or `Origin`. A page can also give its own domain the address of the server (DNS
-rebinding); then the name in `Host` is not one of the server.
+rebinding); then `Host` contains that domain instead of a name of the server.
 """
 
 import re
@@ -22,7 +22,7 @@ _LOCAL_HOST = re.compile(
 
 @dataclass
 class BrowserProtection:
-    """Rejects requests of other sites, and with other hosts in their URLs.
+    """Rejects requests that pages of other sites send, and requests for other hosts.
 
     Attributes:
         app: The application.
@@ -65,5 +65,5 @@ def _address(header: str) -> str:
 
 
 def _host_of(header: str) -> str:
-    """Return the host in a header `Host`, without the port and the dot of a complete name."""
+    """Return the host in a header `Host`, without the port and a trailing dot."""
     return re.sub(r"\.?(:\d*)?$", "", header).lower()

@@ -46,6 +46,7 @@ def serve(listener: socket, *, workers: int = 1, reload: bool = False) -> None:
 
     Raises:
         ProjectError: A setting is invalid.
+        ConfigError: `config.yml` is invalid.
         LLMError: The URI of the LLM is invalid, or its credentials are missing.
     """
     settings = load_settings()
