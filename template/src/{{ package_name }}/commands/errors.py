@@ -11,7 +11,10 @@ from ..ops.project import PACKAGE, PROJECT_NAME, ROOT
 
 
 def print_error(error: Exception) -> None:
-    """Print an error in one line, with a hint if it is unexpected; or its traceback with `--debug`."""
+    """Print an error in one line, or its traceback with `--debug`.
+
+    If the error is unexpected, also print a hint.
+    """
     if click.get_current_context().find_root().params["debug"]:
         click.echo("".join(format_exception(error)), err=True)
         return

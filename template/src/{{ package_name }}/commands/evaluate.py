@@ -104,7 +104,8 @@ def print_cases_from_traces(known: Path, condition: str) -> int:
         click.echo(case.model_dump_json(exclude_none=True))
     file = known.relative_to(ROOT) if known.is_relative_to(ROOT) else known
     click.echo(
-        f"{len(found)} new cases from {len(traces)} traces. Review them, and append them to {file}.",
+        f"{len(found)} new cases from {len(traces)} traces. Review them, and append them to "
+        f"{file}.",
         err=True,
     )
     return 0
