@@ -11,9 +11,9 @@ from ..ops.project import PACKAGE, PROJECT_NAME, ROOT
 
 
 def print_error(error: Exception) -> None:
-    """Print an error in one line, or its traceback with `--debug`.
+    """Print an error in one line, and a hint if it is unexpected.
 
-    If the error is unexpected, also print a hint.
+    With `--debug`, print its traceback instead.
     """
     if click.get_current_context().find_root().params["debug"]:
         click.echo("".join(format_exception(error)), err=True)
