@@ -214,9 +214,9 @@ def changed_message(**fields: Any) -> ResponsesAgentStreamEvent:
     [
         ResponsesAgentStreamEvent(type="response.progress", score=float("nan")),
         message("Hi").model_copy(update={"custom_outputs": {"score": float("nan")}}),
-        message("Hi").model_copy(update={"custom_outputs": {"seen": {1}}}),
+        message("Hi").model_copy(update={"custom_outputs": {"scores": {1}}}),
         changed_message(score=float("nan")),
-        changed_message(seen={1}),
+        changed_message(scores={1}),
     ],
 )
 def test_event_that_json_cannot_represent_fails_the_stream(
