@@ -432,7 +432,7 @@ def test_migration_names_the_trust_it_needs(updating: UpdatingProject, made: Pro
     template.add_migration("v99.3.0")
     template.release("v99.3.0")
     done = updating.run("update", "--check")
-    assert "v99.3.0 moves files with a program of the template, which needs your trust." in (
+    assert "v99.1.0, v99.3.0 move files with a program of the template, which needs your" in (
         done.stdout
     )
     assert "`uvx copier update --defaults --trust --vcs-ref=v99.3.0`" in updating.refuse()
