@@ -74,8 +74,8 @@ def test_a_message_without_deltas_is_printed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    item = {"type": "message", "id": "msg_2", "role": "assistant"}
-    item |= {"content": [{"type": "refusal" if "refusal" in part else "output_text", **part}]}
+    content = [{"type": "refusal" if "refusal" in part else "output_text", **part}]
+    item = {"type": "message", "id": "msg_2", "role": "assistant", "content": content}
     done = ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
     streamed = [delta("Well"), message("Well"), done]
     agent = SimpleNamespace(predict_stream=lambda _request: (event for event in streamed))
