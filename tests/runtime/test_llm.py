@@ -61,6 +61,27 @@ def test_the_limit_of_tokens_has_the_name_that_the_provider_knows(
     assert limits == [(5, False), (7, False)]
 
 
+@pytest.mark.parametrize(
+    ("instructions", "sent"),
+    [
+        ("Be brief.", "Be brief.\n\nAnswer with a JSON object."),
+        ("Return JSON.", "Return JSON."),
+    ],
+)
+def test_json_mode_comes_with_a_message_about_json(
+    package: Package, openai_server: ChatServer, instructions: str, sent: str
+) -> None:
+    options = {"response_format": {"type": "json_object"}}
+    llm = package("runtime.llm").connect("openai:/m", timeout=5, max_retries=0, options=options)
+
+    async def read() -> None:
+        async for _ in llm.stream([{"role": "system", "content": instructions}, *HELLO]):
+            pass
+
+    asyncio.run(read())
+    assert openai_server.bodies[0]["messages"][0]["content"] == sent
+
+
 def test_custom_base_url_needs_no_key(package: Package, openai_server: ChatServer) -> None:
     assert complete(package, "openai:/llama3:8b") == "Good day"
     assert openai_server.paths == ["/v1/chat/completions"]

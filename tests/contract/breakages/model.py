@@ -731,13 +731,6 @@ def search(text: str) -> str:
         "An answer ends before its first '.', because llm_options sets `stop`",
         Patch("config.yml", "llm_options: {}", 'llm_options: {stop: ["."]}'),
     ),
-    "JSON that the instructions do not mention": breaks(
-        "accepted",
-        "with 'json_object', a message must contain the word 'json'",
-        Patch(
-            "config.yml", "llm_options: {}", "llm_options: {response_format: {type: json_object}}"
-        ),
-    ),
     "an argument of the LLM's client as an option": breaks(
         "accepted",
         "extra_body is an argument of OpenAI's Python client",

@@ -1,6 +1,7 @@
 """Sends chat-completions requests to the LLM, in the same way for all providers."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from .providers import Access, access_for, split_uri
 from .tracing import trace_completion
 from .usage import record_completion
 
+JSON_MODE = {"type": "json_object"}
 _LIMIT_OPTIONS = ("max_tokens", "max_completion_tokens")
 
 _wants_streams: ContextVar[bool] = ContextVar("wants_streams", default=True)
@@ -77,11 +79,13 @@ class LLM:
 
     def _body(self, messages: list[Any], options: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a request."""
-        messages = join_system_messages(messages)
-        body = {"model": self.model, "messages": messages, "stream": _wants_streams.get()}
+        body: dict[str, Any] = {"model": self.model, "stream": _wants_streams.get()}
         for name, value in (*self.options.items(), *options.items()):
             # Providers accept only one of the two names of the limit.
             body[self.access.limit_option if name in _LIMIT_OPTIONS else name] = value
+        if body.get("response_format") == JSON_MODE:
+            messages = mention_json(messages)
+        body["messages"] = join_system_messages(messages)
         if not body["stream"]:
             body.pop("stream_options", None)
         elif self.access.supports_usage_option:
@@ -104,6 +108,15 @@ class LLM:
             stream=True,
             stream_cls=AsyncStream[object],
         )
+
+
+def mention_json(messages: list[Any]) -> list[Any]:
+    """Add a system message if none mentions JSON, because OpenAI then refuses the JSON mode."""
+    if "json" in json.dumps(messages, default=str).lower():
+        return messages
+    start = len(list(takewhile(_is_system_text, messages)))
+    message = {"role": "system", "content": "Answer with a JSON object."}
+    return [*messages[:start], message, *messages[start:]]
 
 
 def join_system_messages(messages: list[Any]) -> list[Any]:
