@@ -208,7 +208,7 @@ def test_valid_options_are_accepted(package: Package, fields: Any) -> None:
             {"tools": [tool(TYPED)], "tool_choice": {"type": "function", "function": {}}},
             "None is not the name of a tool",
         ),
-        ({"response_format": {"type": "json_object"}}, "a message must contain the word 'json'"),
+        ({"response_format": {"type": "json_object"}}, "a message must contain 'json'"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"schema": TYPED}}},
             "Missing required parameter: 'response_format.json_schema.name'",

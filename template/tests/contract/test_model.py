@@ -366,7 +366,7 @@ RANGES = {
 # Fewer tokens end an answer within a sentence.
 OPTIONS = {"max_tokens": (16, 1_000_000), "max_completion_tokens": (16, 1_000_000)}
 # As a sequence that stops the LLM, these end an answer within a sentence, too.
-PROSE = {" ", ",", ".", "a", "e", "the", "The"}
+PROSE = (" ", ",", ".", "a", "e", "the", "The")
 MAX_GROWTH = 5
 POSITIVE = ("latency_seconds", "total_tokens")
 JUDGES = ("openai:/", "databricks:/")
@@ -399,7 +399,8 @@ def test_plausible_settings(model: Model) -> None:
     options = settings.get("llm_options") or {}
     check_ranges(options, OPTIONS)
     stops = options.get("stop") or []
-    early = next((one for one in ([stops] if isinstance(stops, str) else stops) if one in PROSE), "")
+    sequences = stops if isinstance(stops, list) else [stops]
+    early = next((one for one in sequences if one in PROSE), "")
     assert not early, f"An answer ends before its first {early!r}, because llm_options sets `stop`."
     name = settings.get("model_name") or ""
     assert not re.search(rf"[/:\s]|^\.|\.$|\.\.|{TWO_LEVELS}", name), (

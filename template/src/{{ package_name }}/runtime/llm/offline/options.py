@@ -93,7 +93,7 @@ def _problems_with_choice(choice: Any, tools: list[Any]) -> Iterator[str]:
 def _problems_with_format(response_format: Any, messages: Any) -> Iterator[str]:
     kind = response_format.get("type") if isinstance(response_format, dict) else None
     if kind == "json_object" and "json" not in json.dumps(messages).lower():
-        yield "Invalid 'response_format': with 'json_object', a message must contain the word 'json'."
+        yield "Invalid 'response_format': with 'json_object', a message must contain 'json'."
     if kind == "json_schema":
         field = "response_format.json_schema"
         settings = response_format.get("json_schema")
