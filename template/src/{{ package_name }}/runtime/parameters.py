@@ -62,7 +62,8 @@ def _response_format(text: Any) -> dict[str, Any] | None:
             if all(isinstance(fields[name], _SCHEMA[name]) for name in fields):
                 return {"type": "json_schema", "json_schema": {"name": "answer", **fields}}
     raise RequestError(
-        "The type of `text.format` must be `text`, `json_object` or `json_schema`. `json_schema` requires "
-        "the object `schema`; `name` and `description` must be strings, and `strict` a boolean.",
+        "The type of `text.format` must be `text`, `json_object` or `json_schema`. `json_schema` "
+        "requires the object `schema`; `name` and `description` must be strings, and `strict` a "
+        "boolean.",
         "text.format",
     )
