@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-FORMATS = {
+# A value without quotes, but not a call, an attribute or a type such as `oauth2.Token`.
+UNQUOTED = r"(?::\s+|(?<=[A-Z])=)(?!\w+\(|[A-Za-z_]+\d?\.[A-Za-z_])"
+
+CREDENTIALS = {
     "a key of OpenAI or Anthropic": r"\bsk-[\w-]{20,}",
     "a token of Databricks": r"\b(?:dapi|dose)[0-9a-f]{32}\b",
     "a token of GitHub": r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{22,})",
@@ -22,10 +25,10 @@ FORMATS = {
     "a key of Google": r"\bAIza[\w-]{35}",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "a JSON Web Token": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",
-    "a password in a URL": r"\b\w+://[^/\s:@]+:[^/\s:@{}$<>]{6,}@",
+    "a password in a URL": r"\b\w+://[^/\s:@]+:(?=[^/\s:@{}$<>]*\d)[^/\s:@{}$<>]{6,}@",
     "a value named like a credential": (
-        r"(?i)(?:password|secret|token|api_?key|access_?key|credential)\w*[\"']?"
-        r"\s*(?:[:=]\s*[\"']|:\s+|(?<=[A-Z])=)(?=[\w+/=.-]*\d)(?=[\w+/=.-]*[a-z])[\w+/=.-]{20,}"
+        r"(?i:password|secret|token|api_?key|access_?key|credential)\w*[\"']?"
+        rf"\s*(?:[:=]\s*[\"']|{UNQUOTED})(?=[\w+/=.-]*\d)(?=[\w+/=.-]*[a-z])[\w+/=.-]{{20,}}"
     ),
     "a password": (
         r"(?i)(?:password|passwd|pwd)[\"']?\s*[:=]\s*[\"']"
@@ -56,7 +59,7 @@ def secrets_below(folder: Path) -> Iterator[str]:
 
 def secret_in(text: str) -> str:
     """Return the type and the first characters of a credential, or an empty string."""
-    for kind, pattern in FORMATS.items():
+    for kind, pattern in CREDENTIALS.items():
         if match := re.search(pattern, text):
             return f"{kind} ({match[0][:6]}…)"
     return ""
