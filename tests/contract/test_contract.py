@@ -11,6 +11,7 @@ import pytest
 from docs.write_contract import PAGE, last_measured, page, rules_in
 from tests.contract.breakages import BREAKAGES
 from tests.contract.breakages.changes import (
+    PRIVATE_PACKAGE,
     SHORT_WAIT,
     Patch,
     at_import,
@@ -252,6 +253,13 @@ def test_requirements_are_compared_as_versions_and_shown_without_passwords(
     assert finding.result == "failed"
     assert finding.found.count(" is not a released version") == 2
     assert not re.search("tzdata|secret", finding.found)
+
+
+def test_packages_from_a_page_of_links(workbench: Workbench) -> None:
+    page_of_links = Patch("pyproject.toml", 'name = "acme"\n', 'name = "acme"\nformat = "flat"\n')
+    with workbench.agent.changed([*PRIVATE_PACKAGE, page_of_links]):
+        found = workbench.findings("pinned-requirements", "package-indexes")
+    assert {finding.result for finding in found.values()} == {"passed"}, found
 
 
 NAMED_RESOURCES = """

@@ -538,7 +538,8 @@ def parse(line: str) -> Requirement | None:
 
 def is_index(line: str) -> bool:
     """Return whether a line is an option of pip for a package index."""
-    return line.startswith(("-i ", "--index-url", "--extra-index-url"))
+    options = ("-i ", "--index-url", "--extra-index-url", "-f ", "--find-links")
+    return line.startswith(options)
 
 
 def without_password(requirement: str) -> str:
