@@ -7,30 +7,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from itertools import count
 from typing import Any
 
 from .agents import Item
 from .nested_data import leaves
 from .project import PACKAGE
+from .sample_requests import TOOL_CALL, user
 
+_numbers = count(1)
 _LOADS_INSTRUCTIONS = re.compile(r"load_instructions|['\"]instructions\.md['\"]")
 
 
 def message(role: str, text: str) -> Item:
-    """Return a message, as a client sends it."""
+    """Return a message, as a client sends it: those of the agent have an id of their own."""
     if role != "assistant":
         return {"role": role, "content": text}
     part = {"type": "output_text", "text": text, "annotations": []}
-    return {"type": "message", "id": "msg_1", "role": role, "content": [part]}
+    return {"type": "message", "id": f"msg_{next(_numbers)}", "role": role, "content": [part]}
 
 
-_CALL = {
-    "type": "function_call",
-    "id": "fc_1",
-    "call_id": "call_1",
-    "name": "an_earlier_tool",
-    "arguments": '{"of": "clover"}',
-}
+_CALL = TOOL_CALL | {"arguments": '{"of": "clover"}'}
 _PARTS = [
     {"type": "input_text", "text": "One more question."},
     {"type": "input_text", "text": "What about the fennel of 東京?"},
@@ -45,12 +42,12 @@ _TURNS = [(role, turn) for turn in range(2, 19) for role in ("user", "assistant"
 # 40 items, each with a word that only it contains, and the second turn once more.
 CONVERSATION: list[Item] = [
     {"role": "developer", "content": "Mind the acorn."},
-    message("user", _LONG_TEXT),
+    user(_LONG_TEXT),
     _CALL,
     {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
     message("assistant", "It is the elder."),
     *(message(role, f"This is {role}{turn}x.") for role, turn in [*_TURNS[:2], *_TURNS]),
-    {"role": "user", "content": _PARTS},
+    user(_PARTS),
 ]
 # A name for each item, by its word.
 ITEMS = {
