@@ -46,8 +46,9 @@ class OfflineLLM:
         broken: The number of the request whose stream breaks before its end.
         refusal: The status of all responses if the LLM refuses requests.
         refused_from: The number of the first request that it refuses.
-        released: Whether requests to `SILENT` are answered, and the held back response ends.
-        has_own_client: Whether the agent does not call the LLM through runtime/llm.
+        released: Whether requests to `SILENT` and from `held_call` on are answered, and the
+            held-back response ends.
+        has_own_client: Whether the agent calls the LLM with a client of its own.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, observe: Callable[[], Observations]) -> None:
@@ -87,8 +88,8 @@ class OfflineLLM:
                 while is_waiting():
                     await asyncio.sleep(0.02)
                 await self._meet()
-                if self.refusal and number >= self.refused_from:
-                    return _refused(self.refusal)
+                if refused := self._refused(number):
+                    return refused
                 response = await handle(transport, request)
             if response.headers.get("content-type") != "text/event-stream":
                 return response
@@ -123,10 +124,10 @@ class OfflineLLM:
         handle = transport.handle_request
 
         def record(transport: Any, request: httpx.Request) -> httpx.Response:
-            with self._record(request.read().decode()) as (_, is_waiting):
+            with self._record(request.read().decode()) as (number, is_waiting):
                 while is_waiting():
                     time.sleep(0.02)
-                return handle(transport, request)
+                return self._refused(number) or handle(transport, request)
 
         return record
 
@@ -151,6 +152,14 @@ class OfflineLLM:
             with self._lock:
                 self.in_flight -= 1
 
+    def _refused(self, number: int) -> httpx.Response | None:
+        """Return the response to a refused request, or None if the LLM answers it."""
+        if not self.refusal or number < self.refused_from:
+            return None
+        headers = {"retry-after-ms": "1", "x-should-retry": "false"}
+        error = {"error": {"message": "Refused."}}
+        return httpx.Response(self.refusal, headers=headers, json=error)
+
     def use(self, model: str) -> None:
         """Select a model of the offline LLM, or `SILENT`."""
         self._patch.setenv("AGENT_LLM", f"offline:/{model}")
@@ -171,7 +180,7 @@ class OfflineLLM:
         try:
             importlib.import_module(f"{MODULES[0]}.dialects")
         except ImportError:
-            pytest.skip("the model was logged before v0.6.0")
+            pytest.skip("the model was logged with a template before v0.6.0")
         self.use(f"tools@{name}")
 
     def report_tokens(self) -> None:
@@ -180,7 +189,7 @@ class OfflineLLM:
             pytest.skip("the server counts only the tokens of runtime/llm")
         transport: Any = importlib.import_module(f"{MODULES[0]}.transport")
         if not hasattr(transport, "USAGE"):
-            pytest.skip("the model was logged before v0.8.0")
+            pytest.skip("the model was logged with a template before v0.8.0")
         usage = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
         self._patch.setattr(transport, "USAGE", usage)
 
@@ -221,6 +230,7 @@ class OfflineLLM:
         """Stop the test if the agent has no LLM, or one that the tests cannot replace.
 
         Raises:
+            NotCheckedError: The model does not answer in a new process.
             NotProvenError: The agent may have an LLM that is not called through this class.
         """
         if self.calls:
@@ -234,11 +244,6 @@ class OfflineLLM:
             f"the agent connects to {', '.join(observations.connections)}, and calls no LLM "
             "through runtime/llm or a client that reads OPENAI_BASE_URL or DATABRICKS_HOST"
         )
-
-
-def _refused(status: int) -> httpx.Response:
-    headers = {"retry-after-ms": "1", "x-should-retry": "false"}
-    return httpx.Response(status, headers=headers, json={"error": {"message": "Refused."}})
 
 
 async def _broken(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,0 +1,43 @@
+"""The harness of the contract: how it replaces the LLM, and what it sends."""
+
+import pytest
+
+from tests.helpers.agents import Agent
+
+SYNCHRONOUS_TRANSPORT = """
+import httpx
+import pytest
+from tests.contract.harness import offline
+from tests.contract.harness.observations import Observations
+
+class Transport:
+    def handle_request(self, request):
+        return httpx.Response(200)
+
+offline._transport = lambda: Transport
+llm = offline.OfflineLLM(pytest.MonkeyPatch(), Observations)
+llm.refusal, llm.refused_from = 429, 2
+request = httpx.Request("POST", "https://example.com", json={"model": "demo"})
+print([Transport().handle_request(request).status_code for _ in range(2)])
+"""
+MISSING_REPLIES = """
+import sys
+
+sys.modules["weather_agent.runtime.llm.offline.replies"] = None
+import pytest
+from tests.contract.harness.tool_calls import use_replies, with_one_call
+
+try:
+    use_replies("a-model", with_one_call)
+except pytest.skip.Exception as skipped:
+    print(skipped)
+"""
+
+
+def test_a_synchronous_llm_refuses_requests(agent: Agent) -> None:
+    assert agent.check("python", "-c", SYNCHRONOUS_TRANSPORT) == "[200, 429]\n"
+
+
+def test_models_without_the_replies_of_the_offline_llm(agent: Agent) -> None:
+    printed = agent.check("python", "-c", MISSING_REPLIES)
+    assert printed == "the model was logged with a template before v0.5.0\n"
