@@ -20,6 +20,17 @@ llm.refusal, llm.refused_from = 429, 2
 request = httpx.Request("POST", "https://example.com", json={"model": "demo"})
 print([Transport().handle_request(request).status_code for _ in range(2)])
 """
+UNFINISHED_PROCESS = """
+import tempfile
+from pathlib import Path
+from tests.contract.harness import fresh_process
+
+fresh_process.LOAD_PATIENCE = 0.1
+folder = Path(tempfile.mkdtemp(), "elsewhere")
+folder.mkdir()
+process = fresh_process.FreshProcess(folder, folder, folder)
+print([process.observations().error for _ in range(2)])
+"""
 MISSING_REPLIES = """
 import sys
 
@@ -36,6 +47,11 @@ except pytest.skip.Exception as skipped:
 
 def test_a_synchronous_llm_refuses_requests(agent: Agent) -> None:
     assert agent.check("python", "-c", SYNCHRONOUS_TRANSPORT) == "[200, 429]\n"
+
+
+def test_a_process_that_does_not_finish(agent: Agent) -> None:
+    printed = agent.check("python", "-c", UNFINISHED_PROCESS)
+    assert printed.count("It did not finish within 0.1 s.") == 2
 
 
 def test_models_without_the_replies_of_the_offline_llm(agent: Agent) -> None:

@@ -47,6 +47,7 @@ class FreshProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
+        self._observations: Observations | None = None
 
     def end(self) -> None:
         """End the process if it still runs, such as after `pytest --exitfirst`."""
@@ -55,6 +56,11 @@ class FreshProcess:
 
     def observations(self) -> Observations:
         """Wait for the process, and return what the model did."""
+        if self._observations is None:
+            self._observations = self._read_observations()
+        return self._observations
+
+    def _read_observations(self) -> Observations:
         try:
             status = self._process.wait(LOAD_PATIENCE)
         except subprocess.TimeoutExpired:
