@@ -58,7 +58,7 @@ class AuditHook:
     """Records the files, connections, programs and environment variables that a model uses.
 
     Only the model's own code counts, not what its libraries do. Two kinds of events always count:
-    opening a file of the repository, and connecting at import.
+    opening a file of the repository, and connecting.
     """
 
     def __init__(self, model: Path, repository: Path, observations: Observations) -> None:
@@ -144,19 +144,25 @@ def _is_on_this_machine(path: Path) -> bool:
     return path.is_file() and path.stat().st_ctime < START and not in_system
 
 
-def record_mlflow_calls(observations: Observations) -> None:
+def record_mlflow_calls(hook: AuditHook) -> None:
     """Record each call of `set_model`, and changes of tracing."""
+    observations = hook.observations
     set_model = mlflow.models.set_model
 
     def recording_set_model(model: Any) -> None:
         observations.set_model_calls.append(type(model).__name__)
         set_model(model)
 
-    def recording_disable() -> None:
-        observations.changes_at_import.append("tracing is off")
+    def record(change: str) -> None:
+        changes = observations.changes_at_import if hook.importing else observations.left_behind
+        changes.append(change)
 
-    def recording_set_destination(*_: Any, **__: Any) -> None:
-        observations.changes_at_import.append("traces have another destination")
+    def recording_disable() -> None:
+        record("tracing is off")
+
+    def recording_set_destination(*_: Any, context_local: bool = False, **__: Any) -> None:
+        if hook.importing or not context_local:  # a request may have its own destination
+            record("traces have another destination")
 
     # Agents import it from either module.
     for module in (mlflow.models, mlflow.models.model):
@@ -212,9 +218,9 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
     # The model must not be able to import this program.
     sys.path = [entry for entry in sys.path if Path(entry).resolve() != CONTRACT]
     mlflow.tracing.disable()  # a trace would need a store, which takes seconds to create
-    record_mlflow_calls(observations)
     before = state_of_process()
     hook = AuditHook(model_path, repository, observations)
+    record_mlflow_calls(hook)
     sys.addaudithook(hook)
     loaded = date_of_loading(model_path)
     try:
@@ -236,7 +242,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
         later_answer: Any = model.predict(request)
         observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
-        observations.left_behind = left_behind(model, request, result.parent)
+        observations.left_behind += left_behind(model, request, result.parent)
         last_answer: Any = model.predict(request)
         for answer, calls in (
             (first_answer, observations.tool_calls),
