@@ -255,6 +255,44 @@ def test_requirements_are_compared_as_versions_and_shown_without_passwords(
     assert not re.search("tzdata|secret", finding.found)
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("disable()", "After the answers, tracing is off."),
+        (
+            'set_destination(MlflowExperimentLocation("0"))',
+            "After the answers, traces have another destination.",
+        ),
+        # Only the request itself has this destination.
+        ('set_destination(MlflowExperimentLocation("0"), context_local=True)', ""),
+    ],
+)
+def test_tracing_that_an_answer_changes(workbench: Workbench, change: str, found: str) -> None:
+    patches = (
+        at_import("from mlflow.entities.trace_location import MlflowExperimentLocation"),
+        in_answer(f"mlflow.tracing.{change}"),
+    )
+    with workbench.agent.changed(patches):
+        findings = workbench.findings("quiet-import", "no-leftovers")
+    assert findings["quiet-import"].result == "passed"
+    assert findings["no-leftovers"].found == found
+
+
+def test_a_dockerfile_does_not_affect_other_models(
+    workbench: Workbench, logged_model: LoggedModel
+) -> None:
+    upgrade = Patch("Dockerfile", None, "FROM python\nRUN uv sync --upgrade\n")
+    with workbench.agent.changed([upgrade]), logged_model.with_current_code() as model:
+        finding = workbench.findings("pinned-requirements", model=model)["pinned-requirements"]
+    assert finding.result == "passed", finding.found
+
+
+def test_a_repository_without_databricks_yml(workbench: Workbench) -> None:
+    found = workbench.findings("bundle-values", "bundle-references")
+    assert {finding.result for finding in found.values()} == {"skipped"}
+    assert found["bundle-values"].found == "the repository has no databricks.yml"
+
+
 def test_packages_from_a_page_of_links(workbench: Workbench) -> None:
     page_of_links = Patch("pyproject.toml", 'name = "acme"\n', 'name = "acme"\nformat = "flat"\n')
     with workbench.agent.changed([*PRIVATE_PACKAGE, page_of_links]):

@@ -13,8 +13,11 @@ RUN_IN_THREAD = """await to_thread.run_sync(
                 adapter.validate_json, arguments or "{}", abandon_on_cancel=True
             )"""
 
-# Patches to these files change how the model is logged, or what is logged besides its code.
-LOGGING_FILES = re.compile(r"ops/|tests/|config\.yml|input_example\.json|pyproject\.toml|.*/\.env")
+# Patches to these files change how the model is logged, or what is logged or checked besides its
+# code.
+LOGGING_FILES = re.compile(
+    r"ops/|tests/|config\.yml|input_example\.json|pyproject\.toml|.*/\.env|Dockerfile"
+)
 # These rules check logging, and loading after it.
 LOGGING_RULES = {"accepted", "loads-again"}
 
