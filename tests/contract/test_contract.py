@@ -19,6 +19,7 @@ from tests.contract.breakages.changes import (
     new_answer,
     new_file,
     tool,
+    tools_file,
 )
 from tests.contract.logged_model import LoggedModel
 from tests.contract.variations.loops import COMPLETE, ITEMS
@@ -253,6 +254,26 @@ def test_requirements_are_compared_as_versions_and_shown_without_passwords(
     assert finding.result == "failed"
     assert finding.found.count(" is not a released version") == 2
     assert not re.search("tzdata|secret", finding.found)
+
+
+def test_tools_without_a_valid_example(workbench: Workbench) -> None:
+    """The tests call no tool whose arguments they do not know."""
+    code = """
+from typing import Annotated
+
+from pydantic import Field
+
+
+def train(number: Annotated[str, Field(pattern="^ICE [0-9]+$")]) -> str:
+    \"\"\"Return the destination of a train.\"\"\"
+    return f"{number} runs to Berlin."
+
+
+TOOLS = [train]
+"""
+    with workbench.agent.changed([tools_file(code)]):
+        found = workbench.findings("tool-calls", "working-tools", "requests-apart")
+    assert {finding.result for finding in found.values()} == {"passed"}, found
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,17 @@ llm.refusal, llm.refused_from = 429, 2
 request = httpx.Request("POST", "https://example.com", json={"model": "demo"})
 print([Transport().handle_request(request).status_code for _ in range(2)])
 """
+NO_VALID_EXAMPLE = """
+from tests.contract.harness.tool_calls import with_data_of_user, with_many_arguments, with_one_call
+
+parameters = {
+    "type": "object",
+    "properties": {"number": {"type": "string", "pattern": "^ICE [0-9]+$"}},
+    "required": ["number"],
+}
+tools = [{"name": "train", "parameters": parameters}, {"name": "now", "parameters": {}}]
+print([with_one_call([], tools), with_many_arguments([], tools), with_data_of_user([], [], tools)])
+"""
 UNFINISHED_PROCESS = """
 import tempfile
 from pathlib import Path
@@ -47,6 +58,11 @@ except pytest.skip.Exception as skipped:
 
 def test_a_synchronous_llm_refuses_requests(agent: Agent) -> None:
     assert agent.check("python", "-c", SYNCHRONOUS_TRANSPORT) == "[200, 429]\n"
+
+
+def test_tools_without_a_valid_example_are_not_called(agent: Agent) -> None:
+    call = (("now", "{}"),)
+    assert agent.check("python", "-c", NO_VALID_EXAMPLE) == f"{[call, call, call]}\n"
 
 
 def test_a_process_that_does_not_finish(agent: Agent) -> None:

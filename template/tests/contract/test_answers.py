@@ -23,7 +23,6 @@ from .harness.agents import (
     text_of,
 )
 from .harness.canaries import Canaries
-from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
@@ -66,7 +65,7 @@ def test_output_items(agent: Agent, example: Request, llm: str) -> None:
     assert not failed, (
         f"The answer reports status {answer.get('status')}, error {answer.get('error')}."
     )
-    for item in output_of(agent, example):
+    for item in items_of(answer):
         problem = problem_with(item)
         assert not problem, f"An item of type {item.get('type')!r} is invalid: {problem}."
 
@@ -175,25 +174,30 @@ TOOL_CALLS = rule(
 
 @TOOL_CALLS
 def test_tool_calls(agent: Agent, example: Request, llm: str) -> None:
-    check_calls(output_of(agent, example))
+    check_pairs(output_of(agent, example))
 
 
 @TOOL_CALLS
 def test_calls_after_a_text(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
-    use_replies("announced-tool", with_one_call, text="Let me look it up.")
+    calls: list[tuple[str, str]] = []
+
+    def call_once(messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
+        calls[:] = with_one_call(messages, tools)
+        return tuple(calls)
+
+    use_replies("announced-tool", call_once, text="Let me look it up.")
     offline_llm.use("announced-tool")
     output = output_of(agent, example)
     offline_llm.skip_if_unused()
-    check_calls(output)
-    has_tools = any(LLMCall(body).tools for body in offline_llm.bodies)
+    check_pairs(output)
     has_called = any(item.get("type") == "function_call" for item in output)
     # An agent may hide its calls, but the LLM gets their outputs.
-    assert has_called or offline_llm.calls > 1 or not has_tools, (
+    assert has_called or offline_llm.calls > 1 or not calls, (
         "The LLM wrote a text before its tool call, and the agent answered without the call."
     )
 
 
-def check_calls(output: list[Item]) -> None:
+def check_pairs(output: list[Item]) -> None:
     """Assert that function calls and their outputs match."""
     calls: list[str] = []
     outputs: list[str] = []

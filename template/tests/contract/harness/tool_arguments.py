@@ -31,8 +31,11 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 
 def argument_sets(schema: Schema) -> list[dict[str, Any]]:
-    """Return valid arguments for a schema: first the required ones alone, then all."""
-    return _objects(schema, schema, 0)[:MAX_CALLS] or [{}]
+    """Return valid arguments for a schema: first the required ones alone, then all.
+
+    The list is empty if no example is valid for a required argument, such as one with a pattern.
+    """
+    return _objects(schema, schema, 0)[:MAX_CALLS]
 
 
 def _objects(schema: Schema, root: Schema, depth: int) -> list[dict[str, Any]]:

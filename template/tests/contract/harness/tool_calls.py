@@ -59,15 +59,16 @@ def with_many_arguments(_messages: list[Any], tools: list[Any]) -> tuple[tuple[s
 
 
 def with_one_call(messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
-    """Call the first tool, with its required arguments."""
-    return with_first_arguments(tools[0]["name"], messages, tools) if tools else ()
+    """Call the first tool for which there are valid arguments, with its required ones."""
+    name = next(iter(_first_arguments(tools)), "")
+    return with_first_arguments(name, messages, tools)
 
 
 def with_first_arguments(
     name: str, _messages: list[Any], tools: list[Any]
 ) -> tuple[tuple[str, str], ...]:
     """Call one tool, with its required arguments."""
-    calls = {tool["name"]: argument_sets(tool["parameters"])[0] for tool in tools}
+    calls = _first_arguments(tools)
     return ((name, json.dumps(calls[name])),) if name in calls else ()
 
 
@@ -81,9 +82,17 @@ def with_data_of_user(
     text = str(messages)
     names = sorted((user for user in users if user in text), key=text.rfind)
     argument = json.dumps(f"{names[-1]}-argument") if names else EXAMPLE
-    sets = {tool["name"]: json.dumps(argument_sets(tool["parameters"])[0]) for tool in tools}
-    calls = [(name, arguments.replace(EXAMPLE, argument)) for name, arguments in sets.items()]
+    calls = [
+        (name, json.dumps(arguments).replace(EXAMPLE, argument))
+        for name, arguments in _first_arguments(tools).items()
+    ]
     return tuple(sorted(calls, key=lambda call: len(call[1])))
+
+
+def _first_arguments(tools: list[Any]) -> dict[str, dict[str, Any]]:
+    """Return the required arguments of each tool, without tools that have no valid example."""
+    sets = {tool["name"]: argument_sets(tool["parameters"]) for tool in tools}
+    return {name: arguments[0] for name, arguments in sets.items() if arguments}
 
 
 def calls_in(items: list[Item]) -> list[ToolCall]:
