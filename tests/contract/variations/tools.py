@@ -325,6 +325,17 @@ def exchange_rate(currency: str = "USD") -> str:
             "from time import monotonic\n",
         ),
     ),
+    "a tool that also runs in notebooks": tool(
+        "shell",
+        '''
+def shell() -> str:
+    """Name the shell that runs the tool."""
+    try:
+        return type(get_ipython()).__name__
+    except NameError:
+        return "python"
+''',
+    ),
     "a tool that asks several services in a thread pool": (
         *tool(
             "search_everywhere",

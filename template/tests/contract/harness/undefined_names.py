@@ -1,5 +1,6 @@
 """Finds names that a model's code uses but does not define, even in code that no test runs."""
 
+import ast
 import builtins
 import dis
 import re
@@ -36,13 +37,32 @@ def _undefined_in(file: Path, names: set[str]) -> set[tuple[str, int]]:
     if used <= known:
         return set()
     # The annotations of local variables are never evaluated.
-    return {one for one in _loaded_names(compile(source, file, "exec")) if one[0] not in known}
+    loaded = {one for one in _loaded_names(compile(source, file, "exec")) if one[0] not in known}
+    return loaded - set(_expected_to_be_undefined(ast.parse(source)))
 
 
 def _global_names(table: symtable.SymbolTable) -> Iterator[str]:
     for inner in table.get_children():
         yield from (one.get_name() for one in inner.get_symbols() if one.is_global())
         yield from _global_names(inner)
+
+
+def _expected_to_be_undefined(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield the names in blocks that catch NameError, such as `get_ipython`, with their lines."""
+    for node in ast.walk(tree):
+        caught: list[ast.expr | None] = []
+        if isinstance(node, ast.Try | ast.TryStar):
+            caught = [handler.type for handler in node.handlers]
+        elif isinstance(node, ast.With | ast.AsyncWith):  # `suppress(NameError)`
+            caught = [item.context_expr for item in node.items]
+        else:
+            continue
+        if "NameError" in {name for one in caught if one for name, _ in _names_in(one)}:
+            yield from (name for statement in node.body for name in _names_in(statement))
+
+
+def _names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    return ((one.id, one.lineno) for one in ast.walk(tree) if isinstance(one, ast.Name))
 
 
 def _loaded_names(code: CodeType) -> Iterator[tuple[str, int]]:
