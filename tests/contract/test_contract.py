@@ -212,23 +212,55 @@ loader.exec_module(prices)
     assert {finding.result for finding in found.values()} == {"passed"}, found
 
 
-def test_agent_that_does_not_stop_after_wrong_calls(workbench: Workbench) -> None:
-    hang = """
-while __import__("os").environ["AGENT_LLM"] == "offline:/wrong-tools":
+def hangs_with(model: str) -> tuple[Patch, ...]:
+    """Let the agent wait for as long as a model of the offline LLM is selected."""
+    hang = f"""
+while __import__("os").environ["AGENT_LLM"] == "offline:/{model}":
     await __import__("asyncio").sleep(1)
 """
-    with workbench.agent.changed([SHORT_WAIT, in_answer(hang)]):
+    return SHORT_WAIT, in_answer(hang)
+
+
+def test_agent_that_does_not_stop_after_wrong_calls(workbench: Workbench) -> None:
+    with workbench.agent.changed(hangs_with("wrong-tools")):
         finding = workbench.findings("closed-environment")["closed-environment"]
     assert finding.result == "failed"
-    assert finding.found == "The agent did not stop within 5 s."
+    assert finding.found == "With offline:/wrong-tools, the agent did not stop within 5 s."
+    assert finding.fix.startswith("Answer or raise an error, whatever the LLM calls.")
+
+
+def test_agent_that_does_not_stop_after_an_error(workbench: Workbench) -> None:
+    with workbench.agent.changed(hangs_with("fail")):
+        found = workbench.findings("closed-environment", "server-errors")
+    assert {finding.result for finding in found.values()} == {"not checked"}
+    assert found["server-errors"].found.endswith("the LLM fails, see `llm-failures`")
+
+
+def test_agent_that_repeats_a_refused_request(workbench: Workbench) -> None:
+    repeat = new_answer("""
+events = []
+while True:
+    try:
+        async for event in super().answer(request, llm):
+            events.append(event)
+        break
+    except Exception:
+        if "function_call_output" not in str(events):
+            raise
+        await __import__("asyncio").sleep(0.1)
+for event in events:
+    yield event
+""")
+    with workbench.agent.changed([SHORT_WAIT, repeat]):
+        finding = workbench.findings("llm-failures")["llm-failures"]
+    assert finding.result == "failed"
+    assert finding.found == (
+        "After the LLM refused a later request with status 429, the agent did not stop within 5 s."
+    )
 
 
 def test_request_that_does_not_start(workbench: Workbench) -> None:
-    hang = """
-while __import__("os").environ["AGENT_LLM"] == "offline:/silent":
-    await __import__("asyncio").sleep(1)
-"""
-    with workbench.agent.changed([SHORT_WAIT, in_answer(hang)]):
+    with workbench.agent.changed(hangs_with("silent")):
         finding = workbench.findings("side-by-side")["side-by-side"]
     assert finding.result == "failed"
     assert finding.found == "For 5 s a request neither called the LLM nor finished."

@@ -1,7 +1,5 @@
 """The harness of the contract: how it replaces the LLM, and what it sends."""
 
-import pytest
-
 from tests.helpers.agents import Agent
 
 SYNCHRONOUS_TRANSPORT = """

@@ -1,7 +1,7 @@
 """Rules about the LLM: what it gets and sends, and an LLM that fails, hangs or never stops."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -13,11 +13,11 @@ from .harness.agents import (
     HELLO,
     OTHER_LLM,
     Agent,
-    Event,
     Item,
     LoadedAgent,
     Request,
     output_of,
+    stream_of,
     text_of,
 )
 from .harness.conversation import (
@@ -72,7 +72,7 @@ def test_llm_requests(url: str | None, request: pytest.FixtureRequest) -> None:
 def test_instructions(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     lines = instruction_lines()
     if not lines:
-        pytest.skip("the agent has no instructions.md")
+        pytest.skip("the agent does not load instructions.md, or all its lines have placeholders")
     found = texts_to_llm(agent, offline_llm, example)
     offline_llm.skip_if_unused()
     missing = [line for line in lines if line not in found]
@@ -274,14 +274,11 @@ def test_llm_failures(agent: Agent, example: Request, offline_llm: OfflineLLM, m
             continue
         for attempt in attempts:
             error = attempt.error
-            assert not isinstance(error, SystemExit), f"With offline:/{model} it ended the process."
+            assert not isinstance(error, SystemExit), (
+                f"With offline:/{model} the agent ended the process."
+            )
             assert error, f"With offline:/{model} the agent still answered: {attempt.answer}"
     offline_llm.skip_if_unused()
-
-
-def stream_of(agent: Agent) -> Callable[[Request], list[Event]]:
-    """Return a function that collects the events of an answer."""
-    return lambda request: list(agent.stream(request))
 
 
 @LLM_FAILURES
@@ -326,7 +323,11 @@ def test_refused_later_requests(agent: Agent, example: Request, offline_llm: Off
         finished = attempt.finished()
         refused = offline_llm.bodies[start + 1 :]
         if not finished:
-            raise NotCheckedError("the agent does not stop when the LLM refuses its requests")
+            offline_llm.refusal = None  # so that the attempt finishes
+        assert finished, (
+            "After the LLM refused a later request with status 429, the agent did not stop within "
+            f"{PATIENCE} s."
+        )
         # Other requests, such as a check of the answer, may be optional.
         if any(LLMCall(body).outputs for body in refused):
             assert attempt.error, (
@@ -384,7 +385,7 @@ def test_time_out(
     "The agent stops an LLM that calls tools forever.",
     why="LLMs can repeat tool calls. Without a limit the request never ends, and every round costs "
     "money.",
-    fix="Stop after `max_rounds` of config.yml calls of the LLM, with an answer or an error.",
+    fix="Stop after at most `max_rounds` LLM calls (see config.yml), with an answer or an error.",
 )
 def test_bounded_rounds(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("endless-tools")

@@ -23,6 +23,7 @@ from .harness.agents import (
     done_items,
     instance_of,
     items_of,
+    stream_of,
     text_of,
     with_custom_inputs,
 )
@@ -31,7 +32,7 @@ from .harness.errors import AGENT_ERRORS, causes_of, describe_error, describe_va
 from .harness.loop_watch import LoopWatch
 from .harness.offline import SILENT, OfflineLLM
 from .harness.project import PACKAGE
-from .harness.rules import NotCheckedError, rule
+from .harness.rules import ENDLESS_FAILURE, NotCheckedError, rule
 from .harness.same_items import check_same_items
 from .harness.secret_patterns import secret_in
 from .harness.serving import TOKEN, serving
@@ -202,8 +203,8 @@ COMPLETE_RESPONSES = rule(
     why="Clients wait for the last event, order events by their numbers, store a response by "
     "its id, and add up the tokens in `usage`.",
     fix="Let server/endpoint.py use one ResponseWriter of server/events.py per answer: `start`, "
-    "`events_for` each event and `end`, or `add` and `response` without streaming. Read each "
-    "completion of the LLM to its end, which has the tokens.",
+    "`events_for` each event and `end`, or `add` and `finished_response` without streaming. Read "
+    "each completion of the LLM to its end, which has the tokens.",
 )
 
 
@@ -320,9 +321,9 @@ SERVER_ERRORS = rule(
 @SERVER_ERRORS
 def test_errors_of_the_agent(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("fail")
-    calls: list[Callable[[Request], Any]] = [agent.predict, lambda one: list(agent.stream(one))]
-    attempts = [Attempt(call, example) for call in calls]
-    assert all(one.finished() for one in attempts), f"The agent did not stop within {PATIENCE} s."
+    attempts = [Attempt(agent.predict, example), Attempt(stream_of(agent), example)]
+    if not all(one.finished() for one in attempts):
+        raise NotCheckedError(ENDLESS_FAILURE)
     offline_llm.skip_if_unused()
     for one in attempts:  # Model Serving sends the exception's message to its callers
         check_public("The exception's message is:", str(one.error))
@@ -341,7 +342,8 @@ def test_errors_of_the_server(
     offline_llm.use(model)
     canaries = Canaries(monkeypatch, model_path)
     request = with_custom_inputs(example, own.example)
-    complete, streamed = own.post(request), own.post(request | {"stream": True})
+    complete = failed_answer(own, request)
+    streamed = failed_answer(own, request | {"stream": True})
     offline_llm.skip_if_unused()
     for response in (complete, streamed):
         check_public("The server answered:", response.text)
@@ -357,11 +359,21 @@ def test_errors_of_the_server(
     assert failed, f"The stream ended without an error: {streamed.text[-500:]}"
 
 
+def failed_answer(own: ServedAgent, request: Request) -> httpx.Response:
+    """Return the response to a request for which the LLM fails."""
+    attempt = Attempt(own.post, request)
+    if not attempt.finished():
+        raise NotCheckedError(ENDLESS_FAILURE)
+    if attempt.error:
+        raise attempt.error
+    return attempt.answer
+
+
 def check_public(introduction: str, text: str) -> None:
     """Assert that a text for callers contains no internal details."""
     match = INTERNALS.search(text)
     assert not match, f"{introduction} {text[match.start() :][:500]}"
-    assert not secret_in(text), f"{introduction} {secret_in(text)}."
+    assert not secret_in(text), f"{introduction} a text with {secret_in(text)}."
 
 
 @pytest.fixture(scope="session")
@@ -450,8 +462,12 @@ def test_cancelled_work(own: ServedAgent, agent: Agent, offline_llm: OfflineLLM)
 def check_next(served: ServedAgent) -> None:
     """Assert that the next request is answered after clients have disconnected."""
     attempt = Attempt(served.predict, HELLO)
-    assert attempt.finished(), f"After clients disconnected, the next waited for {PATIENCE} s."
-    assert not attempt.error, f"After clients disconnected, the next got {attempt.error}."
+    assert attempt.finished(), (
+        f"After clients disconnected, the next request waited for {PATIENCE} s."
+    )
+    assert not attempt.error, (
+        f"After clients disconnected, the next request failed: {attempt.error}"
+    )
 
 
 @rule(

@@ -20,13 +20,14 @@ from .harness.agents import (
     done_items,
     ids_of,
     instance_of,
+    stream_of,
     text_of,
     with_custom_inputs,
 )
 from .harness.conversation import LLMCall, joined
 from .harness.errors import describe_error
 from .harness.offline import OfflineLLM
-from .harness.rules import rule
+from .harness.rules import FailedRuleError, rule
 from .harness.same_items import check_same_items
 from .harness.strict_json import problems_with_json
 from .harness.waiting import PATIENCE, Attempt, eventually
@@ -168,10 +169,14 @@ def test_stream_text(events: list[Event]) -> None:
 def test_text_after_a_broken_stream(agent: Agent, offline_llm: OfflineLLM) -> None:
     offline_llm.use("demo")
     offline_llm.broken = 1
-    attempt = Attempt(lambda request: list(agent.stream(request)), HELLO)
+    attempt = Attempt(stream_of(agent), HELLO)
     finished = attempt.finished()
     offline_llm.skip_if_unused()
-    assert finished, f"After a stream of the LLM broke, the agent did not stop in {PATIENCE} s."
+    if not finished:
+        raise FailedRuleError(
+            f"After a stream of the LLM broke, the agent did not stop within {PATIENCE} s.",
+            "Do not catch the error of the LLM, or limit how often the agent calls it again.",
+        )
     if attempt.error:  # the agent does not call the LLM again, or calls it in vain
         return
     check_texts(attempt.answer, "After a stream of the LLM broke: ")

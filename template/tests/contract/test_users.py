@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-from .harness.agents import HELLO_MESSAGE, Agent, Request, instance_of
+from .harness.agents import HELLO_MESSAGE, Agent, Request, instance_of, stream_of
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
@@ -108,7 +108,7 @@ def interleaved(
     start = offline_llm.calls
     first = offline_llm.hold(agent.predict, requests[0], start + waiting_call)
     held = offline_llm.calls
-    second = Attempt(lambda request: list(agent.stream(request)), requests[1])
+    second = Attempt(stream_of(agent), requests[1])
     is_independent = second.finished()
     end, offline_llm.released = offline_llm.calls, True
     has_ended = first.finished()
@@ -139,7 +139,10 @@ def check_apart(what: str, text: str, other: str) -> None:
 
 
 def answer_about(agent: Agent, word: str) -> str:
-    """Return the whole answer as JSON. An error may occur only for concurrent requests."""
+    """Return the whole answer as JSON.
+
+    Other rules check single requests, so an error counts as one of concurrency.
+    """
     try:
         return json.dumps(agent.predict(two_turns(word)), default=str)
     except AGENT_ERRORS as error:

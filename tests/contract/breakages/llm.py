@@ -144,7 +144,7 @@ def predict(self, request):
     ),
     "an error that raises SystemExit": breaks(
         "llm-failures",
-        "it ended the process",
+        "the agent ended the process",
         method("""
 def predict(self, request):
     try:

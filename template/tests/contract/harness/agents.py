@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -161,6 +161,11 @@ def instance_of(agent: Agent) -> Any:
 def output_of(agent: Agent, request: Request) -> list[Item]:
     """Return the items that answer a request."""
     return items_of(agent.predict(request))
+
+
+def stream_of(agent: Agent) -> Callable[[Request], list[Event]]:
+    """Return a function that collects the events of an answer."""
+    return lambda request: list(agent.stream(request))
 
 
 def items_of(answer: Any) -> list[Item]:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
+# The cause why a rule is not checked if the agent hangs after an error of the LLM.
+ENDLESS_FAILURE = "the agent does not stop when the LLM fails, see `llm-failures`"
+
 
 @dataclass(frozen=True)
 class Rule:
