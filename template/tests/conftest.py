@@ -9,7 +9,13 @@ import pytest
 # The names of tools with side effects, such as "send_mail". Tests and `verify` never call them.
 UNCALLED_TOOLS: tuple[str, ...] = ()
 # Prefixes of variables that change where MLflow logs, and what it traces.
-TRACKING = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_", "MLFLOW_TRACE_SAMPLING_RATIO", "OTEL_")
+TRACKING = (
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_",
+    "MLFLOW_TRACE_SAMPLING_RATIO",
+    "MLFLOW_TRACING_DESTINATION",
+    "OTEL_",
+)
 
 
 @pytest.fixture(autouse=True, scope="session")

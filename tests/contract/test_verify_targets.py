@@ -103,6 +103,7 @@ def test_settings_do_not_affect_the_agent_under_test(agent: Agent) -> None:
         "SSL_CERT_FILE": "/nonexistent",
         "MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef",
         "MLFLOW_TRACE_SAMPLING_RATIO": "0",
+        "MLFLOW_TRACING_DESTINATION": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
     }
     results = results_of(agent, *only(*rules), **settings)
