@@ -171,6 +171,13 @@ def test_rules_check_ignored_files(workbench: Workbench, file: str) -> None:
     assert "tools.py" in finding.found
 
 
+def test_commands_start_event_loops(workbench: Workbench) -> None:
+    code = "import asyncio\n\n\ndef main() -> None:\n    asyncio.run(asyncio.sleep(0))\n"
+    with workbench.agent.changed([new_file("src/weather_agent/commands/refresh.py", code)]):
+        finding = workbench.findings("asyncio-run")["asyncio-run"]
+    assert finding.result == "passed", finding.found
+
+
 def test_first_failure_ends_the_process_that_loads_the_model(agent: Agent) -> None:
     paths = [f"tests/contract/test_{part}.py" for part in ("model", "loading")]
     with agent.changed(BREAKAGES["another task in the metadata"].patches):
