@@ -323,7 +323,7 @@ mlflow.weather_agent = True
     # What answers leave behind
     "a thread per answer": breaks(
         "no-leftovers",
-        "3 requests leave . threads behind, such as refresh",
+        "there are . more threads, such as refresh",
         in_answer("""
 import threading
 
@@ -332,7 +332,7 @@ threading.Thread(target=threading.Event().wait, name="refresh", daemon=True).sta
     ),
     "a thread pool per answer": breaks(
         "no-leftovers",
-        "3 requests leave .+ threads behind, such as ThreadPoolExecutor",
+        "there are .+ more threads, such as ThreadPoolExecutor",
         at_import("from concurrent.futures import ThreadPoolExecutor\n\nPOOLS = []"),
         in_answer("""
 POOLS.append(ThreadPoolExecutor(2))
@@ -341,7 +341,7 @@ POOLS[-1].submit(len, "")
     ),
     "a task per answer": breaks(
         "no-leftovers",
-        "3 requests leave . tasks behind, such as sleep",
+        "there are . more tasks, such as sleep",
         in_answer("""
 import asyncio
 
@@ -350,7 +350,7 @@ asyncio.get_running_loop().call_soon(asyncio.create_task, asyncio.sleep(3600))
     ),
     "a temporary file per tool call": breaks(
         "no-leftovers",
-        "3 requests leave . files behind, such as tmp/",
+        "there are . more files, such as tmp/",
         Patch(
             "tools.py",
             DAYS,
@@ -360,7 +360,7 @@ asyncio.get_running_loop().call_soon(asyncio.create_task, asyncio.sleep(3600))
     ),
     "a file in the current directory per answer": breaks(
         "no-leftovers",
-        "3 requests leave . files behind, such as msg_",
+        "there are . more files, such as msg_",
         in_answer("""
 from pathlib import Path
 from weather_agent.runtime.items import unique_id
@@ -370,24 +370,24 @@ Path(unique_id("msg")).write_text("Hello")
     ),
     "a process per tool call": breaks(
         "no-leftovers",
-        "3 requests leave . child processes behind, such as sleep",
+        "there are . more child processes, such as sleep",
         Patch("tools.py", DAYS, f'    subprocess.Popen(["sleep", "100"])\n{DAYS}'),
         Patch("tools.py", "from datetime", "import subprocess\nfrom datetime"),
     ),
     "a file opened per answer": breaks(
         "no-leftovers",
-        "3 requests leave . open files and connections behind, such as /dev/null",
+        "there are . more open files and connections, such as /dev/null",
         in_answer('import os\n\nos.open("/dev/null", os.O_RDONLY)'),
     ),
     "a connection per tool call": breaks(
         "no-leftovers",
-        "3 requests leave . open files and connections behind, such as socket",
+        "there are . more open files and connections, such as socket",
         Patch("tools.py", DAYS, f"    socket.socket().detach()\n{DAYS}"),
         Patch("tools.py", "from datetime", "import socket\nfrom datetime"),
     ),
     "a log handler per answer": breaks(
         "no-leftovers",
-        "3 requests leave . log handlers behind, such as <StreamHandler",
+        "there are . more log handlers, such as <StreamHandler",
         in_answer("""
 import logging
 
@@ -396,7 +396,7 @@ logging.getLogger("agent").addHandler(logging.StreamHandler())
     ),
     "a path added per tool call": breaks(
         "no-leftovers",
-        "3 requests leave . entries of sys.path behind, such as /opt/tools",
+        "there are . more entries of sys.path, such as /opt/tools",
         Patch("tools.py", DAYS, f'    sys.path.append("/opt/tools")\n{DAYS}'),
         Patch("tools.py", "from datetime", "import sys\nfrom datetime"),
     ),
@@ -434,12 +434,12 @@ logging.getLogger("agent").addHandler(logging.StreamHandler())
     ),
     "a function for the end of the process per answer": breaks(
         "no-leftovers",
-        "3 requests leave . functions for the end of the process behind",
+        "there are . more exit functions",
         in_answer("import atexit\n\natexit.register(len, str(request))"),
     ),
     "a log file that grows with each answer": breaks(
         "no-leftovers",
-        "3 requests leave .+ bytes in files behind, such as tmp/answers.jsonl",
+        "there are .+ more bytes in files, such as tmp/answers.jsonl",
         in_answer("""
 import tempfile
 from pathlib import Path
@@ -501,7 +501,7 @@ multiprocessing.set_start_method("spawn", force=True)
     ),
     "delayed calls that nobody cancels": breaks(
         "no-leftovers",
-        r"3 requests leave \d+ delayed calls behind, such as print",
+        r"there are \d+ more delayed calls, such as print",
         in_answer("import asyncio\n\nasyncio.get_running_loop().call_later(3600, print)"),
     ),
     "requests that a tool makes http.client print": breaks(

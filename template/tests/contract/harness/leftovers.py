@@ -142,7 +142,7 @@ def held_by_process(folder: Path) -> Held:
         "open files and connections": Counter(_open_files()),
         "files": Counter(sizes.keys()),
         "bytes in files": Counter(sizes),
-        "functions for the end of the process": Counter({"that of `atexit`": atexit._ncallbacks()}),
+        "exit functions": Counter({"that of `atexit`": atexit._ncallbacks()}),
         "log handlers": Counter(str(one) for logger in loggers for one in logger.handlers),
         "filters of warnings": Counter(str(one) for one in warnings.filters),
         "entries of sys.path": Counter(sys.path),
@@ -156,7 +156,7 @@ def growth(before: Held, after: Held, requests: int) -> list[str]:
         count = held.total() - before[kind].total()
         if count >= requests:
             newest = next(iter(held - before[kind]))
-            remaining.append(f"{requests} requests leave {count} {kind} behind, such as {newest}")
+            remaining.append(f"there are {count} more {kind}, such as {newest}")
     return remaining
 
 
