@@ -373,16 +373,16 @@ POSITIVE = ("latency_seconds", "total_tokens")
 JUDGES = ("openai:/", "databricks:/")
 # Without the backticks of SQL, the parentheses of a call, and placeholders.
 LEVEL = r"[^.\s/`'\"(){}<>$]+"
-THREE_LEVELS = rf"{LEVEL}\.{LEVEL}\.{LEVEL}"
+QUALIFIED_NAME = rf"{LEVEL}\.{LEVEL}\.{LEVEL}"
 TWO_LEVELS = r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$"  # of a registered model, without its catalog
 ONE_LEVEL = r"[\w-]+"
 AN_ID = r"(?=\D*\d)[\w-]+"  # an id of a workspace, or a placeholder such as abc123
-FORMS = {
-    "function": (THREE_LEVELS, "CATALOG.SCHEMA.FUNCTION"),
-    "table": (THREE_LEVELS, "CATALOG.SCHEMA.TABLE"),
-    "vector_search_index": (THREE_LEVELS, "CATALOG.SCHEMA.INDEX"),
+NAME_RULES = {
+    "function": (QUALIFIED_NAME, "CATALOG.SCHEMA.FUNCTION"),
+    "table": (QUALIFIED_NAME, "CATALOG.SCHEMA.TABLE"),
+    "vector_search_index": (QUALIFIED_NAME, "CATALOG.SCHEMA.INDEX"),
     "serving_endpoint": (
-        rf"(?!{THREE_LEVELS}$)[\w.-]+",
+        rf"(?!{QUALIFIED_NAME}$)[\w.-]+",
         "the name of an endpoint, not of a model, a URL or a URI",
     ),
     "uc_connection": (ONE_LEVEL, "the name of a connection, without a catalog or schema"),
@@ -478,7 +478,7 @@ def test_scorers_of_thresholds(model: Model, external_model: Path | None) -> Non
 @SENSIBLE_SETTINGS
 def test_names_of_resources(model_path: Path) -> None:
     for kind, name in sorted(declared_resources(model_path)):
-        form, description = FORMS.get(kind, (".*", ""))
+        form, description = NAME_RULES.get(kind, (".*", ""))
         assert re.fullmatch(form, name), f"The {kind} is named {name!r}, not {description}."
 
 

@@ -31,7 +31,6 @@ class UnexpectedStatusError(Exception):
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"status {status}: {body[:300]}")
         self.status = status
-        self.body = body
 
 
 class Agent(Protocol):
@@ -198,7 +197,7 @@ def text_of(item: Item) -> str:
 
 
 def unload_code(model: Path, *, even_own: bool = False) -> None:
-    """Unload modules that the model contains, too, so that it imports its own copies.
+    """Unload each module that the model also contains, so that the model imports its own copy.
 
     Their functions for MLflow's agent server are registered again, as in a new process.
 

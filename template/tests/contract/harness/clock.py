@@ -23,8 +23,8 @@ TEXT_FILES = {".csv", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}
 def date_of_loading(model: Path) -> datetime:
     """Return 29 February of an earlier year that no file of a model mentions.
 
-    On this day, code that only changes the year of the date fails. It has the hour of now, at
-    which a cache by the hour still returns its value.
+    On this day, code that only changes the year of the date fails. It has the current hour, so
+    that a cache keyed by the hour still returns its value.
     """
     files = (path for path in model.rglob("*") if path.suffix in TEXT_FILES and path.is_file())
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
@@ -35,7 +35,7 @@ def date_of_loading(model: Path) -> datetime:
 
 @contextmanager
 def on_an_earlier_day(day: datetime) -> Generator[None]:
-    """Run the block on another day. After it, years have passed on the monotonic clock, too.
+    """Run the block on another day. After it, a year has passed on the monotonic clock, too.
 
     Caches measure with that clock how long their values are valid.
     """
@@ -59,7 +59,7 @@ def let_a_year_pass() -> None:
     _passed["seconds"] += YEAR
 
 
-def stale_texts(data: Any, loaded: datetime) -> Iterator[str]:
+def excerpts_with_date(data: Any, loaded: datetime) -> Iterator[str]:
     """Yield an excerpt of each text that contains a date of the day or its year."""
     # The hyphens keep out the groups of a UUID.
     pattern = rf"(?<![\w-]){loaded.year}(?!\w)|{loaded:%Y%m%d}|{loaded:%Y-%m-%d}"

@@ -13,6 +13,8 @@ from .project import ENVIRONMENTS
 # What an agent may raise. It excludes KeyboardInterrupt, which ends the tests.
 AGENT_ERRORS = (Exception, SystemExit, GeneratorExit, CancelledError)
 
+# The template raises these, and their messages say what to do.
+UNLOCATED = ("ConfigError", "ProjectError")
 # Attributes of the errors of openai, and of LLMError.
 _STATUSES = ("status_code", "status")
 
@@ -22,8 +24,7 @@ def describe_error(error: BaseException) -> str:
     text = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
     text = " ".join(f"{type(error).__name__}: {text}".split())
     text = re.sub(" (For further information visit|Review the stack trace) .*", "", text)
-    # These say what to do, and the template raises them.
-    line = "" if type(error).__name__ in ("ConfigError", "ProjectError") else _line_of_agent(error)
+    line = "" if type(error).__name__ in UNLOCATED else first_line_of_agent(error)
     return f"{text} ({line})" if line else text
 
 
@@ -48,7 +49,8 @@ def is_refusal(error: BaseException) -> bool:
     return 400 in statuses
 
 
-def _line_of_agent(error: BaseException) -> str:
+def first_line_of_agent(error: BaseException) -> str:
+    """Return the line of the agent's code in the first cause that has one, or an empty string."""
     lines = (line_of_agent(cause) for cause in causes_of(error))
     return next(filter(None, lines), "")
 

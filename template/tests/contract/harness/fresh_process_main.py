@@ -24,7 +24,7 @@ import mlflow.pyfunc
 import pytest
 
 from .agents import HELLO, Item, Request, read_example
-from .clock import date_of_loading, llm_data, on_an_earlier_day, stale_texts
+from .clock import date_of_loading, excerpts_with_date, llm_data, on_an_earlier_day
 from .errors import AGENT_ERRORS, describe_error, is_refusal
 from .fixes import fix_for
 from .leftovers import (
@@ -184,7 +184,7 @@ def modules_outside(model: Path, repository: Path) -> list[str]:
 def stale_dates(llm: OfflineLLM, output: list[Item], loaded: datetime) -> list[str]:
     """Return texts of an answer that contain the day on which the model was loaded."""
     texts = [item.get("output") or item.get("content") for item in output]
-    return list(stale_texts([*llm_data(llm.bodies), texts], loaded))
+    return list(excerpts_with_date([*llm_data(llm.bodies), texts], loaded))
 
 
 def random_generators() -> list[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .errors import causes_of, describe_error, line_of_agent
+from .errors import describe_error, first_line_of_agent
 from .rules import NotCheckedError, NotProvenError, Rule
 
 TESTS = Path(__file__).parents[2]
@@ -152,7 +152,7 @@ def is_of_tests(error: BaseException | None) -> bool:
 def place_in_agent(error: BaseException | None) -> str:
     """Return the type and the line of the agent's error that failed a test, or an empty string."""
     cause = error.__cause__ if error and is_of_tests(error) else error
-    line = next(filter(None, map(line_of_agent, causes_of(cause))), "") if cause else ""
+    line = first_line_of_agent(cause) if cause else ""
     return f"{type(cause).__name__}: {line}" if line else ""
 
 

@@ -25,8 +25,8 @@ KEYS = {
 # Arguments with these names may be for other services, so only the calls below count.
 AMBIGUOUS = re.compile(r"endpoint(_name)?s?|warehouses?|space_ids?|connection_name")
 # Calls, each with the kind of an argument, its name and its position.
-OPENAI_CLIENT = r"\w*(get_open_ai_client|DatabricksOpenAI|OpenAI\(.*/serving-endpoints).*"
-OPENAI_CALL = rf"{OPENAI_CLIENT}\.(completions|responses|embeddings)\.(create|parse|stream)"
+OPENAI_CLIENT_PATH = r"\w*(get_open_ai_client|DatabricksOpenAI|OpenAI\(.*/serving-endpoints).*"
+OPENAI_CALL = rf"{OPENAI_CLIENT_PATH}\.(completions|responses|embeddings)\.(create|parse|stream)"
 CALLS = (
     (r"serving_endpoints\.query", "serving_endpoint", "name", 0),
     (r"get_langchain_chat_open_ai_client", "serving_endpoint", "model", 0),
