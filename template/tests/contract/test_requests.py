@@ -33,13 +33,13 @@ EVERY_REQUEST = rule(
     why="AI Playground sends several turns, Review App sends a context, applications send content "
     "parts with images and files, and clients send the items of the previous turn.",
     fix="Make no assumptions about the request. It is an object, not a dictionary; `content` is a "
-    "string or a list; `custom_inputs`, `context` and its fields may be None; the last item may "
+    "string or a list; `custom_inputs`, `context` and its fields may be None; the last item need "
     "not be a user message. The functions of runtime/ that convert items handle all of this. To "
     "reject images or files, raise RequestError of runtime/items.py: the server answers 400.",
 )
 
 # Exceptions that only a bug raises. An agent may raise others to report invalid custom_inputs.
-BUGS = (AttributeError, AssertionError, LookupError, NameError, TypeError, SystemExit)
+BUG_ERRORS = (AttributeError, AssertionError, LookupError, NameError, TypeError, SystemExit)
 
 
 @EVERY_REQUEST
@@ -68,11 +68,11 @@ def test_every_request(any_agent: Agent, kind: str) -> None:
 
 def is_accepted(kind: str, error: BaseException | None) -> bool:
     """Return whether an agent may fail with this error for a kind of request."""
-    if "custom_inputs" in kind and error and not isinstance(error, BUGS):
+    if "custom_inputs" in kind and error and not isinstance(error, BUG_ERRORS):
         return True
     if kind in FILES and is_rejection(error):
         return True
-    # Its `to_chat_completions_input` expects a text in each part.
+    # MLflow's `to_chat_completions_input` expects a text in each part.
     return kind in WITHOUT_TEXT and is_raised_by_mlflow(error)
 
 

@@ -1,4 +1,7 @@
-"""Rules about tools: the LLM may call them, and they work wherever and however it does."""
+"""Rules about tools.
+
+The LLM may call them, and they work in any thread, in any process and with any valid arguments.
+"""
 
 import itertools
 import json

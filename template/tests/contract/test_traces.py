@@ -98,4 +98,4 @@ def test_closed_traces(traces: list[Trace], canaries: Canaries) -> None:
             assert not found, f"The span {span.name} contains {found}."
         text = json.dumps(trace.info.to_dict(), default=str)
         found = canaries.variables_in(text) or canaries.settings_in(text)
-        assert not found, f"The tags of the trace contain {found}."
+        assert not found, f"The info of the trace contains {found}."

@@ -202,7 +202,7 @@ def fix_for(error: BaseException) -> str | None:
 
 
 def is_fix_of(fix: Fix, error: BaseException) -> bool:
-    """Return whether a fix is that of an error."""
+    """Return whether a fix applies to an error."""
     return bool(
         re.fullmatch(fix.error, type(error).__name__)
         and re.search(fix.message, str(error))

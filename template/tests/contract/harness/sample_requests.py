@@ -41,7 +41,8 @@ WEB_SEARCH = {
     "status": "completed",
     "action": {"type": "search", "query": "agents"},
 }
-# Attachments, and words of which one shows that the LLM knows of it; the file contains "willow".
+# Each attachment with words; one of them in a request shows that the LLM receives it. The file
+# contains "willow".
 ATTACHMENTS = {"an image": (IMAGE, ["image"]), "a file": (FILE, ["file", "notes.txt", "willow"])}
 TWO_PARTS = [
     {"type": "input_text", "text": "Hello,"},
