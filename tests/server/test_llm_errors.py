@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import httpx
 import openai
@@ -181,6 +182,7 @@ def test_a_refusal_is_streamed_as_one(run_agent: RunApp, server: ChatServer) -> 
 
 def test_an_error_of_the_llm_counts_before_that_of_a_client(package: Package) -> None:
     """openai 2 wraps the errors of a transport."""
-    error = openai.APIConnectionError(request=httpx.Request("POST", "http://llm.invalid"))
+    request: Any = httpx.Request("POST", "http://llm.invalid")  # openai 3 has its own type
+    error = openai.APIConnectionError(request=request)
     error.__cause__ = package("runtime.llm").LLMError("m returned status 429.", 429)
     assert package("server.errors").error_of_agent(error).status == 429
