@@ -75,7 +75,7 @@ def predict(self, request):
     # Credentials
     "a token in a tag of the trace": breaks(
         "closed-traces",
-        "The tags of the trace contain the value of the variable SEARCH_TOKEN",
+        "The info of the trace contains the value of the variable SEARCH_TOKEN",
         at_import("import os"),
         in_answer(
             'mlflow.update_current_trace(tags={"login": f"{os.environ.get(\'SEARCH_TOKEN\')}"})'
@@ -83,7 +83,7 @@ def predict(self, request):
     ),
     "the environment in the metadata of the trace": breaks(
         "closed-traces",
-        "The tags of the trace contain the variables ",
+        "The info of the trace contains the variables ",
         at_import("import os"),
         in_answer("""
 if mlflow.get_current_active_span():
@@ -92,7 +92,7 @@ if mlflow.get_current_active_span():
     ),
     "the settings in a tag of the trace": breaks(
         "closed-traces",
-        "The tags of the trace contain the settings ",
+        "The info of the trace contains the settings ",
         in_answer('mlflow.update_current_trace(tags={"config": self.config.model_dump_json()})'),
     ),
     "a token in the input of a span": breaks(
