@@ -248,6 +248,22 @@ def test_local_packages_of_other_systems_are_left_out(package: Package, root: Pa
     assert package("ops.requirements").locked_requirements() == ["six==1.17.0"]
 
 
+def test_markers_describe_the_server(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    pins = {"arm64": "six==1.0", "x86_64": "six==2.0"}
+    lines = [f"{pin}; platform_machine == '{machine}'" for machine, pin in pins.items()]
+    assert list(package("ops.requirements").for_server(lines)) == [pins["x86_64"]]
+
+
+def test_a_lock_file_outside_of_the_project_is_ignored(package: Package, root: Path) -> None:
+    write(root / "pyproject.toml", index("acme", ACME))
+    write(root / "uv.lock", locked_packages(ACME, PYPI))
+    write(root.parent / "uv.lock", locked_packages(MIRROR, MIRROR))
+    pins = ["package-0==1", "package-1==1"]
+    options = package("ops.requirements").index_options(pins)
+    assert list(options) == [f"--extra-index-url {ACME}"]
+
+
 def locked_packages(*indexes: str) -> str:
     """Return the content of a lock file with a package from each index."""
     entry = '[[package]]\nname = "package-{}"\nversion = "1"\nsource = {{ registry = "{}" }}\n'

@@ -7,14 +7,20 @@ import subprocess
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
 from .project import ROOT, ProjectError
 
-# Models are served on Linux, whatever system they were logged on.
-_SERVER = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
+# Models are served on Linux x86-64, whatever system they were logged on.
+_SERVER = {
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_system": "Linux",
+    "sys_platform": "linux",
+}
 # `--no-dev` overrides UV_DEV.
 _EXPORT = (
     "export --locked --no-default-groups --no-dev --all-extras "
@@ -163,7 +169,20 @@ def host_and_path(url: str) -> str:
     return re.sub(r"^.*?://([^/@]*@)?", "", url).rstrip("/")
 
 
+def locked_folders() -> list[Path]:
+    """Return the folders from the agent's up to the first one with `uv.lock`.
+
+    A member of a workspace has its lock file in a folder above. Without a lock file, it is only the
+    agent's folder.
+    """
+    folders = [ROOT, *ROOT.parents]
+    for number, folder in enumerate(folders, start=1):
+        if (folder / "uv.lock").is_file():
+            return folders[:number]
+    return [ROOT]
+
+
 def contents_of(*names: str) -> list[str]:
-    """Return the content of files in the repository, and then in the workspace around it."""
-    paths = [folder / name for folder in (ROOT, *ROOT.parents) for name in names]
+    """Return the content of files in the agent's folder, and then in the workspace around it."""
+    paths = [folder / name for folder in locked_folders() for name in names]
     return [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
