@@ -72,6 +72,52 @@ def test_only_a_complete_commit_is_registered(
         assert done.returncode == 1
 
 
+def test_the_lock_file_of_a_workspace_must_be_committed(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = package("ops.git")
+    root = tmp_path / "repository" / "agents" / "agent"
+    (root / "lib").mkdir(parents=True)
+    for name in ("ops.git", "ops.requirements"):
+        monkeypatch.setattr(package(name), "ROOT", root)
+    (tmp_path / "uv.lock").touch()  # outside of the repository
+    (root / "pyproject.toml").touch()
+    top = root.parents[1]
+    git(top, "init", "--quiet")
+    commit_all(top)
+    with pytest.raises(RuntimeError, match="^uv.lock is not committed"):
+        module.require_commit()
+    (top / "uv.lock").touch()
+    with pytest.raises(RuntimeError, match=r"^\.\./\.\./uv.lock is .* --force \.\./\.\./uv.lock`"):
+        module.require_commit()
+    commit_all(top)
+    assert module.require_commit() == module.clean_commit()
+    (root / "lib" / "uv.lock").touch()  # of another project
+    with pytest.raises(RuntimeError, match=r"^agents/agent/lib/: not committed"):
+        module.require_commit()
+    (top / "uv.lock").write_text("# newer\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"^\.\./\.\./uv.lock is not committed"):
+        module.require_commit()
+
+
+def commit_all(folder: Path) -> None:
+    """Commit all files."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "All")
+
+
+def test_errors_of_git_are_in_english(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    translated = "test $LC_ALL = C && echo dubious ownership >&2 || echo zweifelhaft >&2"
+    (tmp_path / "git").write_text(f"#!/bin/sh\n{translated}\nexit 128\n", encoding="utf-8")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    with pytest.raises(RuntimeError, match="^dubious ownership$"):
+        package("ops.git").require_commit()
+
+
 def test_a_commit_is_registered_once_and_promoted_after_its_evaluation(
     released: Agent, commands: ForkedCommands, store: dict[str, str]
 ) -> None:

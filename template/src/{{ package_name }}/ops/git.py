@@ -1,8 +1,11 @@
 """The git repository of the agent."""
 
+import os
 import subprocess
+from pathlib import Path
 
 from .project import ROOT, ProjectError
+from .requirements import locked_folders
 
 
 def clean_commit() -> str | None:
@@ -33,16 +36,24 @@ def require_commit() -> str:
             "Run `git add -A` and `git commit`."
         ) from error
     files = [line.split(maxsplit=1)[1] for line in _status().splitlines()]
+    lock = _lock_file()
     # If git ignores the file, its status does not list it.
-    if not _git("ls-files", "uv.lock") or any(file.endswith("uv.lock") for file in files):
+    if not _git("ls-files", lock) or _git("status", "--porcelain", "--", lock):
         raise ProjectError(
-            "uv.lock is not committed, and the model's packages come from it. "
-            'Run `git add --force uv.lock` and `git commit -m "Lock the packages"`.'
+            f"{lock} is not committed, and the model's packages come from it. "
+            f'Run `git add --force {lock}` and `git commit -m "Lock the packages"`.'
         )
     if files:
         listed = ", ".join(files[:3]) + (" and more" if files[3:] else "")
         raise ProjectError(f"{listed}: not committed. Commit, stash or ignore the changes.")
     return commit
+
+
+def _lock_file() -> str:
+    """Return the path of uv.lock, relative to the agent; a workspace has it in a folder above."""
+    above = len(locked_folders()) - 1
+    depth = len(Path(_git("rev-parse", "--show-cdup")).parts)  # in git's repository
+    return "../" * above + "uv.lock" if above <= depth else "uv.lock"
 
 
 def _status() -> str:
@@ -52,4 +63,6 @@ def _status() -> str:
 
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    environment = os.environ | {"LC_ALL": "C"}  # messages in English
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
