@@ -336,6 +336,11 @@ def test_an_update_that_does_not_end_is_reported(
     monkeypatch.setattr(module, "UPDATE_TIMEOUT", -1)
     with pytest.raises(RuntimeError, match="weather-agent is still updating after 0 s"):
         endpoint.wait()
+    endpoint.workspace, endpoint.dry_run = Mock(), False
+    endpoint.read = Mock(return_value=updating)
+    with pytest.raises(RuntimeError, match="weather-agent is still updating after 0 s"):
+        endpoint.route(ready, "1")
+    assert endpoint.read.call_count == 1
 
 
 def test_a_first_version_that_did_not_start_is_deployed_again(deployer: Deployer) -> None:
@@ -378,6 +383,24 @@ def test_a_full_endpoint_keeps_what_a_rollback_needs(deployer: Deployer) -> None
     deployer.check("deploy", "17")
     assert endpoint.served == ["17", "16", "15", "2", "1"]
     assert list(dict.fromkeys(endpoint.history)) == [str(number) for number in range(1, 18)]
+
+
+@pytest.mark.parametrize(("kept", "routed"), [(["99", "3"], "3"), (["99"], None), ([], None)])
+def test_a_full_endpoint_keeps_a_version_that_it_serves(
+    package: Package, monkeypatch: pytest.MonkeyPatch, kept: list[str], routed: str | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "databricks.agents", Mock())
+    module = package("ops.deploy")
+    endpoint = Mock(dry_run=True)
+    now = Mock(entities={str(number): Mock() for number in range(1, 16)}, answering=None)
+    endpoint.route.return_value = now
+    settings = package("runtime.config").Serving()
+    if routed:
+        module.start(endpoint, now, "16", settings, kept)
+        endpoint.route.assert_called_once_with(now, routed, [routed])
+        return
+    with pytest.raises(RuntimeError, match="none of them answers or is the champion. Delete"):
+        module.start(endpoint, now, "16", settings, kept)
 
 
 def test_a_commit_is_found_among_many_versions(deployer: Deployer) -> None:

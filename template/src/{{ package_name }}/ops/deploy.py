@@ -78,10 +78,16 @@ def start(
     """Serve another version, which gets the traffic when it is ready.
 
     Raises:
-        ProjectError: It did not start.
+        ProjectError: It did not start, or the endpoint is full.
     """
     if len(now.entities) >= MAX_SERVED:
-        now = endpoint.route(now, kept[0], kept)
+        served = [one for one in kept if one in now.entities]
+        if not served:
+            raise ProjectError(
+                f"{endpoint.name} serves {len(now.entities)} versions, which is the maximum, and "
+                "none of them answers or is the champion. Delete some of them in the workspace."
+            )
+        now = endpoint.route(now, served[0], served)
     options: dict[str, Any] = {
         "endpoint_name": endpoint.name,
         "workload_size": settings.workload_size,

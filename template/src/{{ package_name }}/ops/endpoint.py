@@ -138,6 +138,8 @@ class Endpoint:
                 self.name, served_entities=list(entities.values()), traffic_config=traffic
             )
             now = self.wait()
+        except ProjectError:  # the update takes too long
+            raise
         except Exception:
             # If only a response was lost, the endpoint is updated nevertheless.
             now = self.wait()
