@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.csv
@@ -259,9 +260,9 @@ def test_invalid_outputs(batch: Batch) -> None:
     out.unlink()
     (out / "status=answered").mkdir(parents=True)
     (out / "status=answered" / "notes.txt").write_text("Mine.")
-    assert "contains other files than those of a batch" in batch.run(source)[1]
+    assert "contains files that a batch did not write" in batch.run(source)[1]
     (out / "notes.txt").write_text("Mine.")
-    assert "contains 'notes.txt', which is not a file of a batch." in batch.run(source)[1]
+    assert "contains 'notes.txt', which a batch did not write." in batch.run(source)[1]
     assert not batch.server.bodies
 
 
@@ -327,38 +328,97 @@ def test_full_disk(package: Package, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(output.pq, "write_table", fail)
         with pytest.raises(Exception, match="No space left on device"):
-            output.commit(tmp_path, [answers.Answer(id="a", **row)])
+            output.commit(tmp_path, [answers.Answer(id="a", **row)], "first")
     assert not list(target.iterdir())
+
+
+class EvenAgent:
+    """Answers even numbers, and fails at odd ones."""
+
+    async def predict_stream_async(self, request: Any) -> AsyncIterator[Any]:
+        """Yield the only item."""
+        question = request.input[0].content
+        if int(question) % 2:
+            raise ValueError("odd")
+        item = ResponsesAgent.create_text_output_item("Even", "msg_1")
+        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
+
+
+def run_ten_rows(package: Package, folder: Path) -> None:
+    """Answer ten rows, four per commit."""
+    rows: list[Row] = [{"id": one, "question": str(one)} for one in range(10)]
+    source = write_jsonl(folder / "in.jsonl", rows)
+    names = package("ops.batch.columns").column_names([])
+    record = package("runtime.llm.usage").record_completions
+    agent = package("ops.batch.agent").BatchAgent(EvenAgent(), record, lambda: None)
+    batch = package("ops.batch.local").LocalBatch(source, folder / "out", names, 2, 4)
+    batch.run(agent, package("commands.batch").ProgressLine("out"))
+
+
+def interrupt_once(function: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
+    """Return a function that is interrupted before or after its effect when it is called first."""
+    interrupted: list[bool] = []
+
+    def interrupt(*arguments: Any) -> None:
+        if interrupted:
+            function(*arguments)
+            return
+        interrupted.append(True)
+        if after:
+            function(*arguments)
+        raise KeyboardInterrupt
+
+    return interrupt
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", ["write_table", "replace", "commit"])
+def test_an_interrupted_commit_is_repeated(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: str, after: bool
+) -> None:
+    owners = {"write_table": pq, "replace": Path, "commit": package("ops.batch.local")}
+    function = getattr(owners[step], step)
+    monkeypatch.setattr(owners[step], step, interrupt_once(function, after=after))
+    with pytest.raises(KeyboardInterrupt):
+        run_ten_rows(package, tmp_path)
+    ids = [row["id"] for row in read_output(tmp_path / "out")]
+    assert len(ids) == len(set(ids)) == 4
+    run_ten_rows(package, tmp_path)
+    rows = read_output(tmp_path / "out")
+    assert [(row["id"], row["status"]) for row in rows] == [
+        (str(one), "failed" if one % 2 else "answered") for one in range(10)
+    ]
+
+
+def test_failures_that_cannot_be_deleted(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_ten_rows(package, tmp_path)
+    error = PermissionError(13, "Permission denied")
+    monkeypatch.setattr("shutil.os.rmdir", Mock(side_effect=error))
+    with pytest.raises(RuntimeError, match="Cannot delete .*/status=failed: Permission denied."):
+        run_ten_rows(package, tmp_path)
+
+
+def test_a_locked_database_of_a_tool_is_not_another_batch(package: Package, tmp_path: Path) -> None:
+    error = sqlite3.OperationalError("database is locked")
+    with pytest.raises(sqlite3.OperationalError), package("ops.batch.output").open_output(tmp_path):
+        raise error
 
 
 def test_disk_that_becomes_full(package: Package, tmp_path: Path) -> None:
     output = package("ops.batch.output")
-    batch_agent = package("ops.batch.agent").BatchAgent
     write_table = output.pq.write_table
-
-    class Agent:
-        async def predict_stream_async(self, request: Any) -> AsyncIterator[Any]:
-            question = request.input[0].content
-            if int(question) % 2:
-                raise ValueError("odd")
-            item = ResponsesAgent.create_text_output_item("Even", "msg_1")
-            yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
 
     def write(table: pa.Table, path: Path) -> None:
         if "status=failed" in str(path):
             raise OSError(28, "No space left on device")
         write_table(table, path)
 
-    rows: list[Row] = [{"id": one, "question": str(one)} for one in range(10)]
-    source = write_jsonl(tmp_path / "in.jsonl", rows)
-    names = package("ops.batch.columns").column_names([])
-    agent = batch_agent(Agent(), package("runtime.llm.usage").record_completions, lambda: None)
-    batch = package("ops.batch.local").LocalBatch(source, tmp_path / "out", names, 2, 4)
-    progress = package("commands.batch").ProgressLine("out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(output.pq, "write_table", write)
         with pytest.raises(Exception, match="No space left on device"):
-            batch.run(agent, progress)
+            run_ten_rows(package, tmp_path)
     ids = [row["id"] for row in read_output(tmp_path / "out")]
     assert ids
     assert len(ids) == len(set(ids))

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import mlflow
 
@@ -29,6 +30,19 @@ from .tables import open_table
 
 
 @dataclass(frozen=True)
+class Unstored:
+    """Answers that are stored together.
+
+    Attributes:
+        answers: The answers.
+        name: The name of their files. If an interrupted commit is repeated, it replaces them.
+    """
+
+    answers: list[Answer] = field(default_factory=list)
+    name: str = field(default_factory=lambda: uuid4().hex)
+
+
+@dataclass(frozen=True)
 class LocalBatch:
     """A batch on this machine.
 
@@ -37,7 +51,7 @@ class LocalBatch:
         target: The folder of the output.
         names: The names of the columns in the input.
         concurrency: How many rows are answered at the same time.
-        rows_per_commit: After so many answers, they are stored.
+        rows_per_commit: How many answers are stored at once.
         traces_per_second: The number of rows per second to trace.
     """
 
@@ -74,12 +88,13 @@ class LocalBatch:
         """Answer questions, and store the answers even if the batch stops early."""
         sampler = TraceSampler(self.traces_per_second)
         answerer = Answerer(agent, RateLimit(self.concurrency), sampler)
-        ready: list[Answer] = []
+        ready = Unstored()
 
         def store() -> None:
-            some = ready.copy()
-            ready.clear()  # first, so that an interruption cannot store them twice
-            commit(self.target, some)
+            nonlocal ready
+            some = ready.answers
+            commit(self.target, some, ready.name)
+            ready = Unstored()  # in one step, so that no interruption can come between
             failed = sum(one.error is not None for one in some)
             tokens = sum(one.input_tokens + one.output_tokens for one in some)
             progress.add(answered=len(some) - failed, failed=failed, tokens=tokens)
@@ -87,16 +102,18 @@ class LocalBatch:
         async def collect() -> None:
             async with aclosing(answerer.answer_all(questions)) as answers:
                 async for one in answers:
-                    ready.append(one)
-                    if len(ready) >= self.rows_per_commit:
+                    ready.answers.append(one)
+                    if len(ready.answers) >= self.rows_per_commit:
                         store()
 
         try:
             # A command has no running event loop.
             asyncio.run(collect())  # ast-grep-ignore: asyncio-run
         finally:
-            store()
-            # Otherwise MLflow waits for new traces, and again when Python exits: a second each.
-            mlflow.flush_trace_async_logging(terminate=True)
+            try:
+                store()
+            finally:
+                # Otherwise MLflow waits for new traces, and again when Python exits: a second each.
+                mlflow.flush_trace_async_logging(terminate=True)
         if answerer.stopped_by:
             raise answerer.stopped_by

@@ -8,9 +8,8 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Generator, Iterable
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -51,22 +50,23 @@ def open_output(folder: Path) -> Generator[None]:
         raise ProjectError(
             f"Cannot create {folder}: {error.strerror}. Choose another output."
         ) from error
-    try:
-        with closing(sqlite3.connect(folder / "_lock", timeout=0)) as lock:
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(closing(sqlite3.connect(folder / "_lock", timeout=0)))
             lock.execute("BEGIN EXCLUSIVE")
-            yield
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error):
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise ProjectError(
+                    f"Cannot write to {folder}: {error}. Make room, or choose another output."
+                ) from error
             raise ProjectError(
-                f"Cannot write to {folder}: {error}. Make room, or choose another output."
+                f"Another batch writes to {folder}. Wait until it ends, or choose another output."
             ) from error
-        raise ProjectError(
-            f"Another batch writes to {folder}. Wait until it ends, or choose another output."
-        ) from error
+        yield
 
 
 def check_output(folder: Path) -> None:
-    """Check that a folder has only files that a batch writes, because readers would mix others.
+    """Check that a folder has only files of a batch, because readers would read others as answers.
 
     Raises:
         ProjectError: The folder is a file or a URL, or contains other files.
@@ -78,15 +78,17 @@ def check_output(folder: Path) -> None:
     names = (path.name for path in folder.glob("*"))
     if other := next((name for name in names if not name.startswith(("_", ".", "status="))), None):
         raise ProjectError(
-            f"{folder} contains {other!r}, which is not a file of a batch. Choose another output."
+            f"{folder} contains {other!r}, which a batch did not write. Choose another output."
         )
 
 
 def check_separate(source: Path, folder: Path) -> None:
-    """Check that the output is not in the folder of the input, which would contain answers then.
+    """Check that the output is not in the folder of the input.
+
+    Otherwise, the next run would read answers as questions.
 
     Raises:
-        ProjectError: It is.
+        ProjectError: The output is in the folder of the input.
     """
     if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
         raise ProjectError(f"{folder} is in the folder of the input. Choose another output.")
@@ -96,7 +98,7 @@ def answered_ids(folder: Path) -> set[str]:
     """Return the ids with an answer.
 
     Raises:
-        ProjectError: The folder contains other files than those of a batch.
+        ProjectError: The folder contains files that a batch did not write.
     """
     if not (folder / ANSWERED).is_dir():
         return set()
@@ -104,18 +106,37 @@ def answered_ids(folder: Path) -> set[str]:
         table = ds.dataset(folder / ANSWERED, SCHEMA, format="parquet").to_table(columns=["id"])
     except (pa.ArrowException, OSError) as error:
         raise ProjectError(
-            f"{folder} contains other files than those of a batch: {error}. Choose another output."
+            f"{folder} contains files that a batch did not write: {error}. Choose another output."
         ) from error
     return set(table.column("id").to_pylist())
 
 
 def forget_failures(folder: Path) -> None:
-    """Delete the failed rows of earlier runs, which are repeated."""
-    shutil.rmtree(folder / FAILED, ignore_errors=True)
+    """Delete the failed rows of earlier runs, which are repeated.
+
+    Raises:
+        ProjectError: They cannot be deleted, so readers would see them beside the new answers.
+    """
+    try:
+        shutil.rmtree(folder / FAILED)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ProjectError(
+            f"Cannot delete {folder / FAILED}: {error.strerror or error}. Check the permissions of "
+            "the folder, or choose another output."
+        ) from error
 
 
-def commit(folder: Path, answers: Iterable[Answer]) -> None:
+def commit(folder: Path, answers: Iterable[Answer], name: str) -> None:
     """Add answers to the folder; a reader sees all of a file or nothing.
+
+    An interrupted commit can be repeated, because its files have the same names.
+
+    Args:
+        folder: The folder of the output.
+        answers: The answers.
+        name: A name that no other commit has.
 
     Raises:
         ProjectError: The files cannot be written.
@@ -124,14 +145,13 @@ def commit(folder: Path, answers: Iterable[Answer]) -> None:
     for one in answers:
         row = one.as_row()
         by_status.setdefault(f"status={row.pop('status')}", []).append(row)
-    for status, rows in by_status.items():
+    for status, rows in sorted(by_status.items()):  # answers first: the disk may become full
         target = folder / status
-        name = f"{uuid4().hex}.parquet"
-        hidden = target / f"_{name}.tmp"
+        hidden = target / f"_{name}.parquet.tmp"
         try:
             target.mkdir(exist_ok=True)
             pq.write_table(pa.Table.from_pylist(rows, SCHEMA), hidden)
-            hidden.replace(target / f"part-{name}")
+            hidden.replace(target / f"part-{name}.parquet")
         except OSError as error:
             hidden.unlink(missing_ok=True)
             raise ProjectError(
