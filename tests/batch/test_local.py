@@ -502,6 +502,11 @@ def test_delta_tables(agent: Agent, batch: Batch) -> None:
     try:
         command = ("weather-agent", "batch", str(batch.folder / "in"), str(batch.folder / "out"))
         agent.check(*command, **batch.environment)
+        log = batch.folder / "in" / "_delta_log" / f"{0:020}.json"
+        log.write_text("{", encoding="utf-8")
+        done = agent.run(*command, **batch.environment)
+        assert done.stderr.startswith(f"error: Cannot read the Delta table {batch.folder / 'in'}: ")
+        assert len(done.stderr.splitlines()) == 1
     finally:
         agent.check("uv", "pip", "uninstall", "--quiet", python, "deltalake", "arro3-core")
     assert len(batch.rows()) == 3

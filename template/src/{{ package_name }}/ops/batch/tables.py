@@ -168,15 +168,23 @@ def _parquet_table(path: Path) -> ArrowTable:
 def _unreadable(path: Path, error: Exception) -> ProjectError:
     reason = "it is not encoded in UTF-8"
     if not isinstance(error, UnicodeDecodeError):
-        reason = str(error).rpartition("?: ")[2].rstrip(".")  # Arrow asks for the format first
+        # Arrow asks for the format first, and Delta prints a trace.
+        reason = str(error).rpartition("?: ")[2].partition("\n")[0].rstrip(".")
     return ProjectError(f"Cannot read {path}: {reason}. Correct the file.")
 
 
 def _delta_table(path: Path) -> ds.Dataset:
     try:
         from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
     except ImportError as error:
         raise ProjectError(
             "Reading a Delta table needs the package deltalake. Run `uv sync --extra delta`."
         ) from error
-    return DeltaTable(path).to_pyarrow_dataset()
+    try:
+        return DeltaTable(path).to_pyarrow_dataset()
+    except (DeltaError, pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ProjectError(
+            f"Cannot read the Delta table {path}: {reason}. Repair it, or export it to Parquet."
+        ) from error
