@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import pytest
 
 from tests.batch.conftest import Batch, Row, read_output, wait_for
 from tests.helpers.agents import Agent, clean_environment, install
+from tests.helpers.model_server import Turn
 from tests.server.serving import free_port
 
 pytestmark = pytest.mark.proof
@@ -198,6 +201,21 @@ def test_unusable_llm_stops_the_batch(spark: SparkRuns) -> None:
     assert "Traceback" not in printed
     assert 20 <= len(batch.rows()) < 100
     assert {row["status"] for row in batch.rows()} == {"failed"}
+
+
+def test_concurrency_below_the_number_of_cores(spark: SparkRuns) -> None:
+    batch = spark.batch
+    starts: list[float] = []
+
+    def reply(body: Row) -> Turn:
+        starts.append(time.monotonic())
+        return replace(batch.reply(body), delay=0.2)
+
+    batch.server.choose = reply
+    write_jsonl(batch.folder / "in.jsonl", numbered(8))
+    code, printed = spark.run(batch.folder / "in.jsonl", batch.folder / "out", "--concurrency=1")
+    assert code == 0, printed
+    assert min(later - earlier for earlier, later in pairwise(starts)) >= 0.2
 
 
 def test_model_answers_with_its_own_code(spark: SparkRuns) -> None:

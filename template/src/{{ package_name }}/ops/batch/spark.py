@@ -54,7 +54,7 @@ class SparkBatch:
         target: The folder of the output; on a cluster, the name of a table.
         names: The names of the columns in the input.
         concurrency: How many rows are answered at the same time, on all workers together.
-        rows_per_commit: After about so many answers, they are stored.
+        rows_per_commit: About how many answers are stored at once.
         traces_per_second: The number of rows per second to trace, on all workers together.
         model_uri: The model to ask; by default the agent in the package.
         remote: The URL of a Spark Connect server, or `databricks` for Databricks Connect.
@@ -107,7 +107,8 @@ class SparkBatch:
             send_code(spark)
         questions = read_questions(spark, self.source, self.names, is_on_cluster=self.is_on_cluster)
         done = output.answers().filter("status = 'answered'")
-        partitions = partition_count(spark) if self.is_on_cluster else local_partition_count()
+        tasks = partition_count(spark) if self.is_on_cluster else local_partition_count()
+        partitions = min(tasks, self.concurrency)
         check = in_worker("worker.RowChecker", *self.agent_arguments)
         checked = questions.repartition(partitions).mapInArrow(check, CHECKED_TYPES)
         rows, answered = count_questions(checked, done)
@@ -132,7 +133,7 @@ class SparkBatch:
     def limits(self, partitions: int) -> tuple[int, float]:
         """Return how many rows of a partition are answered at once, and traced per second."""
         traces = self.traces_per_second / partitions if self.uses_store else 0
-        return max(1, self.concurrency // partitions), traces
+        return self.concurrency // partitions, traces
 
     @property
     def agent_arguments(self) -> tuple[object, ...]:
