@@ -4,10 +4,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
 
+from tests.conftest import Package
 from tests.helpers.agents import Agent, add_default_group
 from tests.helpers.forked_commands import ForkedCommands, forked_commands
 from tests.server.serving import free_port
@@ -309,6 +313,38 @@ def test_password_of_the_store_is_not_printed(commands: ForkedCommands) -> None:
     words = error_of(commands, *ASK, MLFLOW_TRACKING_URI="http://me:sesame@127.0.0.1:9")
     assert "MLflow's store http://me:***@127.0.0.1:9 is not usable" in words
     assert "sesame" not in words
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OperationalError("SELECT 1", {}, Exception("FATAL: too many clients\n")),
+            "is not usable: FATAL: too many clients. Check MLFLOW_TRACKING_URI",
+        ),
+        (
+            MlflowException("Detected out-of-date database schema"),
+            "Back it up, and run `uv run mlflow db upgrade STORE_URI` with the URI of the store.",
+        ),
+    ],
+)
+def test_errors_of_a_database_server(
+    package: Package, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    store = package("ops.store")
+    uri = "postgresql://me:sesame@db.example/mlflow"
+    monkeypatch.setattr(store.mlflow, "get_tracking_uri", lambda: uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(store, "_select_experiment", Mock(side_effect=chained(error)))
+    with pytest.raises(package("ops.project").ProjectError, match=re.escape(words)) as raised:
+        store.connect_store()
+    assert "sesame" not in str(raised.value)
+
+
+def chained(error: Exception) -> Exception:
+    """Return an error with the context that SQLAlchemy gives it."""
+    error.__context__ = getattr(error, "orig", None)
+    return error
 
 
 def test_local_store_in_a_missing_folder(commands: ForkedCommands) -> None:

@@ -42,11 +42,15 @@ def connect_store() -> str:
         raise ProjectError(
             f"MLflow's store {uri} needs a package: {error}. Install it with `uv add`."
         ) from error
-    except (MlflowException, ValueError) as error:
+    except Exception as error:
+        if not isinstance(error, MlflowException | ValueError) and not _is_of_database(error):
+            raise
         if "out-of-date database schema" in str(error):
+            has_password = uri != mlflow.get_tracking_uri()
+            upgrade = "STORE_URI` with the URI of the store" if has_password else f"{uri}`"
             raise ProjectError(
                 f"MLflow's store {uri} was created by another version of MLflow. Back it up, and "
-                f"run `uv run mlflow db upgrade {uri}`."
+                f"run `uv run mlflow db upgrade {upgrade}."
             ) from error
         is_unknown = getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
         variables = "MLFLOW_EXPERIMENT_ID" if is_unknown else "MLFLOW_TRACKING_URI"
@@ -118,7 +122,13 @@ def _reason(error: BaseException) -> str:
         cause = cause.__context__
     if isinstance(cause, OSError):  # the message shows objects of the HTTP client
         return f"cannot connect ({cause})"
-    return str(error).removesuffix(".")
+    text = str(cause if _is_of_database(error) else error)
+    return " ".join(text.split()).removesuffix(".")
+
+
+def _is_of_database(error: BaseException) -> bool:
+    """Return whether SQLAlchemy raised an error, which only stores in a database import."""
+    return any(one.__module__.startswith("sqlalchemy.") for one in type(error).__mro__)
 
 
 def without_password(text: str) -> str:
