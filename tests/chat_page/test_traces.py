@@ -65,8 +65,8 @@ def test_the_link_opens_the_trace_in_mlflow(
             "https://mlflow.example/ml/#/experiments/7/traces?",
         ),
         ("databricks", "https://dbc.example/ml/experiments/7/traces?"),
-        ("sqlite:////elsewhere/mlflow.db", 'uv run mlflow ui --backend-store-uri "$'),
-        ("postgresql://me:secret@db.example/x", 'uv run mlflow ui --backend-store-uri "$'),
+        ("sqlite:////elsewhere/mlflow.db", "uv run mlflow ui --backend-store-uri STORE_URI"),
+        ("postgresql://me:secret@db.example/x", "uv run mlflow ui --backend-store-uri STORE_URI"),
     ],
 )
 def test_each_store_has_a_trace_url_or_a_command(

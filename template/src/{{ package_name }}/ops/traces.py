@@ -11,10 +11,11 @@ LOCAL_SITE = "http://127.0.0.1:5000"  # of `mlflow ui`
 
 
 def trace_location() -> dict[str, str]:
-    """Return the URL of a trace, with a placeholder {trace_id}.
+    """Return where to see a trace.
 
-    A database has no site: there, also return the command that starts one. The page shows both,
-    because its Content-Security-Policy forbids it to find out whether that site runs.
+    `trace_url` is its URL, with a placeholder {trace_id}. A database has no site: there,
+    `trace_command` is the command that starts one. The page shows both, because its
+    Content-Security-Policy forbids it to find out whether that site runs.
     """
     uri = mlflow.get_tracking_uri()
     is_site = uri.startswith(("http", "databricks"))
@@ -24,7 +25,8 @@ def trace_location() -> dict[str, str]:
         location["trace_url"] = f"{site}/{experiment}/traces?selectedEvaluationId={{trace_id}}"
     if not is_site:
         is_default = uri == f"sqlite:///{STORE}"
-        store = "" if is_default else ' --backend-store-uri "$MLFLOW_TRACKING_URI"'
+        # The page must not show a password, and a shell does not read `.env`.
+        store = "" if is_default else " --backend-store-uri STORE_URI"
         location["trace_command"] = f"uv run mlflow ui{store}"
     return location
 
