@@ -263,6 +263,19 @@ def test_a_request_that_times_out_is_a_problem_of_the_workspace(package: Package
         checks.explain(check, login)
 
 
+def test_a_group_without_a_name_grants_nothing(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = package("ops.workspace")
+    client = Mock()
+    client.current_user.me.return_value = Mock(user_name=USER, groups=[Mock(display=None)])
+    monkeypatch.setattr(module, "WorkspaceClient", Mock(return_value=client))
+    monkeypatch.setattr(module, "Config", Mock())
+    login = module.Login()
+    assert login.find_user() == USER
+    assert login.principals == {USER}
+
+
 def test_permissions_on_an_app_are_those_of_the_user_and_its_groups(package: Package) -> None:
     login = package("ops.workspace").Login()
     login.principals, login.client = {USER, GROUP}, Mock()

@@ -36,7 +36,7 @@ class Login:
     host: str
     client: WorkspaceClient
     user: str
-    principals: set[str | None]
+    principals: set[str]
 
     def find_host(self) -> str:
         """Send a request to the host, without credentials, and return its URL.
@@ -82,7 +82,8 @@ class Login:
         """Ask the workspace who is logged in, and return the name.
 
         Raises:
-            ProjectError: Nobody is, the login has expired, or the host is not a workspace.
+            ProjectError: Nobody is logged in, the login has expired, or the host is not a
+                workspace.
         """
         try:
             config = Config(http_timeout_seconds=10, retry_timeout_seconds=10)
@@ -101,7 +102,8 @@ class Login:
                 f"{start} `databricks auth login --host {self.host}`."
             ) from error
         self.user = user.user_name or ""
-        self.principals = {self.user, *(group.display for group in user.groups or [])}
+        groups = (group.display for group in user.groups or [])
+        self.principals = set(filter(None, (self.user, *groups)))
         return self.user
 
     def privileges_on(self, kind: SecurableType, name: str) -> set[Privilege | None]:
