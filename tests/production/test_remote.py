@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -43,6 +44,14 @@ def test_a_url_without_an_agent_is_reported(answer: Any, status: int) -> None:
 def test_a_status_that_is_no_success_fails_the_case(answer: Any, status: int) -> None:
     with pytest.raises(RuntimeError, match=f"{URL} answered {status}: Busy"):
         answer("Busy", status).respond_at(URL, {}, timeout=1)
+
+
+def test_a_server_that_does_not_answer_in_time_is_reported(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(httpx, "post", Mock(side_effect=httpx.ReadTimeout("timed out")))
+    with pytest.raises(RuntimeError, match=f"^{URL} did not answer within 60 s. Check its log"):
+        package("ops.remote").require_agent_at(URL)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def require_agent_at(url: str) -> None:
     """Check that an agent answers at a URL and accepts the token in AGENT_TOKEN.
 
     Raises:
-        ProjectError: It does not; the message says what to do.
+        ProjectError: No agent answers, or it rejects the token.
     """
     answer = _post(url, {}, timeout=60)
     status = answer.status_code
@@ -74,6 +74,10 @@ def _post(url: str, body: dict[str, Any], *, timeout: float) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         return httpx.post(route_of(url), json=body, headers=headers, timeout=timeout)
+    except httpx.ReadTimeout as error:
+        raise ProjectError(
+            f"{url} did not answer within {timeout:g} s. Check its log, and whether it is overloaded."
+        ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProjectError(
             f"Could not reach {url}: {cause_of(error)}. Start the server, or check the URL."
