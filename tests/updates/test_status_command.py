@@ -46,6 +46,13 @@ def test_status_names_renamed_and_retired_files(updating: UpdatingProject, made:
     assert "retired: the newest release no longer has it\n  docs/evaluation.md\n" in done.stdout
 
 
+def test_status_ignores_that_a_file_of_the_owner_is_missing(updating: UpdatingProject) -> None:
+    updating.project.delete("tests/test_agent.py")
+    done = updating.run("status")
+    assert done.returncode == 0
+    assert "  tests/test_agent.py\n" in done.stdout
+
+
 def test_status_shows_a_difference(updating: UpdatingProject) -> None:
     updating.project.append(SERVE, "Mine.\n")
     done = updating.run("status", "--diff", SERVE)

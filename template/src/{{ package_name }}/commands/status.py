@@ -29,7 +29,8 @@ def run_status(file: Path | None, *, as_json: bool) -> int:
         as_json: Whether to print JSON.
 
     Returns:
-        The exit code: 1 if a file of the template was changed, deleted or renamed.
+        The exit code: 1 if a file of the template was changed, or if one that updates change was
+        deleted or renamed.
     """
     require_checkout()
     with scratch_repository(ROOT) as scratch:

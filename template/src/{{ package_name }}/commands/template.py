@@ -20,7 +20,8 @@ from .options import exit_on_signals, not_empty
 def status(file: Path | None, as_json: bool) -> None:
     """Show how the agent differs from its template.
 
-    Exits with 1 if a file that belongs to the template was changed, deleted or renamed.
+    Exits with 1 if you changed a file of the template, or deleted or renamed one that updates
+    change.
     """
     from .status import run_status
 

@@ -56,8 +56,12 @@ class Status:
 
     @property
     def has_drifted(self) -> bool:
-        """Whether a file of the template was changed, deleted or renamed."""
-        return any(one.state in ("drifted", "missing", "renamed") for one in self.files)
+        """Whether a file that updates change was deleted or renamed, or is drifted.
+
+        The owner's files do not count, because updates never change them.
+        """
+        files = (one for one in self.files if one.owner != "you")
+        return any(one.state in ("drifted", "missing", "renamed") for one in files)
 
 
 def compare(root: Path, scratch: Scratch) -> Status:
