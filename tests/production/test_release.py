@@ -198,3 +198,7 @@ def test_a_repository_without_answers_has_an_unknown_template(
     assert release.template_version() == "unknown"  # the template was not a git repository
     answers.write_text("_commit: v1.2.0\n", encoding="utf-8")
     assert release.template_version() == "v1.2.0"
+    for broken in ("", "{", "<<<<<<< yours\n"):
+        answers.write_text(broken, encoding="utf-8")
+        with pytest.raises(RuntimeError, match=r"(?s)answers\.yml.* Restore it with git\."):
+            release.template_version()

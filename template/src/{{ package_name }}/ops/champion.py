@@ -6,11 +6,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from .cases import Row
 from .project import PROJECT_NAME, ProjectError
-from .registry import CHAMPION, Registry
+from .registry import CHAMPION, EVALUATION_RUN, Registry
 
 ROWS = TypeAdapter(list[Row])
 ROWS_ARTIFACT = "evaluation/rows.json"
-RUN_TAG = "evaluation_run"
 ALONE = f"Run `uv run {PROJECT_NAME} evaluate --without-champion`."
 
 
@@ -23,7 +22,7 @@ def champion_run(registry: Registry) -> str | None:
     version = registry.with_alias(CHAMPION)
     if version is None:
         return None
-    run = version.tags.get(RUN_TAG)
+    run = version.tags.get(EVALUATION_RUN)
     if not run:
         raise ProjectError(
             f"The champion, version {version.version} of {registry.name}, has no evaluation to "
@@ -49,7 +48,7 @@ def load_rows(run_id: str) -> list[Row]:
 def compare_runs(run_id: str, champion_run_id: str) -> dict[str, float]:
     """Return the p-values of MLflow's paired tests by scorer, and log them to the run.
 
-    MLflow has these tests since 3.18; before, the result is empty.
+    MLflow 3.18 added these tests. With older versions, the result is empty.
     """
     if not hasattr(mlflow.genai, "compare_evaluations"):
         return {}

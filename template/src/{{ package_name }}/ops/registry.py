@@ -13,13 +13,15 @@ from .project import PROJECT_NAME, ProjectError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 READY = "READY"  # the status of a complete version
+EVALUATION_RUN = "evaluation_run"  # the tag of a version that names the run of its evaluation
 
 
 class Registry:
     """The registered model of the agent.
 
     Raises:
-        ProjectError: Its name is missing or invalid, or has no three levels in Unity Catalog.
+        ProjectError: Its name is missing or invalid, or does not have the three levels that Unity
+            Catalog requires.
     """
 
     def __init__(self) -> None:

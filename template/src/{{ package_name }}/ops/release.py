@@ -1,18 +1,17 @@
 """Registers, promotes and rolls back versions of the agent in MLflow's registry."""
 
 from collections.abc import Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
-import yaml
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from .git import require_commit
 from .log_model import llm_for_logging, log_agent
 from .project import PROJECT_NAME, ROOT, ProjectError
-from .registry import CHALLENGER, CHAMPION, Registry
+from .registry import CHALLENGER, CHAMPION, EVALUATION_RUN, Registry
+from .template.answers import ANSWERS_FILE, read_answers
 
 PREVIOUS = "previous_champion"  # the tag of a champion that names the one before it
 
@@ -25,15 +24,17 @@ def register(registry: Registry, check: Callable[[str], str]) -> ModelVersion:
         check: Verifies the model at a URI and returns the report as JSON; raises if a rule failed.
 
     Raises:
-        ProjectError: Something is not committed, or the model is not verified.
+        ProjectError: Something is not committed, the answers file is invalid, or the model is not
+            verified.
     """
     commit = require_commit()
     version = registry.of_commit(commit)
     if version is None:
+        template = template_version()
         with llm_for_logging():
             model = log_agent()
         registry.client.log_text(model.run_id, check(model.model_uri), "verification.json")
-        tags = {"git_commit": commit, "template": template_version(), "mlflow": mlflow.__version__}
+        tags = {"git_commit": commit, "template": template, "mlflow": mlflow.__version__}
         version = mlflow.register_model(model.model_uri, registry.name, tags=tags)
     add_evaluation(registry, version, commit)
     registry.point(CHALLENGER, version)
@@ -43,14 +44,14 @@ def register(registry: Registry, check: Callable[[str], str]) -> ModelVersion:
 def add_evaluation(registry: Registry, version: ModelVersion, commit: str) -> None:
     """Tag a version with the newest evaluation of its commit, and copy the report to its run."""
     run = newest_evaluation(commit)
-    if run and run.info.run_id != version.tags.get("evaluation_run"):
+    if run and run.info.run_id != version.tags.get(EVALUATION_RUN):
         with TemporaryDirectory() as folder:
             report = mlflow.artifacts.download_artifacts(
                 run_id=run.info.run_id, artifact_path="evaluation", dst_path=folder
             )
             registry.client.log_artifacts(version.run_id or "", report, "evaluation")
         result = run.data.tags["evaluation"]
-        registry.tag(version, evaluation=result, evaluation_run=run.info.run_id)
+        registry.tag(version, evaluation=result, **{EVALUATION_RUN: run.info.run_id})
 
 
 def newest_evaluation(commit: str) -> Run | None:
@@ -65,12 +66,15 @@ def newest_evaluation(commit: str) -> Run | None:
 
 
 def template_version() -> str:
-    """Return the version of the template that the repository has; `unknown` without the answers."""
-    try:
-        answers = yaml.safe_load(Path(ROOT, ".copier-answers.yml").read_text(encoding="utf-8"))
-    except FileNotFoundError:  # the owner no longer updates
+    """Return the version of the template that the repository has; `unknown` if none is recorded.
+
+    Raises:
+        ProjectError: The answers file is invalid.
+    """
+    path = ROOT / ANSWERS_FILE
+    if not path.exists():  # the owner no longer updates
         return "unknown"
-    return answers.get("_commit", "unknown")
+    return str(read_answers(path).get("_commit") or "unknown")
 
 
 def require_passed(version: ModelVersion) -> None:
@@ -111,7 +115,7 @@ def version_before(registry: Registry, answering: str | None) -> ModelVersion:
         answering: The version that an endpoint serves; None without an endpoint.
 
     Raises:
-        ProjectError: There is none.
+        ProjectError: There is no version to roll back to.
     """
     champion = registry.with_alias(CHAMPION)
     if champion is None:

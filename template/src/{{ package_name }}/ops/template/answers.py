@@ -32,11 +32,11 @@ class Answers:
         return str(self.values.get("package_name") or default)
 
 
-def load_answers(path: Path = ROOT / ANSWERS_FILE) -> Answers:
-    """Read the answers file.
+def read_answers(path: Path) -> dict[str, Any]:
+    """Return the content of the answers file.
 
     Raises:
-        ProjectError: It is missing or invalid, or names no version.
+        ProjectError: It is missing or invalid.
     """
     try:
         recorded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -48,6 +48,16 @@ def load_answers(path: Path = ROOT / ANSWERS_FILE) -> Answers:
         raise ProjectError(f"Cannot read {path.name}: {error}. Restore it with git.") from error
     if not isinstance(recorded, dict):
         raise ProjectError(f"{path.name} contains no answers. Restore it with git.")
+    return recorded
+
+
+def load_answers(path: Path = ROOT / ANSWERS_FILE) -> Answers:
+    """Return what the answers file records.
+
+    Raises:
+        ProjectError: The file is missing or invalid, or names no version.
+    """
+    recorded = read_answers(path)
     for name in ("_src_path", "_commit"):
         if not isinstance(recorded.get(name), str):
             raise ProjectError(
