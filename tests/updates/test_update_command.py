@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -340,6 +341,10 @@ def branches(project: Project) -> list[str]:
     return project.git("branch", "--format=%(refname:short)").split()
 
 
+def rename(project: Project) -> None:
+    project.git("mv", TOOLS, f"{PACKAGE}/abilities.py")
+
+
 def delete_answers(project: Project) -> None:
     project.delete(ANSWERS)
     project.commit()
@@ -355,7 +360,8 @@ def name_another_template(project: Project) -> None:
     ("prepare", "options", "words"),
     [
         (change, (), f"{TOOLS}: not committed. Commit or stash your changes first."),
-        (start_merge, (), "git has not finished a merge. Finish or abort it first."),
+        (rename, (), f"{PACKAGE}/abilities.py, {TOOLS}: not committed."),
+        (start_merge, (), "in the middle of a merge. Finish or abort it first."),
         (delete_answers, (), f"{ANSWERS} is missing. Restore it"),
         (name_another_template, (), "Cannot clone the template"),
         (None, ("--to", "v100.0.0"), f"has no version v100.0.0. Its newest release is {LATER}."),
@@ -375,6 +381,20 @@ def test_update_is_refused(
     if prepare:
         prepare(updating.project)
     assert words in updating.refuse(*options)
+
+
+def test_settings_are_those_of_the_agent_in_any_folder(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    git = package("ops.template.git")
+    for command in (("init", "--quiet"), ("config", "merge.mine.driver", "false")):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    monkeypatch.setattr(git, "ROOT", tmp_path)
+    git._settings.cache_clear()
+    try:
+        assert "merge.mine.driver" in git.neutral_environment().values()
+    finally:
+        git._settings.cache_clear()
 
 
 SETTINGS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..project import ProjectError
+from ..project import ROOT, ProjectError
 
 # What the repository itself may set, and what would change how git merges or what it writes.
 _SETTINGS = {
@@ -51,9 +51,9 @@ def _settings() -> list[tuple[str, str]]:
 
 
 def _configured(names: str) -> list[tuple[str, str]]:
-    """Return the settings here, of the user and of the system whose names match a pattern."""
+    """Return the settings of the agent's repository, of the user and of the system by a pattern."""
     command = ["git", "config", "--null", "--get-regexp", names]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
     entries = (entry.partition("\n") for entry in done.stdout.split("\0")[:-1])
     return [(name, value) for name, _, value in entries]
 

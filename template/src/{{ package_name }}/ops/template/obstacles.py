@@ -1,4 +1,4 @@
-"""What would make an update lose work: the states of a repository in which it must not start."""
+"""Checks that an update cannot lose work."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -27,15 +27,17 @@ def require_clean(root: Path) -> None:
     """Check that the repository has no changes that a commit would not restore.
 
     Args:
-        root: The top of the repository.
+        root: A folder of the repository.
 
     Raises:
         ProjectError: An operation of git is unfinished, or a file has changes.
     """
     for name, operation in _UNFINISHED.items():
         if Path(root, git(root, "rev-parse", "--git-path", name).strip()).exists():
-            raise ProjectError(f"git has not finished {operation}. Finish or abort it first.")
-    if changed := git(root, "status", "--porcelain", "-z").split("\0")[:-1]:
+            raise ProjectError(
+                f"The repository is in the middle of {operation}. Finish or abort it first."
+            )
+    if changed := git(root, "status", "--porcelain", "--no-renames", "-z").split("\0")[:-1]:
         files = ", ".join(line[3:] for line in changed[:3])
         raise ProjectError(
             f"{files}{' and more' if len(changed) > 3 else ''}: not committed. Commit or stash "
