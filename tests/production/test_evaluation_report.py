@@ -50,6 +50,8 @@ def test_the_page_escapes_texts_and_shows_what_changed(package: Package, evaluat
         assert part in page, page
     assert "<i>" not in page
     assert "tr-1 </small>" in " ".join(html_report(evaluation, None).split())
+    evaluation.rows[0].trace_id = ""  # MLflow has lost the trace
+    assert "<a " not in html_report(evaluation, TRACES)
 
 
 def test_junit_has_a_test_per_problem_threshold_and_case(package: Package, evaluation: Any) -> None:

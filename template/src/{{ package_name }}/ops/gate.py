@@ -25,7 +25,7 @@ class Check:
     Attributes:
         scorer: The name of the scorer.
         measured: What was measured, such as `5 of 6 cases`.
-        required: What is required, such as `at least 90 %`.
+        required: What is required, such as `at least 0.9`.
         passed: Whether the requirement is met.
         failed_cases: The titles of the cases that count against it.
     """
@@ -134,7 +134,10 @@ def find_problems(rows: Sequence[Row], config: Config) -> Iterator[str]:
         if errors:
             yield f"{name} failed in {len(errors)} of {len(rows)} cases: {errors[0]}"
         elif answered and not values:
-            yield f"{name} measured nothing. Add it to SCORERS, or delete its threshold."
+            yield (
+                f"{name} measured nothing. Check that SCORERS lists it and that it returns values, "
+                "or delete its threshold."
+            )
         elif unusable:
             yield (
                 f"{name} returned {unusable[0]!r}. A share needs true or false; a maximum needs "
