@@ -31,12 +31,13 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_multi_constructor("!", lambda *_: None)
 
 
-def version_of(tag: str) -> Version | None:
-    """Return the version that a tag names; None for other tags."""
+def is_version(tag: str) -> bool:
+    """Return whether a tag names a version."""
     try:
-        return Version(tag)
+        Version(tag)
     except InvalidVersion:
-        return None
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ class Template:
 
     def releases(self) -> list[str]:
         """Return the tags of the releases, oldest first."""
-        tags = [tag for tag in git(self.folder, "tag").split() if version_of(tag)]
-        return sorted(tags, key=lambda tag: version_of(tag) or Version("0"))
+        return sorted(filter(is_version, git(self.folder, "tag").split()), key=Version)
 
     def newest(self) -> str:
         """Return the newest release, without pre-releases.

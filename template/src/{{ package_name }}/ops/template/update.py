@@ -1,4 +1,4 @@
-"""Updates the repository to another version of the template, as a merge that git makes.
+"""Updates the repository to another version of the template, with a git merge.
 
 The old and the new version of the template are rendered, and committed one after the other. git
 merges the difference between them into the repository. A conflict has a base for merge tools, and
@@ -78,14 +78,14 @@ def prepare_update(
     values = {folder / "old": (old, answers.values), folder / "new": (new, answers.values | data)}
     render(template, values)
     require_answers(load_answers(folder / "new" / ANSWERS_FILE), data, new)
-    return _merged(scratch, template, old, new, author)
+    return _try_merge(scratch, template, old, new, author)
 
 
 def check_versions(template: Template, old: str, new: str) -> None:
     """Check that the new version exists, and is not older than the other one.
 
     Raises:
-        ProjectError: It does not, or it is.
+        ProjectError: The new version does not exist, or is older than the other one.
     """
     template.require(new)
     if template.contains(old, new) and not template.contains(new, old):
@@ -110,7 +110,7 @@ def require_answers(answers: Answers, data: Mapping[str, Any], version: str) -> 
             )
 
 
-def _merged(scratch: Scratch, template: Template, old: str, new: str, author: Identity) -> Update:
+def _try_merge(scratch: Scratch, template: Template, old: str, new: str, author: Identity) -> Update:
     folder = scratch.folder.parent
     old_tree, new_tree = scratch.tree_of(folder / "old"), scratch.tree_of(folder / "new")
     # Updates never change the owner's files. Versions of Copier format the answers differently.
