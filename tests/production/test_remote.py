@@ -73,4 +73,4 @@ def test_calls_with_unusual_arguments_do_not_fail_the_case(answer: Any, argument
 def test_the_report_shows_invalid_responses(package: Package, content: object) -> None:
     """The scorer `contract` fails, and nothing is lost."""
     response = {"output": [MESSAGE | {"content": content}]}
-    assert package("ops.evaluate").text_of(response) == json.dumps(response)
+    assert package("ops.evaluate").response_text(response) == json.dumps(response)

@@ -15,6 +15,7 @@ from mlflow.types.responses import ResponsesAgentResponse
 from pydantic import ValidationError
 
 from ..runtime.config import Config, ConfigError
+from ..runtime.items import items_text
 from .cases import Case, Inputs, Row, Score
 from .llm_check import require_response
 from .project import ROOT
@@ -55,10 +56,12 @@ def contract(outputs: Any) -> bool:
 
 
 def check_judge(config: Config) -> None:
-    """Ask the judge for a word, because MLflow retries an unreachable judge for minutes per case.
+    """Send the judge a short request.
+
+    Otherwise, MLflow retries an unreachable judge for minutes per case.
 
     Raises:
-        ConfigError: MLflow has no such judge.
+        ConfigError: The judge is not openai:/MODEL or databricks:/ENDPOINT.
         LLMError: The judge does not answer.
     """
     if config.judge:
@@ -113,7 +116,7 @@ def row_of(trace: Trace | str) -> Row:
         row.error = root.status.description or "The agent failed."
         return row
     feedbacks = [one for one in trace.info.assessments if isinstance(one, Feedback)]
-    row.answer = text_of(root.outputs)
+    row.answer = response_text(root.outputs)
     row.scores = {one.name: score_of(one) for one in feedbacks}
     return row
 
@@ -125,11 +128,10 @@ def score_of(feedback: Feedback) -> Score:
     return Score(value=feedback.value, rationale=feedback.rationale or "")
 
 
-def text_of(response: Any) -> str:
+def response_text(response: Any) -> str:
     """Return the text of the messages in a response; an invalid response as JSON."""
     try:
         ResponsesAgentResponse.model_validate(response)
     except ValidationError:
         return json.dumps(response, ensure_ascii=False)
-    messages = [item for item in response["output"] if item["type"] == "message"]
-    return "\n".join(part.get("text", "") for item in messages for part in item["content"])
+    return items_text(response["output"])

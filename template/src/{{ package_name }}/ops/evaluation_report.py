@@ -59,12 +59,12 @@ def html_report(evaluation: Evaluation, trace_url: str | None) -> str:
         evaluation=evaluation,
         champion={row.case.key: row for row in evaluation.champion},
         trace_url=trace_url,
-        text_of=text_of,
-        color_of=color_of,
+        score_text=score_text,
+        score_class=score_class,
     )
 
 
-def text_of(score: Score | None) -> str:
+def score_text(score: Score | None) -> str:
     """Return the value of a score as text."""
     value = score.value if score else None
     if passes(value) or fails(value):
@@ -74,9 +74,9 @@ def text_of(score: Score | None) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)
 
 
-def color_of(score: Score | None) -> str:
+def score_class(score: Score | None) -> str:
     """Return the CSS class for a score."""
-    text = text_of(score)
+    text = score_text(score)
     return {"✓": "good", "✗": "bad", "no value": "bad"}.get(text, "")
 
 

@@ -59,7 +59,7 @@ def case_of(trace: Trace) -> Iterator[Case]:
     except ValidationError:
         return
     items = [item.model_dump(exclude_none=True) for item in request.input]
-    turns = [text_of(item) for item in items if item.get("role") == "user"]
+    turns = [message_text(item) for item in items if item.get("role") == "user"]
     if turns and all(turn.strip() for turn in turns):
         calls = {"calls": [*calls_in(items), *_calls_in(trace)]}
         expectations = calls if trace.info.state == TraceState.OK else {}
@@ -69,7 +69,7 @@ def case_of(trace: Trace) -> Iterator[Case]:
         )
 
 
-def text_of(item: dict[str, Any]) -> str:
+def message_text(item: dict[str, Any]) -> str:
     """Return the text of a message."""
     content = item.get("content") or ""
     if isinstance(content, str):

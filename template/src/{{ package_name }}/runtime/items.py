@@ -1,5 +1,6 @@
 """Items and stream events of the Responses API."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -50,6 +51,12 @@ def function_call_output(call_id: str, output: str) -> ResponsesAgentStreamEvent
 def done_item(event: ResponsesAgentStreamEvent) -> Item | None:
     """Return the item that an event completes, if it completes one."""
     return (event.model_extra or {}).get("item") if event.type == _ITEM_DONE else None
+
+
+def items_text(items: Iterable[Item]) -> str:
+    """Return the text of the messages among items."""
+    messages = (item for item in items if item["type"] == "message")
+    return "\n".join(part.get("text", "") for item in messages for part in item["content"])
 
 
 def text_delta(event: ResponsesAgentStreamEvent) -> str:

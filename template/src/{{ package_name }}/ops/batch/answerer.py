@@ -13,7 +13,7 @@ from typing import Any
 import mlflow
 from mlflow.entities import LiveSpan, SpanType
 
-from ..evaluate import text_of
+from ...runtime.items import items_text
 from ..sampling import TraceSampler
 from .agent import BatchAgent
 from .answers import MAX_FAILURES, Answer, UnusableLLMError
@@ -95,7 +95,7 @@ class Answerer:
                 self.limit.refused(getattr(error, "retry_after", None))
         answer = Answer(
             id=question.id,
-            answer=None if items is None else text_of({"output": items}),
+            answer=None if items is None else items_text(items),
             output=None if items is None else json.dumps(items, ensure_ascii=False),
             error=f"{type(error).__name__}: {error}" if error else None,
             attempts=attempt,
