@@ -5,7 +5,7 @@ from typing import Any
 
 from ..project import ProjectError
 
-# So many questions in a row without an answer mean that the LLM is not usable.
+# After this many failed questions in a row, the LLM counts as unusable.
 MAX_FAILURES = 20
 
 
@@ -43,7 +43,7 @@ class Answer:
 
 
 class UnusableLLMError(ProjectError):
-    """So many questions failed that the batch stopped.
+    """The batch stopped because too many questions failed in a row.
 
     Args:
         failures: How many questions failed without an answer between them.

@@ -4,21 +4,21 @@ from typing import Any
 
 
 def is_blank(value: Any) -> bool:
-    """Return whether a field is empty; CSV files have empty texts instead of nulls."""
+    """Return whether a field is empty; CSV files have empty strings instead of nulls."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def identifier(value: Any) -> str:
-    """Return the id of a row as a text.
+    """Return the id of a row as a string.
 
     Raises:
-        ValueError: It is missing, or neither a text nor an integer.
+        ValueError: It is missing, or neither a string nor an integer.
     """
     if is_blank(value):
         raise ValueError("the id is missing")
     # The engines would write other types differently, such as 1e10 and true.
     if not isinstance(value, str | int) or isinstance(value, bool):
-        raise ValueError(f"the id {value!r} is not a text or an integer")
+        raise ValueError(f"the id {value!r} must be a string or an integer")
     check_unicode("id", str(value))
     return str(value)
 
@@ -39,10 +39,10 @@ def question_text(value: Any) -> str:
     """Return the question of a row.
 
     Raises:
-        ValueError: It is empty, or not a text.
+        ValueError: It is empty, or not a string.
     """
     if is_blank(value):
         raise ValueError("the question is empty")
     if not isinstance(value, str):
-        raise ValueError(f"the question {value!r} is not a text")
+        raise ValueError(f"the question {value!r} must be a string")
     return value

@@ -17,7 +17,7 @@ Batches = Iterator[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class LineParser:
-    """Parses JSON lines as the engine local does. Spark would convert values to texts.
+    """Parses JSON lines as the engine local does. Spark would convert values to strings.
 
     Attributes:
         names: The names of the columns in the input.
@@ -31,7 +31,7 @@ class LineParser:
             yield pa.RecordBatch.from_pylist(rows, PARSED)
 
     def _parse(self, line: str) -> dict[str, str | None]:
-        """Return the fields of a line as texts, or what is wrong with it."""
+        """Return the fields of a line as strings, or what is wrong with it."""
         try:
             row = parse_row(line.removeprefix("\ufeff"))
             fields = {column: row.get(name) for column, name in self.names.items()}
@@ -46,5 +46,5 @@ class LineParser:
 
 
 def as_text(value: object) -> str | None:
-    """Return a value as a text: JSON, unless it is a text already."""
+    """Return a value as a string: as JSON, unless it is a string already."""
     return value if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)

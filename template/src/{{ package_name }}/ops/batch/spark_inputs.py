@@ -20,7 +20,7 @@ CSV_OPTIONS = {"header": True, "multiLine": True, "escape": '"', "mode": "FAILFA
 def read_questions(
     spark: SparkSession, source: str, names: Mapping[str, str], *, is_on_cluster: bool
 ) -> DataFrame:
-    """Read the input, with the names that the columns have in a batch, and the ids as texts.
+    """Read the input, with the names that the columns have in a batch, and the ids as strings.
 
     Args:
         spark: The session.
@@ -29,7 +29,7 @@ def read_questions(
         is_on_cluster: Whether the workers may be on other machines.
 
     Raises:
-        ProjectError: A column is missing, or the ids are not texts or integers.
+        ProjectError: A column is missing, or the ids are not strings or integers.
     """
     path, kind = Path(source), FORMATS.get(Path(source).suffix)
     if kind in ("csv", "json") and path.is_file() and not is_on_cluster:
@@ -41,17 +41,17 @@ def read_questions(
 
 
 def _to_questions(source: DataFrame, names: Mapping[str, str]) -> DataFrame:
-    """Select the columns that a batch reads, under their names in a batch, with the ids as text.
+    """Select the columns that a batch reads, under their names in a batch, with the ids as strings.
 
     Raises:
-        ProjectError: A column is missing, or the ids are not texts or integers.
+        ProjectError: A column is missing, or the ids are not strings or integers.
     """
     check_columns(names, source.columns)
     id_type = source.schema[names["id"]].dataType.simpleString()
     if id_type not in ID_TYPES:
         raise ProjectError(
-            f"The ids in the column {names['id']!r} have the type {id_type}. Convert them to texts "
-            "or integers."
+            f"The ids in the column {names['id']!r} have the type {id_type}. Convert them to "
+            "strings or integers."
         )
     fields = {one: fn.col(f"`{name}`") for one, name in names.items() if name in source.columns}
     fields["id"] = fields["id"].cast("string")

@@ -111,7 +111,7 @@ def parse_json_lines(lines: Iterable[str]) -> Iterator[Row]:
 
 
 def parse_csv(lines: Iterable[str]) -> Iterator[Row]:
-    """Yield the rows of a file with a header; all values are texts.
+    """Yield the rows of a file with a header; all values are strings.
 
     Raises:
         ValueError: A row is not valid CSV, or has another number of values than the header.
