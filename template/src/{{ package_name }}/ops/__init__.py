@@ -1,1 +1,1 @@
-"""Logging the agent, pinning its requirements, and MLflow's store of runs and traces."""
+"""Logs, evaluates, registers and deploys the agent, answers batches, and updates the template."""

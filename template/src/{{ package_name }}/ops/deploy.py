@@ -53,7 +53,7 @@ def deploy(
             "version gets those of config.yml"
         )
     if version in now.entities and not agents.get_deployments(endpoint.model, int(version)):
-        register(endpoint, version, now.entities[version].name)
+        register_deployment(endpoint, version, now.entities[version].name)
     if not now.routes_all_to(version):
         now = endpoint.route(now, version)
     endpoint.report(f"verify --url {endpoint.url}")
@@ -111,8 +111,8 @@ def start(
     return now
 
 
-def register(endpoint: Endpoint, version: str, entity: str | None) -> None:
-    """Register a served version, which the Review App needs and an interrupted run has missed."""
+def register_deployment(endpoint: Endpoint, version: str, entity: str | None) -> None:
+    """Register a served version with the Review App, which an interrupted run has not done."""
     path = "/api/2.0/agents/deployments"
     host = endpoint.workspace.config.host
     query = f"{host}/serving-endpoints/{endpoint.name}/served-models/{entity}/invocations"

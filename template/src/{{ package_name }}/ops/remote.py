@@ -76,7 +76,7 @@ def _post(url: str, body: dict[str, Any], *, timeout: float) -> httpx.Response:
         return httpx.post(route_of(url), json=body, headers=headers, timeout=timeout)
     except httpx.ReadTimeout as error:
         raise ProjectError(
-            f"{url} did not answer within {timeout:g} s. Check its log, and whether it is overloaded."
+            f"{url} did not answer within {timeout:g} s. Check its log, and whether it is busy."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProjectError(
