@@ -191,7 +191,11 @@ INVALID: list[tuple[list[Row], tuple[str, ...], str]] = [
     ([TABLE[0], TABLE[1] | {"id": "a"}], (), "Row 2 of the input has the id 'a', as an earlier"),
     ([TABLE[0], TABLE[1] | {"question": " "}], (), "Row 2 of the input: the question is empty."),
     ([{"id": 1, "question": 5}], (), "Row 1 of the input: the question 5 must be a string."),
-    ([{"id": 1, "question": ["a"]}], (), "Row 1 of the input: the question ['a'] must be a string."),
+    (
+        [{"id": 1, "question": ["a"]}],
+        (),
+        "Row 1 of the input: the question ['a'] must be a string.",
+    ),
     ([{"id": 1, "question": "\udc00"}], (), "Row 1 of the input: the question contains invalid"),
     ([message(" ")], (), "Row 1 of the input: the question is empty."),
     ([message([])], (), "Row 1 of the input: the question is empty."),

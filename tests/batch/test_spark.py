@@ -239,7 +239,10 @@ def test_invalid_inputs(spark: SparkRuns) -> None:
             [{"id": "1", "question": " "}],
             "A row of the input: the question is empty",
         ),
-        "five.jsonl": ([{"id": "1", "question": 5}], "A row of the input: the question 5 must be a"),
+        "five.jsonl": (
+            [{"id": "1", "question": 5}],
+            "A row of the input: the question 5 must be a",
+        ),
         "float.jsonl": ([{"id": 1.5, "question": "a"}], "A row of the input: the id 1.5 must be a"),
         "half.jsonl": ([{"id": "\ud800", "question": "a"}], "the id contains invalid Unicode"),
         "json.jsonl": ([{"id": "1", "input": "{"}], "The row '1' of the input: input is invalid"),

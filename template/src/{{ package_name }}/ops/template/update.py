@@ -110,7 +110,9 @@ def require_answers(answers: Answers, data: Mapping[str, Any], version: str) -> 
             )
 
 
-def _try_merge(scratch: Scratch, template: Template, old: str, new: str, author: Identity) -> Update:
+def _try_merge(
+    scratch: Scratch, template: Template, old: str, new: str, author: Identity
+) -> Update:
     folder = scratch.folder.parent
     old_tree, new_tree = scratch.tree_of(folder / "old"), scratch.tree_of(folder / "new")
     # Updates never change the owner's files. Versions of Copier format the answers differently.
