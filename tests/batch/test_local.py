@@ -400,7 +400,7 @@ def test_failures_that_cannot_be_deleted(
     run_ten_rows(package, tmp_path)
     error = PermissionError(13, "Permission denied")
     monkeypatch.setattr("shutil.os.rmdir", Mock(side_effect=error))
-    with pytest.raises(RuntimeError, match="Cannot delete .*/status=failed: Permission denied."):
+    with pytest.raises(RuntimeError, match=r"Cannot delete .*/status=failed: Permission denied\."):
         run_ten_rows(package, tmp_path)
 
 

@@ -399,7 +399,7 @@ def test_a_full_endpoint_keeps_a_version_that_it_serves(
         module.start(endpoint, now, "16", settings, kept)
         endpoint.route.assert_called_once_with(now, routed, [routed])
         return
-    with pytest.raises(RuntimeError, match="none of them answers or is the champion. Delete"):
+    with pytest.raises(RuntimeError, match="none of them answers or is the champion"):
         module.start(endpoint, now, "16", settings, kept)
 
 

@@ -85,7 +85,7 @@ def test_the_lock_file_of_a_workspace_must_be_committed(
     top = root.parents[1]
     git(top, "init", "--quiet")
     commit_all(top)
-    with pytest.raises(RuntimeError, match="^uv.lock is not committed"):
+    with pytest.raises(RuntimeError, match=r"^uv\.lock is not committed"):
         module.require_commit()
     (top / "uv.lock").touch()
     with pytest.raises(RuntimeError, match=r"^\.\./\.\./uv.lock is .* --force \.\./\.\./uv.lock`"):
@@ -114,7 +114,7 @@ def test_errors_of_git_are_in_english(
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    with pytest.raises(RuntimeError, match="^dubious ownership$"):
+    with pytest.raises(RuntimeError, match=r"^dubious ownership$"):
         package("ops.git").require_commit()
 
 

@@ -175,15 +175,14 @@ def _unreadable(path: Path, error: Exception) -> ProjectError:
 
 def _delta_table(path: Path) -> ds.Dataset:
     try:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError
+        from deltalake import DeltaTable, exceptions
     except ImportError as error:
         raise ProjectError(
             "Reading a Delta table needs the package deltalake. Run `uv sync --extra delta`."
         ) from error
     try:
         return DeltaTable(path).to_pyarrow_dataset()
-    except (DeltaError, pa.ArrowException, OSError) as error:
+    except (exceptions.DeltaError, pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ProjectError(
             f"Cannot read the Delta table {path}: {reason}. Repair it, or export it to Parquet."
