@@ -218,7 +218,7 @@ def test_the_job_answers_a_table(project: Path, package: Package) -> None:
     }
     # No extra: serverless compute has its own pyspark, and another one would replace it.
     (environment,) = job["environments"]
-    assert "-e ${workspace.file_path}" in environment["spec"]["dependencies"]
+    assert "-e ${workspace.file_path}[deploy]" in environment["spec"]["dependencies"]
     (task,) = job["tasks"]
     name, *arguments = task["python_wheel_task"]["parameters"]
     assert arguments[:2] == [f"{{{{job.parameters.{one}}}}}" for one in defaults]

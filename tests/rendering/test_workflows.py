@@ -300,7 +300,7 @@ def test_first_check_reports_a_failed_update(ci: str, repository: Repository) ->
     done = first_check(ci, repository.folder)
     assert done.returncode != 0
     assert ":#copier updated\n" in done.stdout
-    assert "uvx copier update" in done.stdout
+    assert "docs/updating.md shows what to do" in done.stdout
 
 
 def test_first_check_covers_only_the_agent_in_a_larger_repository(

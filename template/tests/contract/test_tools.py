@@ -25,7 +25,7 @@ from .harness.tool_calls import (
     with_first_arguments,
     with_many_arguments,
 )
-from .harness.tool_errors import broken_calls, broken_on_leap_days
+from .harness.tool_errors import broken_calls, broken_on_leap_day
 
 NOTHING = re.compile(r'|\[\]|\{\}|null|""|Error: .*pop from (an )?empty .*', re.IGNORECASE)
 
@@ -83,7 +83,8 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
     check_calls(first, " in a new process and folder")
     later = [ToolCall(**one) for one in observed.later_tool_calls]
     check_calls(later, " again")
-    for one in broken_on_leap_days(first, later):
+    on_leap_day = [ToolCall(**one) for one in observed.tool_calls_on_leap_day]
+    for one in broken_on_leap_day(on_leap_day, later):
         raise FailedRuleError(
             f"On 29 February, the tool {one.name} returns: {one.output}",
             "Other years may lack this day: add a `timedelta`, or use 28 February in them.",

@@ -110,7 +110,7 @@ class Report:
     def to_json(self) -> str:
         """Return an object with `rules`: for each, a `Finding` and whether it passed."""
         rules = [finding.as_dict() for finding in self.findings]
-        return json.dumps({"rules": rules}, indent=2, ensure_ascii=False)
+        return json.dumps({"rules": rules}, indent=2)
 
     def finish(self) -> None:
         """Print the failed rules, the causes of rules that were not checked, and the summary."""

@@ -24,7 +24,7 @@ import mlflow.pyfunc
 import pytest
 
 from .agents import HELLO, Item, Request, read_example
-from .clock import date_of_loading, excerpts_with_date, llm_data, on_an_earlier_day
+from .clock import date_of_loading, excerpts_with_date, llm_data, on_an_earlier_day, on_leap_day
 from .errors import AGENT_ERRORS, describe_error, is_refusal
 from .fixes import fix_for
 from .leftovers import (
@@ -241,6 +241,8 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             first_answer: Any = model.predict(request)
         llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
         later_answer: Any = model.predict(request)
+        with on_leap_day():
+            answer_on_leap_day: Any = model.predict(request)
         observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
         observations.left_behind += left_behind(model, request, result.parent)
         last_answer: Any = model.predict(request)
@@ -248,6 +250,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             (first_answer, observations.tool_calls),
             (later_answer, observations.later_tool_calls),
             (last_answer, observations.later_tool_calls),
+            (answer_on_leap_day, observations.tool_calls_on_leap_day),
         ):
             calls += map(asdict, calls_in(answer["output"]))
         observations.left_behind += changes(before, state_after_loading(model_path))

@@ -47,7 +47,7 @@ def broken_calls(calls: list[ToolCall]) -> Iterator[ToolCall]:
             yield call
 
 
-def broken_on_leap_days(calls: list[ToolCall], later: list[ToolCall]) -> Iterator[ToolCall]:
+def broken_on_leap_day(calls: list[ToolCall], later: list[ToolCall]) -> Iterator[ToolCall]:
     """Yield the calls that failed on 29 February, but not with the same arguments later."""
     for call in (one for one in calls if NO_LEAP_YEAR in one.output):
         same = [one for one in later if (one.name, one.arguments) == (call.name, call.arguments)]

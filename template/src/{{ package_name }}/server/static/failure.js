@@ -46,6 +46,5 @@ export function failureOf({ type, code, message, error, response }) {
 }
 
 function failureFrom(error) {
-  const fields = error ?? {};
-  return new Failure(fields.message ?? "The agent could not answer.", fields.code, fields);
+  return new Failure(error?.message ?? "The agent could not answer.", error?.code, error ?? {});
 }
