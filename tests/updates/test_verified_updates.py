@@ -28,7 +28,10 @@ def test_the_store_is_a_file() -> None:
 '''
 OWNERS_TEST_FILE = "tests/test_store_name.py"
 # One rule for each part of the contract that needs a model.
-RULES = ("answer-text", "whole-conversation", "side-by-side", "one-trace", "served-answers")
+RULES = (
+    *("answer-text", "whole-conversation", "side-by-side", "one-trace", "served-answers"),
+    "requests-apart",
+)
 
 
 def logged_model(agent: Agent) -> str:
