@@ -241,10 +241,10 @@ def log_calls(event: ResponsesAgentStreamEvent) -> None:
 OBSERVERS: list[Callable[[ResponsesAgentStreamEvent], None]] = [log_calls]
 '''),
         in_agent(
-            "                yield event\n            if not any(",
-            """                for observer in OBSERVERS:
-                    observer(event)
-                yield event
+            "                    yield event\n            if not any(",
+            """                    for observer in OBSERVERS:
+                        observer(event)
+                    yield event
             if not any(""",
         ),
     ),
