@@ -1,7 +1,7 @@
 """Converts Responses items to chat-completions messages, and completions to Responses events."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from contextlib import aclosing, nullcontext
 from typing import Any
 
 from mlflow.types.responses import (
@@ -136,7 +136,7 @@ def _are_texts(message: ChatMessage, previous: ChatMessage) -> bool:
     )
 
 
-async def to_events(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
+async def to_events(chunks: AsyncIterable[Chunk]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Convert the chunks of one chat completion to Responses stream events.
 
     Yields a delta per piece of text as it arrives, and one done event per item: reasoning, message,
@@ -146,7 +146,8 @@ async def to_events(chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[ResponsesAg
         LLMError: The stream ended early, or contained neither text nor a tool call.
     """
     completion, converter = Completion(), _Converter()
-    async with aclosing(chunks):
+    is_generator = isinstance(chunks, AsyncGenerator)
+    async with aclosing(chunks) if is_generator else nullcontext():
         async for chunk in chunks:
             for piece in completion.add(chunk):
                 for event in converter.add(piece):
