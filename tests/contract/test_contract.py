@@ -296,7 +296,7 @@ def test_requirements_are_compared_as_versions_and_shown_without_passwords(
 
 
 def test_tools_without_a_valid_example(workbench: Workbench) -> None:
-    """The tests call no tool whose arguments they do not know."""
+    """The contract does not call a tool if it has no valid arguments for it."""
     code = """
 from typing import Annotated
 

@@ -25,7 +25,7 @@ class UpdatingProject:
 
     Attributes:
         project: The project, of the first release.
-        agent: The agent in whose environment the commands run.
+        agent: The agent that provides the environment of the commands.
         package: The name of the project's package.
         finishes: Whether `update` installs the packages and verifies the agent.
     """
