@@ -347,12 +347,6 @@ def test_a_dockerfile_does_not_affect_other_models(
     assert finding.result == "passed", finding.found
 
 
-def test_a_repository_without_databricks_yml(workbench: Workbench) -> None:
-    found = workbench.findings("bundle-values", "bundle-references")
-    assert {finding.result for finding in found.values()} == {"skipped"}
-    assert found["bundle-values"].found == "the repository has no databricks.yml"
-
-
 def test_packages_from_a_page_of_links(workbench: Workbench) -> None:
     page_of_links = Patch("pyproject.toml", 'name = "acme"\n', 'name = "acme"\nformat = "flat"\n')
     with workbench.agent.changed([*PRIVATE_PACKAGE, page_of_links]):
