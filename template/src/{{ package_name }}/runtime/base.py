@@ -24,6 +24,7 @@ from .config import Config
 from .conversation import repair
 from .items import done_item, text_delta, unique_id
 from .llm import LLM, connect
+from .llm.pieces import join_pieces
 from .llm.usage import record_completions
 from .parameters import llm_options
 from .toolbox import watch_running_tools
@@ -58,7 +59,8 @@ class AsyncResponsesAgent(ResponsesAgent):
     def predict(self, request: ResponsesAgentRequest) -> ResponsesAgentResponse:
         """Return the complete answer: the items that `predict_stream` completes, in order."""
         record = record_completions()
-        events = list(self.predict_stream(request))
+        with join_pieces():
+            events = list(self.predict_stream(request))
         items: list[Any] = [item for event in events if (item := done_item(event))]
         outputs = [event.custom_outputs for event in events if event.custom_outputs is not None]
         return ResponsesAgentResponse(

@@ -1,7 +1,7 @@
 """Converts Responses items to chat-completions messages, and completions to Responses events."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from typing import Any
 
 from mlflow.types.responses import (
@@ -13,6 +13,7 @@ from mlflow.types.responses import (
 
 from .items import Item, RequestError, delta_event, done_event, unique_id
 from .llm.completion import Completion, Piece
+from .llm.pieces import read_pieces
 from .llm.valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
 
 ChatMessage = dict[str, Any]
@@ -146,13 +147,10 @@ async def to_events(chunks: AsyncIterable[Chunk]) -> AsyncGenerator[ResponsesAge
         LLMError: The stream ended early, or contained neither text nor a tool call.
     """
     completion, converter = Completion(), _Converter()
-    is_generator = isinstance(chunks, AsyncGenerator)
-    async with aclosing(chunks) if is_generator else nullcontext():
-        async for chunk in chunks:
-            for piece in completion.add(chunk):
-                for event in converter.add(piece):
-                    yield event
-    completion.finish()
+    async with aclosing(read_pieces(chunks, completion)) as pieces:
+        async for piece in pieces:
+            for event in converter.add(piece):
+                yield event
     for event in converter.finish(completion):
         yield event
 

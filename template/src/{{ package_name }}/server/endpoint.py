@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..ops.project import PROJECT_NAME
+from ..runtime.llm.pieces import join_pieces
 from .errors import ApiError, error_of_agent, stopping_error
 from .events import Event, ResponseWriter
 from .requests import parse_request
@@ -73,7 +74,7 @@ class AgentEndpoint:
         self, request: ResponsesAgentRequest, state: RequestState, return_trace_id: bool
     ) -> Response:
         """Return the complete response."""
-        with root_span("predict", request, state) as span:
+        with root_span("predict", request, state) as span, join_pieces():
             writer = response_writer(request, trace_metadata(state, return_trace_id))
             try:
                 async with agent_events(self.agent, request) as events:

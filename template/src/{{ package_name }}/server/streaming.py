@@ -13,6 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 # Proxies such as nginx buffer a stream without this header.
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
+_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 
 class EventStreamResponse(StreamingResponse):
     """Sends server-sent events, and comments while there are none.
@@ -71,9 +73,6 @@ def encode(events: Iterable[dict[str, Any] | str]) -> str:
         ValueError: An event contains a number that JSON does not have.
     """
     return "".join(
-        f"data: {event if isinstance(event, str) else _json(event)}\n\n" for event in events
+        f"data: {event if isinstance(event, str) else _encoder.encode(event)}\n\n"
+        for event in events
     )
-
-
-def _json(event: dict[str, Any]) -> str:
-    return json.dumps(event, allow_nan=False, separators=(",", ":"))

@@ -33,28 +33,21 @@ async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     A cancel scope of anyio, as servers use it, cancels a task again and again until it ends, which
     interrupts the cleanup of frameworks.
     """
-    waiting: list[Event] = []
-    arrived, taken = asyncio.Event(), asyncio.Event()
+    queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def run() -> None:
-        async with aclosing(events):
-            async for event in events:
-                waiting.append(event)
-                arrived.set()
-                await taken.wait()
-                taken.clear()
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    queue.put_nowait(event)
+        finally:
+            queue.put_nowait(None)
 
     task = asyncio.create_task(run())
-    task.add_done_callback(lambda _: arrived.set())
     try:
-        while True:
-            await arrived.wait()
-            arrived.clear()
-            if not waiting:
-                await task
-                return
-            yield waiting.pop()
-            taken.set()
+        while (event := await queue.get()) is not None:
+            yield event
+        await task
     finally:
         task.cancel()
 

@@ -49,6 +49,7 @@ class Completion:
         calls: The tool calls, in order; empty before the end.
         citations: The sources of the text, as in a Response.
         finish_reason: The server's reason in lower case, or "" before the end.
+        usage: The tokens that the server reports, or an empty object.
         incomplete_reason: Why the answer is incomplete, as in a Response, or None.
     """
 
@@ -56,6 +57,7 @@ class Completion:
         self.calls: list[ToolCall] = []
         self.citations: list[Fields] = []
         self.finish_reason = ""
+        self.usage: Fields = {}
         self.incomplete_reason: str | None = None
         self._calls = ToolCalls()
         self._received: dict[str, list[str]] = defaultdict(list)  # the texts of pieces, by kind
@@ -71,6 +73,7 @@ class Completion:
             LLMError: It contains an image.
         """
         self.finish_reason = finish_reason(chunk) or self.finish_reason
+        self.usage = chunk.get("usage") or self.usage
         # A completion that is not streamed is a message; some streams repeat it at their end.
         name = "delta" if self._received else "message"
         deltas = [choice.get("delta") or choice.get(name) for choice in choices_of(chunk)]

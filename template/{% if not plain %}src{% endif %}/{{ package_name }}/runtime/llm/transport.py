@@ -19,6 +19,7 @@ from openai import AsyncOpenAI
 from .client import LLM
 from .completion import Completion
 from .fields import Fields
+from .pieces import read_pieces
 from .valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
 
 # `LLM.stream` sets these fields itself.
@@ -117,19 +118,15 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
     completion = Completion()
     head = {"id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": 0}
     head["model"] = answer.llm.model
-    usage: Fields = {}
     thoughts: list[str] = []
     yield head | _choice({"role": "assistant"})
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            usage = chunk.get("usage") or usage
-            for piece in completion.add(chunk):
-                if piece.kind == "reasoning":
-                    thoughts.append(piece.text)
-                    continue
-                _move(thoughts, answer.thoughts)
-                yield head | _choice({"content": piece.text})
-    completion.finish()
+    async with aclosing(read_pieces(chunks, completion)) as pieces:
+        async for piece in pieces:
+            if piece.kind == "reasoning":
+                thoughts.append(piece.text)
+                continue
+            _move(thoughts, answer.thoughts)
+            yield head | _choice({"content": piece.text})
     answer.is_cut_off = completion.incomplete_reason is not None
     _move(thoughts, answer.thoughts)
     calls = [call.message_part() for call in completion.calls]
@@ -139,7 +136,7 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
         yield head | _choice({"tool_calls": list(_deltas(calls))})
     reason = "tool_calls" if calls else _FINISH_REASONS[completion.incomplete_reason]
     yield head | _choice({}, reason)
-    yield head | {"choices": [], "usage": usage or None}
+    yield head | {"choices": [], "usage": completion.usage or None}
 
 
 def _move(thoughts: list[str], finished: list[str]) -> None:
