@@ -150,5 +150,6 @@ if __name__ == "__main__":
         application(FRAMEWORKS[framework]()),
         host="127.0.0.1",
         port=int(port),
+        http="h11",  # as in the agent, so that both parse HTTP in the same way
         log_level="warning",
     )

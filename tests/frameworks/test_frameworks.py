@@ -78,6 +78,32 @@ async def main():
 
 asyncio.run(main())
 """
+COUNT_PIECES = """
+from importlib import import_module
+import sys
+
+from mlflow.types.responses import ResponsesAgentRequest
+
+from weather_agent.agent import AGENT
+
+adapter = import_module(f"weather_agent.runtime.{sys.argv[1]}")
+delta_event = adapter.delta_event
+pieces = []
+
+
+def record(text, *arguments, **options):
+    pieces.append(text)
+    return delta_event(text, *arguments, **options)
+
+
+adapter.delta_event = record
+request = ResponsesAgentRequest(input=[{"role": "user", "content": "Hello"}])
+AGENT.predict(request)
+print(len(pieces))
+pieces.clear()
+list(AGENT.predict_stream(request))
+print(len(pieces) > 1)
+"""
 TEXT: Any = [{"type": "input_text", "text": "Hello"}]
 MODULES = {
     "openai-agents": ("openai_agents", "from agents import"),
@@ -146,6 +172,11 @@ def test_a_stream_arrives_word_by_word(served: Served) -> None:
     deltas = [event for event in events if event["type"] == "response.output_text.delta"]
     assert len(deltas) > 5
     assert events[-1]["type"] == "response.completed"
+
+
+def test_a_whole_answer_is_one_piece(framework: str, agent: Agent) -> None:
+    counts = agent.check("python", "-c", COUNT_PIECES, MODULES[framework][0]).split()
+    assert counts == ["1", "True"]
 
 
 def test_an_image_reaches_the_llm(served: Served) -> None:

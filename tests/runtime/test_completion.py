@@ -6,7 +6,7 @@ The chunks follow public descriptions of each API and public reports of deviatio
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -55,7 +55,15 @@ def converted(package: Package, chunks: list[Chunk]) -> tuple[list[Item], str, l
 
     received = asyncio.run(events())
     done = [item for event in received if (item := items.done_item(event))]
+    with package("runtime.llm.pieces").join_pieces():
+        joined = asyncio.run(events())
+    assert without_ids(filter(None, map(items.done_item, joined))) == without_ids(done)
     return done, "".join(map(items.text_delta, received)), messages.to_messages(done)
+
+
+def without_ids(found: Iterable[Item]) -> list[Item]:
+    """Return items without the ids that they may get here."""
+    return [item | {"id": None, "call_id": None} for item in found]
 
 
 # The pieces of two calls, a({"x": 1}) and b({"y": 2}), as servers send them.
