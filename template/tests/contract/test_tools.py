@@ -25,7 +25,7 @@ from .harness.tool_calls import (
     with_first_arguments,
     with_many_arguments,
 )
-from .harness.tool_errors import broken_calls, broken_on_leap_day
+from .harness.tool_errors import broken_by_date, broken_calls
 
 NOTHING = re.compile(r'|\[\]|\{\}|null|""|Error: .*pop from (an )?empty .*', re.IGNORECASE)
 
@@ -83,12 +83,13 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
     check_calls(first, " in a new process and folder")
     later = [ToolCall(**one) for one in observed.later_tool_calls]
     check_calls(later, " again")
-    on_leap_day = [ToolCall(**one) for one in observed.tool_calls_on_leap_day]
-    for one in broken_on_leap_day(on_leap_day, later):
-        raise FailedRuleError(
-            f"On 29 February, the tool {one.name} returns: {one.output}",
-            "Other years may lack this day: add a `timedelta`, or use 28 February in them.",
-        )
+    for day, calls in observed.tool_calls_by_day.items():
+        for one in broken_by_date([ToolCall(**call) for call in calls], first):
+            raise FailedRuleError(
+                f"On {day}, the tool {one.name} returns: {one.output}",
+                "Not every month and year has this day. Add a `timedelta` to the date instead of "
+                "changing its day, month or year.",
+            )
     for one, again in itertools.product(first, later):
         is_used_up = NOTHING.fullmatch(again.output) and not NOTHING.fullmatch(one.output)
         assert not is_used_up or (one.name, one.arguments) != (again.name, again.arguments), (

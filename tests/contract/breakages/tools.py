@@ -47,6 +47,35 @@ TOOLS = {
             "    today = date.today()\n    return today.replace(year=today.year + 1).isoformat()",
         ),
     ),
+    "a tool that fails at the end of January": breaks(
+        "working-tools",
+        "On 31 January, the tool renewal returns: .*day is out of range for month",
+        *tool(
+            "renewal",
+            "def renewal() -> str:\n    from datetime import date\n\n"
+            "    today = date.today()\n"
+            "    return today.replace(month=today.month % 12 + 1).isoformat()",
+        ),
+    ),
+    "a tool that fails on the first day of a month": breaks(
+        "working-tools",
+        "On 1 January, the tool yesterday returns: .*day is out of range for month",
+        *tool(
+            "yesterday",
+            "def yesterday() -> str:\n    from datetime import date\n\n"
+            "    today = date.today()\n    return today.replace(day=today.day - 1).isoformat()",
+        ),
+    ),
+    "a tool that fails in December": breaks(
+        "working-tools",
+        "On 31 December, the tool renewal returns: .*month must be in 1..12",
+        *tool(
+            "renewal",
+            "def renewal() -> str:\n    from datetime import date\n\n"
+            "    today = date.today()\n"
+            "    return today.replace(day=1, month=today.month + 1).isoformat()",
+        ),
+    ),
     "a tool that calls itself forever": breaks(
         "working-tools",
         "The tool forecast, called with {}, returns: .* maximum recursion depth",

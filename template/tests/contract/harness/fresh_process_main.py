@@ -24,7 +24,14 @@ import mlflow.pyfunc
 import pytest
 
 from .agents import HELLO, Item, Request, read_example
-from .clock import date_of_loading, excerpts_with_date, llm_data, on_an_earlier_day, on_leap_day
+from .clock import (
+    UNUSUAL_DAYS,
+    at_noon_of,
+    date_of_loading,
+    excerpts_with_date,
+    llm_data,
+    on_an_earlier_day,
+)
 from .errors import AGENT_ERRORS, describe_error, is_refusal
 from .fixes import fix_for
 from .leftovers import (
@@ -241,8 +248,10 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             first_answer: Any = model.predict(request)
         llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
         later_answer: Any = model.predict(request)
-        with on_leap_day():
-            answer_on_leap_day: Any = model.predict(request)
+        answers_by_day: dict[str, Any] = {}
+        for day in UNUSUAL_DAYS:
+            with at_noon_of(day):
+                answers_by_day[f"{day.day} {day:%B}"] = model.predict(request)
         observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
         observations.left_behind += left_behind(model, request, result.parent)
         last_answer: Any = model.predict(request)
@@ -250,9 +259,12 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             (first_answer, observations.tool_calls),
             (later_answer, observations.later_tool_calls),
             (last_answer, observations.later_tool_calls),
-            (answer_on_leap_day, observations.tool_calls_on_leap_day),
         ):
             calls += map(asdict, calls_in(answer["output"]))
+        observations.tool_calls_by_day = {
+            day: [asdict(call) for call in calls_in(answer["output"])]
+            for day, answer in answers_by_day.items()
+        }
         observations.left_behind += changes(before, state_after_loading(model_path))
         observations.left_behind += changed_settings(settings)
         # Not with their values, which may be secret.

@@ -33,7 +33,9 @@ BUGS = re.compile(
     r"|<.{1,200} at 0x[0-9a-f]+>"
 )
 MISSING_FILE = re.compile(r"No such file or directory|unable to open database file|no such table")
-NO_LEAP_YEAR = "day is out of range for month"
+INVALID_DATE = re.compile(
+    r"day is out of range for month|day \d+ must be in range 1\.\.\d+|month must be in 1\.\.12"
+)
 # Missing data can be the reason of these, unless they occur only if arguments are omitted.
 OMITTED = re.compile(r"'NoneType'|division by zero")
 MAX_ERROR = 1000  # characters; longer outputs are texts that may quote such messages
@@ -47,11 +49,16 @@ def broken_calls(calls: list[ToolCall]) -> Iterator[ToolCall]:
             yield call
 
 
-def broken_on_leap_day(calls: list[ToolCall], later: list[ToolCall]) -> Iterator[ToolCall]:
-    """Yield the calls that failed on 29 February, but not with the same arguments later."""
-    for call in (one for one in calls if NO_LEAP_YEAR in one.output):
-        same = [one for one in later if (one.name, one.arguments) == (call.name, call.arguments)]
-        if same and not any(NO_LEAP_YEAR in one.output for one in same):
+def broken_by_date(calls: list[ToolCall], others: list[ToolCall]) -> Iterator[ToolCall]:
+    """Yield the calls that failed because of the date, but not with the same arguments before.
+
+    Args:
+        calls: The calls on the day of this date.
+        others: The calls on another day.
+    """
+    for call in (one for one in calls if INVALID_DATE.search(one.output)):
+        same = [one for one in others if (one.name, one.arguments) == (call.name, call.arguments)]
+        if same and not any(INVALID_DATE.search(one.output) for one in same):
             yield call
 
 
