@@ -218,13 +218,42 @@ def test_a_part_that_cannot_be_sent_is_an_error_of_the_caller(served: Served, pa
 
 
 @pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True, scope="module")
-@pytest.mark.parametrize("data", ["JVBERi0=", "data:text/plain;base64,//4=", "data:;base64,A"])
-def test_an_invalid_file_is_an_error_of_the_caller(served: Served, data: str) -> None:
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ("JVBERi0=", "must be a data URI"),
+        ("data:text/plain;base64,//4=", "must be UTF-8"),
+        ("data:application/json;base64,//4=", "must be UTF-8"),
+        ("data:application/x-unknown;base64,//4=", "must be UTF-8"),
+        ("data:;base64,A", "must be a data URI"),
+        ("data:audio/flac;base64,AAAA", "audio/flac cannot be sent"),
+        ("data:video/mp4;base64,AAAA", "video/mp4 cannot be sent"),
+    ],
+)
+def test_an_invalid_file_is_an_error_of_the_caller(served: Served, data: str, problem: str) -> None:
+    with pytest.raises(BadRequestError, match=problem):
+        send_file(served, data)
+
+
+@pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True, scope="module")
+@pytest.mark.parametrize(
+    ("kind", "received"),
+    [
+        *[(kind, "Hello") for kind in ("", "text/plain", "application/json", "application/x-own")],
+        ("application/pdf", "[file]"),
+        ("image/png", "[image_url]"),
+        ("audio/mpeg", "[input_audio]"),
+    ],
+)
+def test_files_that_the_llm_receives(served: Served, kind: str, received: str) -> None:
+    assert received in send_file(served, f"data:{kind};base64,SGVsbG8=")
+
+
+def send_file(served: Served, data: str) -> str:
+    """Send a file as the only part of a message, and return the text of the answer."""
     content: Any = [{"type": "input_file", "file_data": data, "filename": "a.txt"}]
-    with pytest.raises(BadRequestError, match="must be a data URI"):
-        served.client().responses.create(
-            model="weather-agent", input=[{"role": "user", "content": content}]
-        )
+    message: Any = {"role": "user", "content": content}
+    return served.client().responses.create(model="weather-agent", input=[message]).output_text
 
 
 def test_streams_that_end_early_leave_nothing(agent: Agent) -> None:

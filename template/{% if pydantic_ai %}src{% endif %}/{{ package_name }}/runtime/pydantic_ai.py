@@ -53,6 +53,7 @@ from .llm import LLM
 from .llm.transport import openai_client, select_llm
 from .toolbox import Toolbox
 
+AUDIO_TYPES = ("audio/mpeg", "audio/wav")
 Part = SystemPromptPart | UserPromptPart | TextPart | ToolCallPart | ToolReturnPart
 
 
@@ -204,12 +205,20 @@ def _user_part(part: Item) -> UserContent:
 def _file(uri: str) -> BinaryContent:
     try:
         file = BinaryContent.from_data_uri(uri)
-        if file.media_type.startswith("text/"):  # it becomes a part of the message
+        is_text = not (file.is_image or file.is_audio or file.is_video or file.is_document)
+        if is_text or file.media_type.startswith("text/"):  # it becomes a part of the message
             file.data.decode()
+            return BinaryContent(file.data, media_type="text/plain")
     except ValueError as error:
         raise RequestError(
             "`file_data` must be a data URI with Base64, and a text must be UTF-8.", "input"
         ) from error
+    if file.is_video or (file.is_audio and file.media_type not in AUDIO_TYPES):
+        raise RequestError(
+            f"A file of type {file.media_type} cannot be sent to the LLM. Send an image, a "
+            "document, a text, or audio as WAV or MP3.",
+            "input",
+        )
     return file
 
 
