@@ -87,8 +87,8 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
         for one in broken_by_date([ToolCall(**call) for call in calls], first):
             raise FailedRuleError(
                 f"On {day}, the tool {one.name} returns: {one.output}",
-                "Not every month and year has this day. Add a `timedelta` to the date instead of "
-                "changing its day, month or year.",
+                "The date that it computes does not exist. Add a `timedelta` instead of changing "
+                "the day, month or year.",
             )
     for one, again in itertools.product(first, later):
         is_used_up = NOTHING.fullmatch(again.output) and not NOTHING.fullmatch(one.output)

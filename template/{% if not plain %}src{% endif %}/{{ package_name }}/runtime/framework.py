@@ -36,14 +36,12 @@ async def in_own_task(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def run() -> None:
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    queue.put_nowait(event)
-        finally:
-            queue.put_nowait(None)
+        async with aclosing(events):
+            async for event in events:
+                queue.put_nowait(event)
 
     task = asyncio.create_task(run())
+    task.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (event := await queue.get()) is not None:
             yield event
