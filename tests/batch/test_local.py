@@ -317,6 +317,14 @@ def test_killed_batch_continues(agent: Agent, batch: Batch) -> None:
     assert sorted(int(row["id"]) for row in batch.rows()) == list(range(120))
 
 
+def test_unfinished_files_of_spark_are_deleted(batch: Batch) -> None:
+    source = write_jsonl(batch.folder / "in.jsonl", TABLE)
+    unfinished = batch.folder / "out/_temporary"
+    unfinished.mkdir(parents=True)
+    assert batch.run(source)[0] == 0
+    assert not unfinished.exists()
+
+
 def test_full_disk(package: Package, tmp_path: Path) -> None:
     output = package("ops.batch.output")
     answers = package("ops.batch.answers")

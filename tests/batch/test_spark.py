@@ -316,6 +316,19 @@ def test_killed_worker(spark: SparkRuns) -> None:
     assert sorted(int(row["id"]) for row in batch.rows()) == list(range(300))
 
 
+def test_unfinished_files_of_a_killed_batch(spark: SparkRuns) -> None:
+    batch = spark.batch
+    source, out = batch.folder / "in.jsonl", batch.folder / "out"
+    write_jsonl(source, numbered(20))
+    assert spark.run(source, batch.folder / "other")[0] == 0
+    # The files of tasks that ended before the batch was killed.
+    task = out / "_temporary/0/task_202601010000000000000_0001_m_000000"
+    shutil.copytree(batch.folder / "other", task, ignore=shutil.ignore_patterns("_*"))
+    code, printed = spark.run(source, out)
+    assert code == 0, printed
+    assert sorted(int(row["id"]) for row in batch.rows()) == list(range(20))
+
+
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Return the Python workers of a batch: the children of Spark's daemon."""
     workers = []
@@ -395,6 +408,26 @@ def test_cluster(spark: SparkRuns, connect_server: ConnectServer) -> None:
     assert essence(connect_server.rows("answers")) == essence(batch.rows())
     assert not (connect_server.warehouse / "answers_lock").exists()
     assert "'an answer' is not the name of a table." in spark.run(source, "an answer", remote)[1]
+
+
+def test_unfinished_rows_of_a_table(spark: SparkRuns, connect_server: ConnectServer) -> None:
+    source, remote = spark.batch.folder / "in.jsonl", f"--remote={connect_server.url}"
+    write_jsonl(source, numbered(4))
+    spark.batch.failing = {"Question 3"}
+    assert spark.run(source, "answers", remote)[0] == 1
+    table = connect_server.warehouse / "answers"
+    answered = next(table.glob("status=answered/*.parquet"))
+    task = table / "_temporary/0/task_202601010000000000000_0001_m_000000/status=answered"
+    task.mkdir(parents=True)
+    row = pq.read_table(answered, partitioning=None).slice(0, 1).to_pylist()[0]
+    left = pa.Table.from_pylist([row | {"id": "3", "answer": "Left"}], pq.read_schema(answered))
+    pq.write_table(left, task / answered.name.replace("part-", "part-1"))
+    code, printed = spark.run(source, "answers", remote)
+    assert code == 0, printed
+    assert "4 rows, 4 of them answered before." in printed
+    answers = {row["id"]: row["answer"] for row in connect_server.rows("answers")}
+    assert answers["3"] == "Left"
+    assert len(connect_server.rows("answers")) == 4
 
 
 def test_two_batches_with_one_table(spark: SparkRuns, connect_server: ConnectServer) -> None:

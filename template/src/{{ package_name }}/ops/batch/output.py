@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
     ]
 )
 ANSWERED, FAILED = "status=answered", "status=failed"
+UNFINISHED = "_temporary"  # the files of tasks, which Spark moves when all tasks have ended
 
 
 @contextmanager
@@ -62,6 +63,7 @@ def open_output(folder: Path) -> Generator[None]:
             raise ProjectError(
                 f"Another batch writes to {folder}. Wait until it ends, or choose another output."
             ) from error
+        delete(folder / UNFINISHED)  # Spark would add the files of a killed run to its next write
         yield
 
 
@@ -117,13 +119,22 @@ def forget_failures(folder: Path) -> None:
     Raises:
         ProjectError: They cannot be deleted, so readers would see them beside the new answers.
     """
+    delete(folder / FAILED)
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder, if it exists.
+
+    Raises:
+        ProjectError: It cannot be deleted.
+    """
     try:
-        shutil.rmtree(folder / FAILED)
+        shutil.rmtree(folder)
     except FileNotFoundError:
         pass
     except OSError as error:
         raise ProjectError(
-            f"Cannot delete {folder / FAILED}: {error.strerror or error}. Check the permissions of "
+            f"Cannot delete {folder}: {error.strerror or error}. Check the permissions of "
             "the folder, or choose another output."
         ) from error
 

@@ -82,7 +82,10 @@ class SparkTable:
                 f"The table {self.name} has no column {sorted(missing)[0]!r}, so it is not the "
                 "output of a batch. Choose another output."
             )
-        return table
+        # Spark adds what a killed run has left to the next write of a table of Parquet files. Let
+        # it do so now, so that these rows count as answered.
+        self.append(self.spark.createDataFrame([], TYPES))
+        return self.spark.table(self._quoted)
 
     def forget_failures(self) -> None:
         """Delete the failed rows of earlier runs, which are repeated."""
