@@ -181,6 +181,8 @@ def test_valid_tools_are_accepted(package: Package) -> None:
         {"response_format": {"type": "json_schema", "json_schema": {"name": "Team"}}},
         {"response_format": {"type": "text"}},
         {"metadata": {"user": "u-1"}},
+        {"reasoning_effort": "high", "verbosity": "low", "service_tier": "flex"},
+        {"logprobs": True, "top_logprobs": 5, "stop": "END", "prompt_cache_key": "c" * 64},
     ],
 )
 def test_valid_options_are_accepted(package: Package, fields: Any) -> None:
@@ -202,6 +204,15 @@ def test_valid_options_are_accepted(package: Package, fields: Any) -> None:
             "an object has at most 16 keys",
         ),
         ({"stop": ["a"] * 5}, "'stop': the maximum length is 4, but it has 5"),
+        ({"stop": ["a", "\n\n"]}, "'stop': each sequence must contain a character other than"),
+        ({"stop": [1]}, "'stop': expected a string or an array of strings"),
+        ({"max_tokens": 1000.5}, "'max_tokens': expected an integer, got 1000.5"),
+        ({"reasoning_effort": False}, "'reasoning_effort': False is not one of none, minimal"),
+        ({"verbosity": "short"}, "'verbosity': 'short' is not one of low, medium, high"),
+        ({"service_tier": "fast"}, "'service_tier': 'fast' is not one of auto"),
+        ({"top_logprobs": 5}, "only allowed when 'logprobs' is true"),
+        ({"prompt_cache_key": "c" * 65}, "'prompt_cache_key': it has more than 64 characters"),
+        ({"response_format": "json_object"}, "expected an object with a type, got str"),
         ({"stream_options": {"include_usage": True}}, "only allowed when 'stream' is enabled"),
         ({"tools": [tool(TYPED)], "tool_choice": "any"}, "'any' is not one of none, auto, req"),
         (

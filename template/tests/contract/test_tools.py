@@ -25,7 +25,7 @@ from .harness.tool_calls import (
     with_first_arguments,
     with_many_arguments,
 )
-from .harness.tool_errors import broken_by_date, broken_calls
+from .harness.tool_errors import broken_by_time, broken_calls
 
 NOTHING = re.compile(r'|\[\]|\{\}|null|""|Error: .*pop from (an )?empty .*', re.IGNORECASE)
 
@@ -83,12 +83,12 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
     check_calls(first, " in a new process and folder")
     later = [ToolCall(**one) for one in observed.later_tool_calls]
     check_calls(later, " again")
-    for day, calls in observed.tool_calls_by_day.items():
-        for one in broken_by_date([ToolCall(**call) for call in calls], first):
+    for now, calls in observed.tool_calls_by_time.items():
+        for one in broken_by_time([ToolCall(**call) for call in calls], first):
             raise FailedRuleError(
-                f"On {day}, the tool {one.name} returns: {one.output}",
-                "The date that it computes does not exist. Add a `timedelta` instead of changing "
-                "the day, month or year.",
+                f"On {now}, the tool {one.name} returns: {one.output}",
+                "The time that it computes does not exist. Add a `timedelta` instead of changing "
+                "a part, such as the month or the hour.",
             )
     for one, again in itertools.product(first, later):
         is_used_up = NOTHING.fullmatch(again.output) and not NOTHING.fullmatch(one.output)

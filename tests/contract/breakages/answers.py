@@ -602,6 +602,15 @@ for item in request.input:
         _ = item.summary[0]
 """),
     ),
+    "the id of a conversation as the key of the LLM's cache": breaks(
+        "every-request",
+        "long ids failed: .*'prompt_cache_key': it has more than 64 characters",
+        in_agent(
+            "(messages, **options)",
+            "(messages, **options, prompt_cache_key=request.context and "
+            "request.context.conversation_id)",
+        ),
+    ),
     "a rejected role": breaks(
         "every-request",
         "a system message failed: ValueError",
@@ -683,6 +692,22 @@ def remember(self, messages: list[Any], memory: list[Any] = []) -> list[Any]:
     return list(memory)
 """),
         in_agent(INPUT, "*self.remember(to_messages(request.input))]"),
+    ),
+    "a user in an attribute of a function": breaks(
+        "stateless",
+        "agent.py: remember.last",
+        at_import("def remember() -> None:\n    pass\n"),
+        in_answer("remember.last = request.context and request.context.user_id"),
+    ),
+    "a list as the default of a context variable": breaks(
+        "stateless",
+        "agent.py: PLACES",
+        at_import("""
+from contextvars import ContextVar
+
+PLACES: ContextVar[list[Any]] = ContextVar("PLACES", default=[])
+"""),
+        in_answer("PLACES.get().append(request.input[-1])"),
     ),
     "answers cached by the first message": breaks(
         "last-turn",

@@ -209,6 +209,11 @@ def load_context(self, context) -> None:
     "an experiment set at import": breaks(
         "quiet-import", "experiment", at_import('mlflow.set_experiment("weather")')
     ),
+    "a patched function of the standard library": breaks(
+        "quiet-import",
+        "json.encoder.JSONEncoder.default is another function",
+        at_import("import json\n\njson.JSONEncoder.default = lambda self, value: str(value)"),
+    ),
     "another current directory": breaks(
         "quiet-import",
         "the working directory is '/'",
@@ -329,6 +334,11 @@ import threading
 
 threading.Thread(target=threading.Event().wait, name="refresh", daemon=True).start()
 """),
+    ),
+    "rarely switched threads": breaks(
+        "no-leftovers",
+        "the switch interval of threads is 1.0",
+        in_answer("import sys\n\nsys.setswitchinterval(1)"),
     ),
     "a thread pool per answer": breaks(
         "no-leftovers",

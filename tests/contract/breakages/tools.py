@@ -40,7 +40,7 @@ TOOLS = {
     ),
     "a tool that fails on 29 February": breaks(
         "working-tools",
-        "On 29 February, the tool renewal returns: .*day is out of range for month",
+        "On 29 February, 12:00 UTC, the tool renewal returns: .*day is out of range for month",
         *tool(
             "renewal",
             "def renewal() -> str:\n    from datetime import date\n\n"
@@ -49,7 +49,7 @@ TOOLS = {
     ),
     "a tool that fails at the end of January": breaks(
         "working-tools",
-        "On 31 January, the tool renewal returns: .*day is out of range for month",
+        "On 31 January, 12:00 UTC, the tool renewal returns: .*day is out of range for month",
         *tool(
             "renewal",
             "def renewal() -> str:\n    from datetime import date\n\n"
@@ -59,7 +59,7 @@ TOOLS = {
     ),
     "a tool that fails on the first day of a month": breaks(
         "working-tools",
-        "On 1 January, the tool yesterday returns: .*day is out of range for month",
+        "On 1 January, 12:00 UTC, the tool yesterday returns: .*day is out of range for month",
         *tool(
             "yesterday",
             "def yesterday() -> str:\n    from datetime import date\n\n"
@@ -68,12 +68,40 @@ TOOLS = {
     ),
     "a tool that fails in December": breaks(
         "working-tools",
-        "On 31 December, the tool renewal returns: .*month must be in 1..12",
+        "On 31 December, 12:00 UTC, the tool renewal returns: .*month must be in 1..12",
         *tool(
             "renewal",
             "def renewal() -> str:\n    from datetime import date\n\n"
             "    today = date.today()\n"
             "    return today.replace(day=1, month=today.month + 1).isoformat()",
+        ),
+    ),
+    "a tool that fails in the last hour of a day": breaks(
+        "working-tools",
+        "On 31 December, 23:59 UTC, the tool next_hour returns: .*hour must be in 0..23",
+        *tool(
+            "next_hour",
+            "def next_hour() -> str:\n    from datetime import UTC, datetime\n\n"
+            "    now = datetime.now(UTC)\n    return f'{now.replace(hour=now.hour + 1):%H:%M}'",
+        ),
+    ),
+    "a tool that fails without the zone of one of its times": breaks(
+        "working-tools",
+        "The tool hours_between, called with .*can't subtract offset-naive and offset-aware",
+        *tool(
+            "hours_between",
+            "def hours_between(start: datetime, end: datetime) -> float:\n"
+            "    return (end - start).total_seconds() / 3600",
+        ),
+    ),
+    "a tool that reads the version of the package": breaks(
+        "working-tools",
+        "The tool about, called with {} in a new process and folder, returns: .*No package "
+        "metadata was found for weather-agent",
+        *tool(
+            "about",
+            "def about() -> str:\n    from importlib.metadata import version\n\n"
+            "    return version('weather-agent')",
         ),
     ),
     "a tool that calls itself forever": breaks(

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -16,8 +16,14 @@ import time_machine
 from .nested_data import leaves
 
 YEAR = 365 * 24 * 3600
-# Days on which code fails that changes only the day, the month or the year of the current date.
-UNUSUAL_DAYS = (date(2024, 1, 1), date(2024, 1, 31), date(2024, 2, 29), date(2024, 12, 31))
+# Code that changes only one part of the current time, such as the month, fails at one of these.
+UNUSUAL_TIMES = (
+    datetime(2024, 1, 1, 12, tzinfo=UTC),
+    datetime(2024, 1, 31, 12, tzinfo=UTC),
+    datetime(2024, 2, 29, 12, tzinfo=UTC),
+    datetime(2024, 12, 31, 12, tzinfo=UTC),
+    datetime(2024, 12, 31, 23, 59, 59, tzinfo=UTC),
+)
 _passed = {"seconds": 0}  # on the monotonic clock
 TEXT_FILES = {".csv", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}
 
@@ -31,11 +37,6 @@ def date_of_loading(model: Path) -> datetime:
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
     years = (year for year in range(2001, 2020) if not any(str(year) in text for text in texts))
     return datetime(next(years, 2001), 8, 19, datetime.now(UTC).hour, tzinfo=UTC)
-
-
-def at_noon_of(day: date) -> time_machine.travel:
-    """Run a block on another day."""
-    return time_machine.travel(datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
 
 
 @contextmanager

@@ -45,6 +45,11 @@ FIXES = (
         message="set using mlflow.models.set_model|must accept exactly one argument",
     ),
     Fix(
+        "Write the version as a constant: Model Serving copies the code of the package, and does "
+        "not install it.",
+        error="PackageNotFoundError",
+    ),
+    Fix(
         "Run coroutines on a separate event loop in another thread, or move them into the "
         "asynchronous method `answer`.",
         error="RuntimeError",

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,16 +23,10 @@ import mlflow
 import mlflow.models
 import mlflow.pyfunc
 import pytest
+import time_machine
 
 from .agents import HELLO, Item, Request, read_example
-from .clock import (
-    UNUSUAL_DAYS,
-    at_noon_of,
-    date_of_loading,
-    excerpts_with_date,
-    llm_data,
-    on_an_earlier_day,
-)
+from .clock import UNUSUAL_TIMES, date_of_loading, excerpts_with_date, llm_data, on_an_earlier_day
 from .errors import AGENT_ERRORS, describe_error, is_refusal
 from .fixes import fix_for
 from .leftovers import (
@@ -39,6 +34,7 @@ from .leftovers import (
     changes,
     growth,
     held_by_process,
+    replaced_functions,
     state_after_loading,
     state_of_process,
     variables,
@@ -48,7 +44,7 @@ from .modules import imported_files
 from .observations import Observations
 from .offline import OfflineLLM
 from .programs import program_of
-from .project import ENVIRONMENTS
+from .project import COMMAND, ENVIRONMENTS
 from .provider import Provider
 from .reloading import stale_since_loading
 from .tool_calls import calls_in
@@ -220,11 +216,29 @@ def left_behind(model: Any, request: Request, folder: Path) -> list[str]:
     return [*left, "the random numbers start again"] if starts_again else left
 
 
+def hide_distribution(name: str) -> None:
+    """Hide the metadata of a package: Model Serving copies the code, and installs no distribution.
+
+    Args:
+        name: The name of the distribution.
+    """
+    from_name = metadata.Distribution.from_name
+
+    def find(_cls: type, wanted: str) -> metadata.Distribution:
+        if wanted.replace("_", "-").casefold() == name:
+            raise metadata.PackageNotFoundError(wanted)
+        return from_name(wanted)
+
+    distribution: Any = metadata.Distribution
+    distribution.from_name = classmethod(find)
+
+
 def main(model_path: Path, repository: Path, result: Path) -> None:
     observations = Observations()
     # The model must not be able to import this program.
     sys.path = [entry for entry in sys.path if Path(entry).resolve() != CONTRACT]
     mlflow.tracing.disable()  # a trace would need a store, which takes seconds to create
+    hide_distribution(COMMAND)
     before = state_of_process()
     hook = AuditHook(model_path, repository, observations)
     record_mlflow_calls(hook)
@@ -235,6 +249,8 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             model = mlflow.pyfunc.load_model(str(model_path), suppress_warnings=True)
             hook.importing = False
             observations.changes_at_import += changes(before, state_of_process())
+            replaced = sorted(replaced_functions(model_path))
+            observations.changes_at_import += [f"{name} is another function" for name in replaced]
             hook.provider = Provider()
             os.environ |= hook.provider.variables()
             before, variables_before = state_after_loading(model_path), variables()
@@ -248,10 +264,10 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             first_answer: Any = model.predict(request)
         llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
         later_answer: Any = model.predict(request)
-        answers_by_day: dict[str, Any] = {}
-        for day in UNUSUAL_DAYS:
-            with at_noon_of(day):
-                answers_by_day[f"{day.day} {day:%B}"] = model.predict(request)
+        answers_by_time: dict[str, Any] = {}
+        for now in UNUSUAL_TIMES:
+            with time_machine.travel(now):
+                answers_by_time[f"{now.day} {now:%B, %H:%M} UTC"] = model.predict(request)
         observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
         observations.left_behind += left_behind(model, request, result.parent)
         last_answer: Any = model.predict(request)
@@ -261,9 +277,9 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             (last_answer, observations.later_tool_calls),
         ):
             calls += map(asdict, calls_in(answer["output"]))
-        observations.tool_calls_by_day = {
-            day: [asdict(call) for call in calls_in(answer["output"])]
-            for day, answer in answers_by_day.items()
+        observations.tool_calls_by_time = {
+            now: [asdict(call) for call in calls_in(answer["output"])]
+            for now, answer in answers_by_time.items()
         }
         observations.left_behind += changes(before, state_after_loading(model_path))
         observations.left_behind += changed_settings(settings)

@@ -45,6 +45,7 @@ def state_of_process() -> dict[str, Any]:
         "the locale": locale.setlocale(locale.LC_ALL),
         "the hook for uncaught exceptions": sys.excepthook,
         "the recursion limit": sys.getrecursionlimit(),
+        "the switch interval of threads": sys.getswitchinterval(),
     }
 
 
@@ -75,7 +76,7 @@ def state_after_loading(model: Path) -> dict[str, Any]:
         "how processes start": _start_method(),
         "whether tracemalloc traces": tracemalloc.is_tracing(),
         "the list of filters that ignore all warnings": _ignoring_filters(),
-        "the list of replaced functions": sorted(_replaced_functions(model)),
+        "the list of replaced functions": sorted(replaced_functions(model)),
         **{f"builtins.{name}": getattr(builtins, name) for name in names if name != "_"},
     }
 
@@ -97,7 +98,7 @@ def _ignoring_filters() -> list[str]:
     return [str(one) for one in found if (one[1], one[3]) == (None, None)]
 
 
-def _replaced_functions(model: Path) -> Iterator[str]:
+def replaced_functions(model: Path) -> Iterator[str]:
     """Yield the functions of the standard library that the model has replaced by its own."""
     folder = str(model)
     for name, module in list(sys.modules.items()):

@@ -20,7 +20,7 @@ class Observations:
     modules_outside: list[str] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     later_tool_calls: list[dict[str, Any]] = field(default_factory=list)  # of later answers
-    tool_calls_by_day: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tool_calls_by_time: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     stale_dates: list[str] = field(default_factory=list)
     stale_texts: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)

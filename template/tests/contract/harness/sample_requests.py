@@ -105,6 +105,7 @@ REQUESTS: dict[str, Request] = {
     "context": hello(
         context={"conversation_id": f"{EARLIER_USER}-conversation", "user_id": f"{EARLIER_USER}-id"}
     ),
+    "long ids": hello(context={"conversation_id": "c" * 200, "user_id": "Ada <ada@example.com>"}),
     "a context without a user": hello(context={"conversation_id": f"{EARLIER_USER}-conversation"}),
     "an empty context": hello(context={}),
     "options of the API": hello(**OPTIONS),

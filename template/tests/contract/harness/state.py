@@ -79,7 +79,7 @@ class _Walk:
         if isinstance(value, PLAIN):
             return repr(value)
         if isinstance(value, ContextVar):
-            return repr(value.get(None))
+            return repr(_values_of(value))
         is_collection = isinstance(value, (dict, list, set, deque, bytearray))
         return Identity(value, len(value) if is_collection else None)
 
@@ -93,6 +93,9 @@ class _Walk:
             defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
             if value.__module__ in self.own_modules:
                 yield from ((f"(default {index})", one) for index, one in enumerate(defaults))
+                yield from ((f".{key}", inner) for key, inner in list(vars(value).items()))
+        elif isinstance(value, ContextVar):
+            yield from ((".get()", inner) for inner in _values_of(value))
         elif self._is_own(value) and hasattr(value, "__dict__"):
             if not isinstance(value, type):
                 yield f" of {type(value).__name__}", type(value)
@@ -101,3 +104,11 @@ class _Walk:
     def _is_own(self, value: Any) -> bool:
         cls = value if isinstance(value, type) else type(value)
         return cls.__module__ in self.own_modules
+
+
+def _values_of(variable: ContextVar[Any]) -> list[Any]:
+    """Return the value of a variable, or its default, in a list; an empty list without both."""
+    try:
+        return [variable.get()]
+    except LookupError:
+        return []

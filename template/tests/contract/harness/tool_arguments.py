@@ -21,7 +21,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 FORMATS: dict[str, tuple[str, ...]] = {
     "date": ("2026-01-31", "2024-02-29", "1999-12-31"),
-    "date-time": ("2026-01-31T12:00:00Z", "2024-02-29T23:59:59+05:30"),
+    # LLMs also write times without a zone.
+    "date-time": ("2026-01-31T12:00:00Z", "2024-02-29T23:59:59+05:30", "2026-01-31T12:00:00"),
     "time": ("12:00:00Z", "00:00:00Z"),
     "duration": ("P1D", "PT0S"),
     "email": ("someone@example.com",),
@@ -47,7 +48,9 @@ def _objects(schema: Schema, root: Schema, depth: int) -> list[dict[str, Any]]:
         return []
     objects = [{name: values[name][0] for name in required}]
     for number in range(max(map(len, values.values()), default=0)):
-        objects.append({name: found[number % len(found)] for name, found in values.items()})
+        # Each argument starts with another of its values, so that different ones meet.
+        pairs = enumerate(values.items())
+        objects.append({name: one[(number + at) % len(one)] for at, (name, one) in pairs})
     return [one for at, one in enumerate(objects) if one not in objects[:at]]
 
 

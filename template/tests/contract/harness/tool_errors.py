@@ -29,12 +29,13 @@ BUGS = re.compile(
     r"|EOF when reading a line|reading from stdin|Inappropriate ioctl|works? in main thread"
     r"|unsupported locale setting|No time zone found with key|Missing optional dependency"
     r"|`Import \S+` failed|suitable TLS CA certificate bundle|has no \S+ profile configured"
-    r"|invalid utf-8 sequence"
+    r"|invalid utf-8 sequence|No package metadata was found"
     r"|<.{1,200} at 0x[0-9a-f]+>"
 )
 MISSING_FILE = re.compile(r"No such file or directory|unable to open database file|no such table")
-INVALID_DATE = re.compile(
-    r"day is out of range for month|day \d+ must be in range 1\.\.\d+|month must be in 1\.\.12"
+INVALID_TIME = re.compile(
+    r"day is out of range for month|day \d+ must be in range 1\.\.\d+"
+    r"|(month|hour|minute|second) must be in \d+\.\.\d+"
 )
 # Missing data can be the reason of these, unless they occur only if arguments are omitted.
 OMITTED = re.compile(r"'NoneType'|division by zero")
@@ -49,16 +50,16 @@ def broken_calls(calls: list[ToolCall]) -> Iterator[ToolCall]:
             yield call
 
 
-def broken_by_date(calls: list[ToolCall], others: list[ToolCall]) -> Iterator[ToolCall]:
-    """Yield the calls that failed because of the date, but not with the same arguments before.
+def broken_by_time(calls: list[ToolCall], others: list[ToolCall]) -> Iterator[ToolCall]:
+    """Yield the calls that failed because of the time, but not with the same arguments before.
 
     Args:
-        calls: The calls on the day of this date.
-        others: The calls on another day.
+        calls: The calls at this time.
+        others: The calls at another time.
     """
-    for call in (one for one in calls if INVALID_DATE.search(one.output)):
+    for call in (one for one in calls if INVALID_TIME.search(one.output)):
         same = [one for one in others if (one.name, one.arguments) == (call.name, call.arguments)]
-        if same and not any(INVALID_DATE.search(one.output) for one in same):
+        if same and not any(INVALID_TIME.search(one.output) for one in same):
             yield call
 
 

@@ -24,6 +24,21 @@ _NUMBER_RANGES = {
     "top_logprobs": (0, 20),
     "seed": (-math.inf, math.inf),
 }
+_INTEGERS = ("max_tokens", "max_completion_tokens", "n", "top_logprobs", "seed")
+# The values of options that are words, also of other providers with OpenAI's API.
+_WORDS = {
+    "reasoning_effort": (
+        *("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+        *("default", "disable"),
+    ),
+    "verbosity": ("low", "medium", "high"),
+    "service_tier": (
+        *("auto", "default", "flex", "priority", "scale"),
+        *("on_demand", "performance", "standard_only"),
+    ),
+}
+# The most characters of options that are identifiers.
+_MAX_LENGTHS = {"prompt_cache_key": 64, "safety_identifier": 64}
 _OTHER_OPTIONS = (
     *("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "stream"),
     *("stream_options", "response_format", "reasoning_effort", "verbosity", "stop", "user"),
@@ -42,11 +57,16 @@ def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
             yield f"Unknown parameter: '{name}'. Did you mean '{similar[0]}'?"
         if name in _NUMBER_RANGES and value is not None:
             yield from _problems_with_number(name, value)
+        if name in _WORDS and value is not None and value not in _WORDS[name]:
+            yield f"Invalid '{name}': {value!r} is not one of {', '.join(_WORDS[name])}."
+        if len(str(value)) > _MAX_LENGTHS.get(name, math.inf):
+            yield f"Invalid '{name}': it has more than {_MAX_LENGTHS[name]} characters."
+    if body.get("top_logprobs") is not None and not body.get("logprobs"):
+        yield "Invalid 'top_logprobs': it is only allowed when 'logprobs' is true."
     if body.get("stream_options") and not body.get("stream"):
         yield "Invalid 'stream_options': it is only allowed when 'stream' is enabled."
-    stops = body.get("stop")
-    if isinstance(stops, list) and len(stops) > _MAX_STOPS:
-        yield f"Invalid 'stop': the maximum length is {_MAX_STOPS}, but it has {len(stops)} items."
+    if (stops := body.get("stop")) is not None:
+        yield from _problems_with_stops([stops] if isinstance(stops, str) else stops)
     if body.get("tools") and body.get("tool_choice") is not None:
         yield from _problems_with_choice(body["tool_choice"], body["tools"])
     if metadata := body.get("metadata"):
@@ -59,9 +79,20 @@ def _problems_with_number(name: str, value: Any) -> Iterator[str]:
     least, most = _NUMBER_RANGES[name]
     if not isinstance(value, int | float):
         yield f"Invalid '{name}': expected a number, got {type(value).__name__}."
+    elif name in _INTEGERS and not isinstance(value, int):
+        yield f"Invalid '{name}': expected an integer, got {value}."
     elif not least <= value <= most:
         limit = f"at least {least}" if value < least else f"at most {most}"
         yield f"Invalid '{name}': {value} must be {limit}."
+
+
+def _problems_with_stops(stops: Any) -> Iterator[str]:
+    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
+        yield "Invalid 'stop': expected a string or an array of strings."
+    elif len(stops) > _MAX_STOPS:
+        yield f"Invalid 'stop': the maximum length is {_MAX_STOPS}, but it has {len(stops)} items."
+    elif not all(stop.strip() for stop in stops):
+        yield "Invalid 'stop': each sequence must contain a character other than white space."
 
 
 def _problems_with_metadata(metadata: Any) -> Iterator[str]:
@@ -91,7 +122,11 @@ def _problems_with_choice(choice: Any, tools: list[Any]) -> Iterator[str]:
 
 
 def _problems_with_format(response_format: Any, messages: Any) -> Iterator[str]:
-    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if not isinstance(response_format, dict):
+        kind = type(response_format).__name__
+        yield f"Invalid 'response_format': expected an object with a type, got {kind}."
+        return
+    kind = response_format.get("type")
     if kind == "json_object" and "json" not in json.dumps(messages).lower():
         yield "Invalid 'response_format': with 'json_object', a message must contain 'json'."
     if kind == "json_schema":
