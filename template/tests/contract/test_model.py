@@ -367,7 +367,7 @@ RANGES = {
 # Fewer tokens end an answer within a sentence.
 OPTIONS = {"max_tokens": (16, 1_000_000), "max_completion_tokens": (16, 1_000_000)}
 # As a sequence that stops the LLM, these end an answer within a sentence, too.
-PROSE = (" ", ",", ".", "a", "e", "the", "The")
+PROSE = (" ", ",", ".", ":", "?", "!", "-", "a", "e", "the", "The")
 MAX_GROWTH = 5
 POSITIVE = ("latency_seconds", "total_tokens")
 JUDGES = ("openai:/", "databricks:/")

@@ -83,7 +83,8 @@ def test_one_trace(traces: list[Trace], example: Request, method: str) -> None:
 
 @rule(
     "closed-traces",
-    "Traces contain no values of environment variables, and no copy of the settings.",
+    "Traces contain no values of environment variables, no credentials of callers, and no copy of "
+    "the settings.",
     why="Everybody who evaluates, reviews or monitors the agent reads its traces. Credentials in "
     "them stay in the store.",
     fix="Read credentials where they are used, instead of passing them to a traced function or a "

@@ -184,6 +184,14 @@ if item["type"] == "message":
         "web_search_call",
         changed_items('items.append({"type": "web_search_call", "id": "ws_1", "found": 3})'),
     ),
+    "a dictionary as the response": breaks(
+        "output-items",
+        "`predict` returns a dict",
+        method("""
+def predict(self, request):
+    return super().predict(request).model_dump(exclude_none=True)
+"""),
+    ),
     "an item that stays in progress": breaks(
         "output-items", "in_progress|status", each_item('item["status"] = "in_progress"')
     ),
@@ -256,6 +264,32 @@ if item["type"] == "message":
 def distance(place: str) -> str:
     key = os.environ["MAPS_API_KEY"]
     raise ConnectionError(f"https://maps.example.com/{place}?key={key} is unreachable.")
+""",
+        ),
+        Patch("tools.py", "from datetime import", "import os\nfrom datetime import"),
+    ),
+    "the headers of the request in the log": breaks(
+        "closed-environment",
+        "the log contains the header 'authorization' of the request",
+        at_import("""
+import logging
+from mlflow.genai.agent_server import get_request_headers
+
+LOGGER = logging.getLogger(__name__)
+"""),
+        in_answer('LOGGER.info("A request with %s", get_request_headers())'),
+    ),
+    "a key in the error of a tool, by the name in a table": breaks(
+        "closed-environment",
+        "an answer contains the value of the variable WEATHER_AUTH",
+        *tool(
+            "weather",
+            """
+SERVICES = {"weather": ("https://weather.example.com", "WEATHER_AUTH")}
+
+def weather(place: str) -> str:
+    url, variable = SERVICES["weather"]
+    raise ConnectionError(f"{url}/{place}?auth={os.environ.get(variable)} is unreachable.")
 """,
         ),
         Patch("tools.py", "from datetime import", "import os\nfrom datetime import"),

@@ -211,7 +211,7 @@ def load_context(self, context) -> None:
     ),
     "a patched function of the standard library": breaks(
         "quiet-import",
-        "json.encoder.JSONEncoder.default is another function",
+        "json.JSONEncoder.default is another function",
         at_import("import json\n\njson.JSONEncoder.default = lambda self, value: str(value)"),
     ),
     "another current directory": breaks(

@@ -74,7 +74,10 @@ SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 _SECRET = re.compile(r"\{\{secrets/[^{}/]+/[^{}/]+\}\}")
 
 _OWN_FIELDS = {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"}
-_CLIENT_ARGUMENTS = {"extra_body", "extra_headers", "extra_query", "timeout"}
+_CLIENT_ARGUMENTS = {
+    *("extra_body", "extra_headers", "extra_query", "timeout"),
+    *("api_key", "base_url", "default_headers", "http_client", "max_retries"),
+}
 
 
 class Serving(BaseModel):

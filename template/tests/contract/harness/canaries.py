@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.genai.agent_server.utils import set_request_headers
 from mlflow.models import Model
 
 from .network import refuse_connections, reject_logins
 from .provider import KEY
 
-# The names of variables in Python: those read, such as `os.environ["MAPS_API_KEY"]`, and constants.
+# The names of variables in Python: those read, such as `os.environ["MAPS_API_KEY"]`, and texts that
+# look like names.
 READ = re.compile(
-    r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["'](\w+)["']|=\s*["']([A-Z0-9]+_[A-Z0-9_]+)["']"""
+    r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["'](\w+)["']|["']([A-Z0-9]+(?:_[A-Z0-9]+)+)["']"""
 )
 # The fields of Pydantic's settings, which read the variables with their names.
 SETTINGS = re.compile(r"\([\w.]*BaseSettings\b.*?\):\n((?:[ \t].*\n|\n)*)")
@@ -23,8 +25,11 @@ FIELD = re.compile(r"^\s+(\w+): *\w", re.MULTILINE)
 PREFIX = re.compile(r"env_prefix=[\"'](\w*)")
 # Not, for example, MAX_TOKENS, which must be a number.
 SECRET = re.compile(
-    r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD|DSN|CONNECTION_STRING)$", re.IGNORECASE
+    r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD|DSN|CONNECTION_STRING|(^|_)(AUTH|BEARER|SAS|PAT))$",
+    re.IGNORECASE,
 )
+# Headers of requests that contain credentials; agents read them with `get_request_headers`.
+HEADERS = ("authorization", "cookie", "x-forwarded-access-token")
 # URLs of services that usually contain a password.
 URL = re.compile(r"(?:^|_)(DATABASE|DB|POSTGRES(?:QL)?|MYSQL|REDIS|AMQP)_UR[LI]$")
 SCHEMES = {"MYSQL": "mysql", "REDIS": "redis", "AMQP": "amqp"}
@@ -40,7 +45,8 @@ class Canaries:
     """Values that a test recognizes in texts.
 
     Args:
-        patch: Sets the secret variables that the code of the model reads, and another one.
+        patch: Sets the secret variables that the code of the model reads, and another one, and the
+            headers of the request.
         model: The folder of the model.
     """
 
@@ -56,6 +62,8 @@ class Canaries:
             refuse_connections(patch)
             reject_logins(patch)
         self.variables["OPENAI_API_KEY"] = KEY
+        self.headers = {name: f"canary-of-{name}" for name in HEADERS}
+        set_request_headers(self.headers)
         texts = [path.read_text(encoding="utf-8") for path in model.rglob("instructions.md")]
         lines = [line.strip() for text in texts for line in text.splitlines()]
         self.instructions = [line for line in lines if len(line) >= MIN_LENGTH]
@@ -68,6 +76,9 @@ class Canaries:
         names = [name for name, value in self.variables.items() if value in text]
         if names:
             return f"the value of the variable {names[0]}"
+        headers = [name for name, value in self.headers.items() if value in text]
+        if headers:
+            return f"the header {headers[0]!r} of the request"
         return copied_variables(text)
 
     def found_in(self, text: str) -> str:

@@ -95,7 +95,8 @@ class _Walk:
                 yield from ((f"(default {index})", one) for index, one in enumerate(defaults))
                 yield from ((f".{key}", inner) for key, inner in list(vars(value).items()))
         elif isinstance(value, ContextVar):
-            yield from ((".get()", inner) for inner in _values_of(value))
+            collections = (one for one in _values_of(value) if isinstance(one, (dict, list, set)))
+            yield from ((".get()", one) for one in collections)
         elif self._is_own(value) and hasattr(value, "__dict__"):
             if not isinstance(value, type):
                 yield f" of {type(value).__name__}", type(value)
