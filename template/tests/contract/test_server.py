@@ -289,8 +289,9 @@ def check_rejected(served: ServedAgent, kind: str, body: Request | bytes, word: 
     "A conversation that is too long for the LLM is an error of the client.",
     why="The client can shorten the conversation. It repeats a request after an error of the "
     "server, and is refused again.",
-    fix="Let the error of the LLM out of the agent, or raise RequestError of runtime/items.py: "
-    "server/errors.py answers 400.",
+    fix="Let the exception of the LLM's client out of the agent, or raise `llm_error(uri, error)` "
+    "of runtime/llm/errors.py: an `LLMError` that you create needs `is_too_long=True`. For a limit "
+    "of the agent, raise RequestError of runtime/items.py. server/errors.py answers 400.",
 )
 def test_too_long(own: ServedAgent, agent: Agent, offline_llm: OfflineLLM) -> None:
     own.post(own.example)
