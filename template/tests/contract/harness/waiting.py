@@ -5,7 +5,7 @@ Waits consist of short steps. Each takes longer on a busy machine, so a wait doe
 
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from threading import Thread
 from typing import Any
 
@@ -22,7 +22,9 @@ class Attempt:
     def __init__(self, call: Callable[[Any], Any], request: Any) -> None:
         self.answer: Any = None
         self.error: BaseException | None = None
-        self._thread = Thread(target=self._run, args=(call, request), daemon=True)
+        # With the context variables of the test, such as the headers of the request.
+        run = copy_context().run
+        self._thread = Thread(target=run, args=(self._run, call, request), daemon=True)
         self._thread.start()
 
     def _run(self, call: Callable[[Any], Any], request: Any) -> None:
