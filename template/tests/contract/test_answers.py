@@ -211,6 +211,22 @@ def test_calls_after_a_text(agent: Agent, example: Request, offline_llm: Offline
     )
 
 
+@TOOL_CALLS
+def test_repeated_calls(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    def call_repeatedly(messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
+        return with_one_call(messages, tools) * 6
+
+    use_replies("repeated-calls", call_repeatedly)
+    offline_llm.use("repeated-calls")
+    try:
+        output = output_of(agent, example)
+    except AGENT_ERRORS as error:
+        offline_llm.skip_if_unused()
+        found = f"The LLM made the same call six times in one turn: {describe_error(error)}"
+        raise FailedRuleError(found) from error
+    check_pairs(output)
+
+
 def check_pairs(output: list[Item]) -> None:
     """Assert that function calls and their outputs match."""
     calls: list[str] = []
