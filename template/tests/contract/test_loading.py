@@ -129,8 +129,8 @@ def test_quiet_import(fresh: Observations) -> None:
     "file, adds up until the server stops. Changed settings apply to all other requests.",
     fix="Close files, clients and processes with `with` or `async with`, wait for threads and "
     "tasks, and use `tempfile.TemporaryDirectory`. Do not change logging, warnings, TLS, signals, "
-    "`sys.path` or random seeds in the agent, and do not replace functions of other modules; pass "
-    "the setting to the one client or object that needs it.",
+    "environment variables, `sys.path` or random seeds in the agent, and do not replace functions "
+    "of other modules; pass the setting to the one client, function or object that needs it.",
 )
 def test_no_leftovers(fresh: Observations) -> None:
     require_answer(fresh)

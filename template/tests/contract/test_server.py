@@ -233,12 +233,18 @@ def test_complete_streams(own: ServedAgent, llm: str) -> None:
 
 @COMPLETE_RESPONSES
 def test_usage(own: ServedAgent, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("tools")  # so that an answer takes several completions
     own.predict(HELLO)
     offline_llm.skip_if_unused()
     offline_llm.report_tokens()
-    for response in (own.predict(HELLO), list(own.stream(HELLO))[-1]["response"]):
-        usage = response.get("usage") or {}
-        assert usage.get("total_tokens"), f"The LLM reports tokens, but the usage is {usage}."
+    for answer in (own.predict, lambda request: list(own.stream(request))[-1]["response"]):
+        start = offline_llm.calls
+        usage = answer(HELLO).get("usage") or {}
+        completions = offline_llm.calls - start
+        assert usage.get("total_tokens") == 3 * completions, (
+            f"The LLM reports 3 tokens for each of {completions} completions, but the usage is "
+            f"{usage}."
+        )
 
 
 def problem_with_response(response: Answer) -> str:

@@ -179,16 +179,22 @@ yield event
         "status is in_progress",
         in_endpoint(BODY, BODY.replace("finished_response()", 'response("in_progress")')),
     ),
+    "the tokens of the last completion": breaks(
+        "complete-responses",
+        "The LLM reports 3 tokens for each of 2 completions, but the usage is",
+        Patch("runtime/llm/usage.py", "self.input += tokens[0]", "self.input = tokens[0]"),
+        Patch("runtime/llm/usage.py", "self.output += tokens[1]", "self.output = tokens[1]"),
+    ),
     "a response without the tokens of the LLM": breaks(
         "complete-responses",
-        "The LLM reports tokens, but the usage is {}",
+        "completions, but the usage is {}",
         Patch(
             "server/events.py", ', "status": status, **self._record.usage()}', ', "status": status}'
         ),
     ),
     "a stream of the LLM that is not read to its end": breaks(
         "complete-responses",
-        "The LLM reports tokens, but the usage is {}",
+        "completions, but the usage is {}",
         in_agent(
             "to_events(llm.stream(messages, **options))",
             "to_events(until_end(llm.stream(messages, **options)))",
