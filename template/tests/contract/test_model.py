@@ -214,15 +214,25 @@ def problem_with_pin(requirement: Requirement) -> str:
     return ""
 
 
+# Commands of a Dockerfile that do not install the versions in uv.lock.
+UNLOCKED = (
+    r"\buv sync\b(?![^\n&|;]*--(locked|frozen)\b)( --(upgrade|no-default-groups)\b)*",
+    r"\buv sync\b[^\n&|;]* (--upgrade|-U)\b",
+    r"\brm\b[^\n&|;]*\buv\.lock\b",
+    r"\bpip install\b[^\n&|;]* \.(\[[\w,-]+\])?(?=[\s&|;]|$)",
+)
+
+
 @PINNED_REQUIREMENTS
 def test_versions_in_image(url: str | None, external_model: Path | None) -> None:
     if url or external_model:
         pytest.skip("omit --url and --model-uri to check the Dockerfile")
     path = ROOT / "Dockerfile"
     commands = path.read_text(encoding="utf-8").replace("\\\n", " ") if path.is_file() else ""
-    upgrade = re.search(r"\buv sync\b[^\n&|;]* (--upgrade|-U)\b", commands)
-    if upgrade:
-        found = f"The Dockerfile installs other versions than those of uv.lock: `{upgrade[0]}`."
+    is_locked = re.search(r"\bUV_(LOCKED|FROZEN)=", commands)
+    patterns = UNLOCKED[1:] if is_locked else UNLOCKED
+    for unlocked in filter(None, (re.search(pattern, commands) for pattern in patterns)):
+        found = f"The Dockerfile installs other versions than those of uv.lock: `{unlocked[0]}`."
         raise FailedRuleError(found, "Install the packages with `uv sync --locked`.")
 
 
@@ -489,11 +499,42 @@ def test_llm_of_settings(model: Model, external_model: Path | None) -> None:
     path = ROOT / "src" / PACKAGE / "config.yml"
     configured = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     logged = settings_of(model)
-    if isinstance(configured, dict) and "llm" in configured and "llm" in logged:
+    if not isinstance(configured, dict) or not logged:
+        return
+    if "llm" in configured and "llm" in logged:
         assert logged["llm"] == configured["llm"], (
             f"The model is logged with the LLM {logged['llm']!r}, not {configured['llm']!r} of "
             "config.yml. AGENT_LLM applies to this process only: log `config.llm`, and not "
             "`config.llm_uri()`."
+        )
+    values = {name: value for name, value in configured.items() if isinstance(value, int | float)}
+    values |= {"llm_options": configured.get("llm_options") or {}}
+    other = next((name for name, value in values.items() if logged.get(name, {}) != value), "")
+    if other:
+        raise FailedRuleError(
+            f"The model is logged with {other} {logged.get(other)!r}, not {values[other]!r} of "
+            "config.yml.",
+            "Pass `model_config=config.model_dump(mode='json')` to log_model.",
+        )
+
+
+@SENSIBLE_SETTINGS
+def test_settings_of_image(url: str | None, external_model: Path | None) -> None:
+    if url or external_model:
+        pytest.skip("omit --url and --model-uri to check the Dockerfile")
+    path = ROOT / "Dockerfile"
+    commands = path.read_text(encoding="utf-8").replace("\\\n", " ") if path.is_file() else ""
+    if llm := re.search(r"^ENV\b.*\bAGENT_LLM[= ]\s*\S+", commands, re.MULTILINE):
+        raise FailedRuleError(
+            f"The image does not use the LLM of config.yml, because of `{llm[0]}`.",
+            "Remove AGENT_LLM from the Dockerfile. Set the LLM in config.yml.",
+        )
+    if (start := re.search(r"^CMD\b.*\bserve\b.*", commands, re.MULTILINE)) and (
+        "--host" not in start[0]
+    ):
+        raise FailedRuleError(
+            f"Nobody outside the container reaches the server, because of `{start[0]}`.",
+            'Serve at all addresses of the container: add `"--host", "0.0.0.0"` to CMD.',
         )
 
 

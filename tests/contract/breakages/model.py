@@ -260,6 +260,34 @@ def _log_agent(""",
             "    uv sync --upgrade --no-default-groups --no-editable\n",
         ),
     ),
+    "an image without a lock file": breaks(
+        "pinned-requirements",
+        "The Dockerfile installs other versions than those of uv.lock: `rm uv.lock`",
+        Patch("Dockerfile", "COPY . .\n", "COPY . .\nRUN rm uv.lock\n"),
+    ),
+    "an image that installs the project with pip": breaks(
+        "pinned-requirements",
+        "The Dockerfile installs other versions than those of uv.lock: `pip install .`",
+        Patch("Dockerfile", "COPY . .\n", "COPY . .\nRUN uv pip install .\n"),
+    ),
+    "an image that serves only itself": breaks(
+        "sensible-settings",
+        "Nobody outside the container reaches the server",
+        Patch("Dockerfile", '"serve", "--host", "0.0.0.0"]', '"serve"]'),
+    ),
+    "an image with the offline LLM": breaks(
+        "sensible-settings",
+        "because of `ENV AGENT_LLM=offline:/demo`",
+        Patch("Dockerfile", "COPY . .\n", "COPY . .\nENV AGENT_LLM=offline:/demo\n"),
+    ),
+    "other settings logged than configured": breaks(
+        "sensible-settings",
+        "The model is logged with max_rounds 3, not 8 of config.yml",
+        in_log_model(
+            'model_config=config.model_dump(mode="json")',
+            'model_config=config.model_dump(mode="json") | {"max_rounds": 3}',
+        ),
+    ),
     "no example": breaks("input-example", "example", in_log_model(EXAMPLE, "")),
     "an example that differs from the repository's": breaks(
         "input-example",
