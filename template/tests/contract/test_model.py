@@ -216,19 +216,25 @@ def problem_with_pin(requirement: Requirement) -> str:
 
 # Commands of a Dockerfile that do not install the versions in uv.lock.
 UNLOCKED = (
-    r"\buv sync\b(?![^\n&|;]*--(locked|frozen)\b)( --(upgrade|no-default-groups)\b)*",
+    r"\buv sync\b(?![^\n&|;]*--(locked|frozen)\b)( --upgrade\b)?",
     r"\buv sync\b[^\n&|;]* (--upgrade|-U)\b",
     r"\brm\b[^\n&|;]*\buv\.lock\b",
     r"\bpip install\b[^\n&|;]* \.(\[[\w,-]+\])?(?=[\s&|;]|$)",
 )
 
 
+def instructions_of_image() -> str:
+    """Return the instructions of the Dockerfile, one per line, without comments; "" without it."""
+    path = ROOT / "Dockerfile"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+
+
 @PINNED_REQUIREMENTS
 def test_versions_in_image(url: str | None, external_model: Path | None) -> None:
     if url or external_model:
         pytest.skip("omit --url and --model-uri to check the Dockerfile")
-    path = ROOT / "Dockerfile"
-    commands = path.read_text(encoding="utf-8").replace("\\\n", " ") if path.is_file() else ""
+    commands = instructions_of_image()
     is_locked = re.search(r"\bUV_(LOCKED|FROZEN)=", commands)
     patterns = UNLOCKED[1:] if is_locked else UNLOCKED
     for unlocked in filter(None, (re.search(pattern, commands) for pattern in patterns)):
@@ -522,8 +528,7 @@ def test_llm_of_settings(model: Model, external_model: Path | None) -> None:
 def test_settings_of_image(url: str | None, external_model: Path | None) -> None:
     if url or external_model:
         pytest.skip("omit --url and --model-uri to check the Dockerfile")
-    path = ROOT / "Dockerfile"
-    commands = path.read_text(encoding="utf-8").replace("\\\n", " ") if path.is_file() else ""
+    commands = instructions_of_image()
     if llm := re.search(r"^ENV\b.*\bAGENT_LLM[= ]\s*\S+", commands, re.MULTILINE):
         raise FailedRuleError(
             f"The image does not use the LLM of config.yml, because of `{llm[0]}`.",
