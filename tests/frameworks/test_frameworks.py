@@ -191,12 +191,14 @@ def test_an_image_reaches_the_llm(served: Served) -> None:
 def test_items_of_other_apis_are_made_valid(served: Served) -> None:
     """The offline LLM refuses what OpenAI's chat completions refuse."""
     call_id, name = f"call_{'x' * 60}", "files.read"
+    image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    outputs = [{"text": "Done."}, image]
     items: Any = [
         {"role": "user", "content": " "},
         {"type": "function_call", "call_id": call_id, "name": name, "arguments": "{'a'}"},
         {"type": "function_call_output", "call_id": call_id, "output": ""},
         {"type": "function_call", "call_id": "call_2", "name": "", "arguments": "[1]"},
-        {"type": "function_call_output", "call_id": "call_2", "output": [{"text": "Done."}]},
+        {"type": "function_call_output", "call_id": "call_2", "output": outputs},
         {"role": "user", "content": [{"type": "input_text", "text": " "}, *TEXT]},
     ]
     response = served.client().responses.create(model="weather-agent", input=items)

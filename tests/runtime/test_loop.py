@@ -168,6 +168,17 @@ def test_unpaired_surrogates_are_named(package: Package, server: ChatServer) -> 
     assert not server.bodies
 
 
+def test_tool_messages_have_only_texts(package: Package, server: ChatServer) -> None:
+    server.reply(text("A cat"))
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA"}
+    found = [{"type": "input_text", "text": "Found:"}, image]
+    call = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}", "id": "fc_1"}
+    output(
+        package, call, {"type": "function_call_output", "call_id": "a", "output": found}, QUESTION
+    )
+    assert server.bodies[0]["messages"][2]["content"] == "Found:\n(image)"
+
+
 def test_content_parts_reach_the_llm(package: Package, server: ChatServer) -> None:
     server.reply(text("A cat"))
     parts = [

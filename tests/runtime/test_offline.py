@@ -12,6 +12,7 @@ from tests.conftest import Package
 Message = dict[str, Any]
 
 HELLO: Message = {"role": "user", "content": "Hello"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:"}}
 TYPED = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 
@@ -75,7 +76,8 @@ def problems(package: Package, messages: Any, **fields: Any) -> Iterator[str]:
         [HELLO, turn(call(), call("call_2")), output("call_2"), output()],
         [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}, HELLO],
         [{"role": "assistant", "content": None, "refusal": "No."}, HELLO],
-        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}],
+        [{"role": "user", "content": [IMAGE]}],
+        [turn(call()), output(content=[{"type": "text", "text": "42"}])],
     ],
 )
 def test_valid_messages_are_accepted(package: Package, messages: Any) -> None:
@@ -98,6 +100,7 @@ def test_valid_messages_are_accepted(package: Package, messages: Any) -> None:
         ([turn(call()), output(content="")], r"messages\[1\].content': text content"),
         ([{"role": "user", "content": None}], "expected a string or an array of parts, got null"),
         ([turn(call()), output(content={"a": 1})], "expected a string or .*, got dict"),
+        ([turn(call()), output(content=[IMAGE])], "tool message has only texts, not 'image_url'"),
         ([{"role": "user", "content": [{"type": "text", "text": " "}]}], "text content must be"),
         ([{"role": "user", "content": [{"type": "input_text"}]}], r"\[0\].type': 'input_text' is"),
         ([{"role": "user", "content": [{"type": "file"}]}], "of type 'file' needs file"),

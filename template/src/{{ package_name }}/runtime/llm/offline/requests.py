@@ -105,6 +105,8 @@ def _problems_with_content(message: Message, field: str) -> Iterator[str]:
         if kind not in _PART_FIELDS:
             known = ", ".join(_PART_FIELDS)
             yield f"Invalid '{field}[{index}].type': {kind!r} is not one of {known}."
+        elif message["role"] == "tool" and kind != "text":
+            yield f"Invalid '{field}[{index}].type': a tool message has only texts, not {kind!r}."
         elif _PART_FIELDS[kind] not in part:
             yield f"Invalid '{field}[{index}]': a part of type {kind!r} needs {_PART_FIELDS[kind]}."
         elif kind in _OBJECTS and not isinstance(part[kind], dict):
