@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from .agents import Request
+from .conversation import joined, strings
 from .observations import Observations
 from .project import PACKAGE
 from .provider import HOST
@@ -192,6 +193,19 @@ class OfflineLLM:
             pytest.skip("the model was logged with a template before v0.8.0")
         usage = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
         self._patch.setattr(transport, "USAGE", usage)
+
+    def repeat_all_messages(self) -> None:
+        """Answer with the texts of all messages, instead of the last one of the user."""
+        try:
+            replies = importlib.import_module(f"{MODULES[0]}.replies")
+        except ImportError:
+            pytest.skip("the model was logged with a template before v0.5.0")
+
+        def repeat(messages: list[Any], _tools: list[Any]) -> Any:
+            return replies.Reply(joined(strings(messages)))
+
+        self._patch.setitem(replies.REPLIES, "repeat", repeat)
+        self.use("repeat")
 
     @contextmanager
     def one_request_waiting(
