@@ -16,6 +16,7 @@ from .project import PACKAGE
 from .sample_requests import TOOL_CALL, user
 
 _numbers = count(1)
+_DATA_URL = re.compile(r"data:[\w.+-]+/[^\s,]*,[^\s\"'<>)\\]*")
 _LOADS_INSTRUCTIONS = re.compile(r"load_instructions|['\"]instructions\.md['\"]")
 
 
@@ -138,23 +139,39 @@ def joined(texts: Iterable[str]) -> str:
     return " ".join(" ".join(texts).split())
 
 
+def output_text(output: Any) -> str:
+    """Return the texts of a tool's output, which may have parts, without images and files."""
+    parts = output if isinstance(output, list) else [{"text": str(output)}]
+    texts = [str(part.get("text", "")) for part in parts if isinstance(part, dict)]
+    return _DATA_URL.sub("", " ".join(texts))
+
+
 def missing_words(output: str, text: str) -> list[str]:
     """Return which of the last words of a tool's output a text lacks."""
     return [word for word in re.findall("[A-Za-z]{4,}", output)[-3:] if word not in text]
 
 
 def fullest_call(calls: Iterable[LLMCall]) -> LLMCall:
-    """Return the call with most of the conversation; the first one if there are several."""
-    return max(calls, key=lambda call: sum(word in call.text for word in ITEMS))
+    """Return the call with most of the conversation.
+
+    If there are several, a plan or a classification may come before the answer, so prefer calls
+    that offer tools, then those with the instructions, then the last one.
+    """
+    lines = instruction_lines()
+
+    def rank(call: LLMCall) -> tuple[int, bool, int]:
+        items = sum(word in call.text for word in ITEMS)
+        return items, bool(call.tools), sum(line in call.text for line in lines)
+
+    return max(reversed([*calls]), key=rank)
 
 
-def main_calls(bodies: Iterable[str]) -> list[LLMCall]:
+def main_calls(calls: Sequence[LLMCall]) -> list[LLMCall]:
     """Return the calls of an answer that continue the conversation.
 
     An agent may ask an LLM about something else as well, such as a plan or a translation. Such a
     call has other instructions and other tools than the call with most of the conversation.
     """
-    calls = [LLMCall(body) for body in bodies]
     fullest = fullest_call(calls)
     return [
         call
