@@ -60,6 +60,7 @@ TRIED_TOGETHER = (
         "names of resources that need no declaration",
         "the date of each request in the instructions",
         "a tool with side effects that tests never call",
+        "a tool that ends the answer",
     ),
     (
         "tools that fail because of their arguments",
@@ -91,6 +92,9 @@ TRIED_TOGETHER = (
         "a summary in place of the oldest of many messages",
         "several drafts at once",
         "a second draft in each round",
+        "a plan from the whole conversation",
+        "a request to improve the answer",
+        "an image in each tool output",
     ),
     (
         "the language of the answer in the instructions",

@@ -9,6 +9,7 @@ from tests.contract.breakages.changes import (
     method,
     new_answer,
     new_file,
+    tool,
 )
 from tests.contract.variations.loops import COMPLETE
 
@@ -110,6 +111,66 @@ drafts = await asyncio.gather(
 best = max(set(drafts), key=drafts.count)
 yield done_event(self.create_reasoning_item(unique_id("rs"), best))
 """),
+    ),
+    "a plan from the whole conversation": (
+        at_import("from weather_agent.runtime.items import items_text"),
+        after_messages("""
+task = {"role": "system", "content": "Write a plan in three steps."}
+completion = to_events(llm.stream([task, *messages[1:]]))
+plan = items_text([item async for event in completion if (item := done_item(event))])
+messages[0]["content"] += f"\\nFollow this plan: {plan}"
+"""),
+    ),
+    "a request to improve the answer": (
+        at_import("from weather_agent.runtime.items import done_event, done_item"),
+        new_answer("""
+items = [item async for event in super().answer(request, llm) if (item := done_item(event))]
+for item in items:
+    if item["type"] != "message":
+        yield done_event(item)
+messages = [self.system_message(request), *to_messages(request.input), *to_messages(items)]
+messages.append({"role": "user", "content": "Improve your answer."})
+async for event in to_events(llm.stream(messages)):
+    yield event
+"""),
+    ),
+    "an image in each tool output": (
+        in_agent(
+            '                yield function_call_output(item["call_id"], output)\n',
+            """                event = function_call_output(item["call_id"], output)
+                done_item(event)["output"] = [
+                    {"type": "input_text", "text": output},
+                    {"type": "input_image", "image_url": IMAGE, "detail": "auto"},
+                ]
+                yield event
+""",
+        ),
+        at_import('IMAGE = "data:image/png;base64,iVBORw0KGgoErkJggg=="'),
+    ),
+    "a tool that ends the answer": (
+        *tool(
+            "ask_user",
+            '''
+def ask_user(question: str) -> str:
+    """Ask the user a question, which ends the answer.
+
+    Args:
+        question: The question.
+    """
+    return f"The user reads: {question}"
+''',
+        ),
+        at_import("from weather_agent.runtime.items import delta_event, done_event, unique_id"),
+        in_agent(
+            "            messages += to_messages(items)\n",
+            """            if any(item.get("name") == "ask_user" for item in items):
+                item_id, text = unique_id("msg"), str(items[-1]["output"])
+                yield delta_event(text, item_id)
+                yield done_event(self.create_text_output_item(text, item_id))
+                return
+            messages += to_messages(items)
+""",
+        ),
     ),
     "two sub-agents at once, with the same tools": (
         at_import("import asyncio"),
