@@ -110,9 +110,7 @@ def _texts_only(content: str | list[dict[str, Any]]) -> str:
     """Name images and files instead of sending them, because tool messages have only texts."""
     if isinstance(content, str):
         return content
-    return "\n".join(
-        part.get("text", f"({part['type'].removesuffix('_url')})") for part in content
-    )
+    return "\n".join(part.get("text", f"({part['type'].removesuffix('_url')})") for part in content)
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
