@@ -42,6 +42,9 @@ from .harness.waiting import PATIENCE, Attempt
 PROVIDERS = ("gemini", "claude", "deepseek", "vllm", "llama.cpp", "lmdeploy")
 LONG_REQUEST: Request = {"input": CONVERSATION}
 NOTE = "juniper"  # a word in custom_inputs
+# Further keys in `custom_inputs`, with the value 0, and a text in a list.
+OTHER_INPUTS = tuple(f"larch{number}" for number in range(12))
+IN_A_LIST = "yew"
 MAX_OUTPUT = 300  # characters; an agent may shorten longer outputs for the LLM
 
 
@@ -94,8 +97,9 @@ def test_instructions(agent: Agent, example: Request, offline_llm: OfflineLLM) -
 
 
 def with_note(request: Request) -> Request:
-    """Return a request with a note in its `custom_inputs`."""
-    return request | {"custom_inputs": (request.get("custom_inputs") or {}) | {"note": NOTE}}
+    """Return a request with a note and other values in its `custom_inputs`."""
+    values = {"note": NOTE, **dict.fromkeys(OTHER_INPUTS, 0), "list": [{"of": IN_A_LIST}]}
+    return request | {"custom_inputs": (request.get("custom_inputs") or {}) | values}
 
 
 def texts_to_llm(agent: Agent, offline_llm: OfflineLLM, request: Request) -> str:
@@ -173,6 +177,13 @@ def check_rounds(calls: list[LLMCall]) -> None:
         if outputs - call.outputs:
             missing["the tool outputs of earlier rounds"] = None
         assert not missing, f"Call {number} of {len(calls)} to the LLM lacks {', '.join(missing)}."
+        if call.outputs and calls[0].has_tools and not call.has_tools:
+            raise FailedRuleError(
+                f"Call {number} of {len(calls)} to the LLM has outputs of tools, but no `tools`. "
+                "Anthropic's models refuse such requests.",
+                "Send the tools in each round. If the LLM must answer without them, add "
+                "`tool_choice: none`, as `Toolbox.options(may_call=False)` does.",
+            )
         is_repeated = call.tools and number > 1 and call.body == calls[number - 2].body
         assert has_drafts or not is_repeated, (
             f"Call {number} of {len(calls)} to the LLM lacks the tool calls and outputs of call "
@@ -198,6 +209,8 @@ def check_note(
     assert not found or (NOTE in found) == in_later_turns, (
         f"{turns} earlier turns, the LLM does not receive custom_inputs."
     )
+    missing = [word for word in (*OTHER_INPUTS, IN_A_LIST) if NOTE in found and word not in found]
+    assert not missing, f"The LLM does not receive all custom_inputs; it lacks {missing[0]!r}."
 
 
 def check_outputs(items: list[Item], later: list[LLMCall]) -> None:

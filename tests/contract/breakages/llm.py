@@ -296,7 +296,7 @@ def until_it_breaks(stream):
     ),
     "only the last message sent to OpenAI": breaks(
         "whole-conversation",
-        "did not receive 39 of 40 items: the developer message, the first user",
+        "did not receive 97 of 98 items: the developer message, the first user",
         *changed(RESPONSES, "for item in request.input]", "for item in request.input[-1:]]"),
     ),
     "a lock around all requests to OpenAI": breaks(

@@ -12,6 +12,7 @@ from tests.contract.own_clients import SYNCHRONOUS, changed
 
 ADD_ROUND = "            messages += to_messages(items)\n"
 CONTENT = "        content = self.instructions\n"
+CUSTOM_INPUTS = "request.custom_inputs, ensure_ascii=False, default=str"
 OPTIONS = "self.toolbox.options(may_call=rounds < self.config.max_rounds)"
 
 
@@ -362,24 +363,47 @@ LLM_REQUESTS = {
     # The conversation
     "only the last message sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 39 of 40 items: the developer message",
+        "did not receive 97 of 98 items: the developer message",
         in_agent(INPUT, "*to_messages(request.input[-1:])]"),
     ),
     "the last ten items sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 30 of 40 items: the developer message",
+        "did not receive 88 of 98 items: the developer message",
         in_agent(INPUT, "*to_messages(request.input[-10:])]"),
+    ),
+    "the last 50 items sent to the LLM": breaks(
+        "whole-conversation",
+        r"did not receive \d+ of 98 items: the developer message",
+        in_agent(INPUT, "*to_messages(request.input[-50:])]"),
+    ),
+    "incomplete answers not sent to the LLM": breaks(
+        "whole-conversation",
+        "The LLM did not receive an answer that is incomplete: 'sorrel'",
+        in_agent(
+            INPUT,
+            "*to_messages([one for one in request.input "
+            'if getattr(one, "status", None) != "incomplete"])]',
+        ),
+    ),
+    "system messages only at the start": breaks(
+        "whole-conversation",
+        "The LLM did not receive a system message after other messages: 'rowan'",
+        in_agent(
+            MESSAGES,
+            MESSAGES + "        messages = [one for number, one in enumerate(messages) "
+            'if number < 2 or one["role"] != "system"]\n',
+        ),
     ),
     "earlier tool calls not sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 2 of 40 items: the tool call, the tool output",
+        "did not receive 2 of 98 items: the tool call, the tool output",
         in_agent(
             INPUT, '*to_messages([item for item in request.input if item.type == "message"])]'
         ),
     ),
     "developer messages not sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 1 of 40 items: the developer message",
+        "did not receive 1 of 98 items: the developer message",
         in_agent(
             INPUT,
             "*to_messages(item for item in request.input "
@@ -388,7 +412,7 @@ LLM_REQUESTS = {
     ),
     "only the first part of a message sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 1 of 40 items: the last user message",
+        "did not receive 1 of 98 items: the last user message",
         in_agent(
             MESSAGES,
             """        for item in request.input:
@@ -444,7 +468,7 @@ LLM_REQUESTS = {
     ),
     "a window of 4,000 characters": breaks(
         "whole-conversation",
-        "did not receive . of 40 items",
+        "did not receive . of 98 items",
         in_agent(
             MESSAGES,
             f"""{MESSAGES}        while len(messages) > 2 and len(str(messages)) > 4000:
@@ -469,6 +493,30 @@ LLM_REQUESTS = {
             ]
             items = [{**one} for one in items if one.get("call_id") not in failed]
             messages += to_messages(items)"""),
+    ),
+    "custom_inputs without values that are 0": breaks(
+        "every-round",
+        "does not receive all custom_inputs; it lacks 'larch0'",
+        in_agent(
+            CUSTOM_INPUTS, "{k: v for k, v in request.custom_inputs.items() if v}, default=str"
+        ),
+    ),
+    "custom_inputs without lists": breaks(
+        "every-round",
+        "does not receive all custom_inputs; it lacks 'yew'",
+        in_agent(
+            CUSTOM_INPUTS,
+            "{k: v for k, v in request.custom_inputs.items() if isinstance(v, str | int)}, "
+            "default=str",
+        ),
+    ),
+    "the last round without tools": breaks(
+        "every-round",
+        "to the LLM has outputs of tools, but no `tools`",
+        in_agent(
+            f"options = {OPTIONS}",
+            f"options = {OPTIONS} if rounds < self.config.max_rounds else {{}}",
+        ),
     ),
     "custom_inputs only in the first turn": breaks(
         "every-round",

@@ -39,14 +39,17 @@ _LONG_TEXT = (
     f"{'It has many words. ' * 1600}So much for the heather."
 )
 _SYSTEM = ("system", "developer")
-_TURNS = [(role, turn) for turn in range(2, 19) for role in ("user", "assistant")]
-# 40 items, each with a word that only it contains, and the second turn once more.
+_TURNS = [(role, turn) for turn in range(2, 48) for role in ("user", "assistant")]
+# 103 items, each with a word that only it contains, and the second turn once more.
 CONVERSATION: list[Item] = [
     {"role": "developer", "content": "Mind the acorn."},
     user(_LONG_TEXT),
     _CALL,
     {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
     message("assistant", "It is the elder."),
+    message("assistant", "It may also be the sorrel") | {"status": "incomplete"},
+    {"role": "developer", "content": "Mind the hawthorn, too."},
+    {"role": "system", "content": "Mind the rowan, too."},
     *(message(role, f"This is {role}{turn}x.") for role, turn in [*_TURNS[:2], *_TURNS]),
     user(_PARTS),
 ]
@@ -66,6 +69,9 @@ PARTS = {
     _CODE: ("the line breaks and spaces of a message", 1),
     "<b>Thorns</b> & leaves": ("the tags and punctuation of a message", 1),
     "user2x": ("a message that repeats an earlier one", 2),
+    "sorrel": ("an answer that is incomplete", 1),
+    "hawthorn": ("the second developer message", 1),
+    "rowan": ("a system message after other messages", 1),
     "東京": ("characters that are not ASCII", 1),
 }
 
@@ -107,6 +113,11 @@ class LLMCall:
         body = json.loads(self.body)
         offered = body.get("tools") if body.get("tool_choice") != "none" else None
         return sorted(tool["function"]["name"] for tool in offered or [])
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether the request describes tools, even if the LLM may not call them."""
+        return bool(json.loads(self.body).get("tools"))
 
     @cached_property
     def outputs(self) -> set[str]:
