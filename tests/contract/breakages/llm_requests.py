@@ -387,7 +387,7 @@ LLM_REQUESTS = {
     ),
     "system messages only at the start": breaks(
         "whole-conversation",
-        "The LLM did not receive a system message after other messages: 'rowan'",
+        "The LLM did not receive the second developer message: 'hawthorn'",
         in_agent(
             MESSAGES,
             MESSAGES + "        messages = [one for number, one in enumerate(messages) "

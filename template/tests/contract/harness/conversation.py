@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from itertools import count
+from itertools import count, takewhile
 from typing import Any
 
 from .agents import Item
@@ -104,8 +104,9 @@ class LLMCall:
 
     @cached_property
     def system(self) -> str:
-        """The texts of the system messages."""
-        return joined(strings([one for one in self.messages if one["role"] in _SYSTEM]))
+        """The texts of the system messages at the start."""
+        start = takewhile(lambda one: one["role"] in _SYSTEM, self.messages)
+        return joined(strings([*start]))
 
     @cached_property
     def tools(self) -> list[str]:
