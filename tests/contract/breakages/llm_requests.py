@@ -468,7 +468,7 @@ LLM_REQUESTS = {
     ),
     "a window of 4,000 characters": breaks(
         "whole-conversation",
-        "did not receive . of 98 items",
+        "did not receive .+ of 98 items",
         in_agent(
             MESSAGES,
             f"""{MESSAGES}        while len(messages) > 2 and len(str(messages)) > 4000:
