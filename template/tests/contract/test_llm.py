@@ -177,13 +177,6 @@ def check_rounds(calls: list[LLMCall]) -> None:
         if outputs - call.outputs:
             missing["the tool outputs of earlier rounds"] = None
         assert not missing, f"Call {number} of {len(calls)} to the LLM lacks {', '.join(missing)}."
-        if call.outputs and calls[0].has_tools and not call.has_tools:
-            raise FailedRuleError(
-                f"Call {number} of {len(calls)} to the LLM has outputs of tools, but no `tools`. "
-                "Anthropic's models refuse such requests.",
-                "Send the tools in each round. If the LLM must answer without them, add "
-                "`tool_choice: none`, as `Toolbox.options(may_call=False)` does.",
-            )
         is_repeated = call.tools and number > 1 and call.body == calls[number - 2].body
         assert has_drafts or not is_repeated, (
             f"Call {number} of {len(calls)} to the LLM lacks the tool calls and outputs of call "

@@ -184,14 +184,6 @@ if item["type"] == "message":
         "web_search_call",
         changed_items('items.append({"type": "web_search_call", "id": "ws_1", "found": 3})'),
     ),
-    "a dictionary as the response": breaks(
-        "output-items",
-        "`predict` returns a dict",
-        method("""
-def predict(self, request):
-    return super().predict(request).model_dump(exclude_none=True)
-"""),
-    ),
     "an item that stays in progress": breaks(
         "output-items", "in_progress|status", each_item('item["status"] = "in_progress"')
     ),

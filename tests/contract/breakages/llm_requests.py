@@ -510,14 +510,6 @@ LLM_REQUESTS = {
             "default=str",
         ),
     ),
-    "the last round without tools": breaks(
-        "every-round",
-        "to the LLM has outputs of tools, but no `tools`",
-        in_agent(
-            f"options = {OPTIONS}",
-            f"options = {OPTIONS} if rounds < self.config.max_rounds else {{}}",
-        ),
-    ),
     "custom_inputs only in the first turn": breaks(
         "every-round",
         "With earlier turns, the LLM does not receive custom_inputs",

@@ -115,11 +115,6 @@ class LLMCall:
         offered = body.get("tools") if body.get("tool_choice") != "none" else None
         return sorted(tool["function"]["name"] for tool in offered or [])
 
-    @property
-    def has_tools(self) -> bool:
-        """Whether the request describes tools, even if the LLM may not call them."""
-        return bool(json.loads(self.body).get("tools"))
-
     @cached_property
     def outputs(self) -> set[str]:
         """The ids of the tool calls with an output."""
