@@ -100,6 +100,7 @@ REFUSED: dict[str, Any] = {
     "temperature": 5,
     "top_p": -1,
     "max_output_tokens": 0,
+    "reasoning": {"effort": "hard"},
 }
 
 
@@ -279,3 +280,10 @@ def test_usage_is_omitted_if_the_llm_reports_none(run_agent: RunApp, server: Cha
     assert "usage" not in app.post(HELLO).json()
     *_, last = app.events(HELLO)
     assert "usage" not in last["response"]
+
+
+@pytest.mark.parametrize("verbosity", ["short", 1])
+def test_an_unknown_verbosity_is_refused(verbosity: Any, run_agent: RunApp) -> None:
+    response = run_agent().post(HELLO | {"text": {"verbosity": verbosity}})
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    assert "one of low, medium, high" in response.json()["error"]["message"]

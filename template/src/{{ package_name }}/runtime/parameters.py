@@ -5,6 +5,7 @@ from typing import Any
 from mlflow.types.responses import ResponsesAgentRequest
 
 from .items import RequestError
+from .llm.option_values import EFFORTS, VERBOSITIES
 
 _SCHEMA = {"name": str, "description": str, "schema": dict, "strict": bool}
 _NOT_SET = (None, "")  # some clients send empty texts
@@ -42,8 +43,14 @@ def _refuse_unsupported(request: ResponsesAgentRequest) -> None:
         raise RequestError("`top_p` must be between 0 and 1.", "top_p")
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise RequestError("`max_output_tokens` must be at least 1.", "max_output_tokens")
-    if isinstance(request.text, dict) and not isinstance(request.text.get("verbosity"), str | None):
-        raise RequestError("`text.verbosity` must be a string.", "text.verbosity")
+    effort = request.reasoning.effort if request.reasoning else None
+    if effort not in (*_NOT_SET, *EFFORTS):
+        allowed = ", ".join(EFFORTS)
+        raise RequestError(f"`reasoning.effort` must be one of {allowed}.", "reasoning.effort")
+    verbosity = request.text.get("verbosity") if isinstance(request.text, dict) else None
+    if verbosity not in (*_NOT_SET, *VERBOSITIES):
+        allowed = ", ".join(VERBOSITIES)
+        raise RequestError(f"`text.verbosity` must be one of {allowed}.", "text.verbosity")
 
 
 def _response_format(text: Any) -> dict[str, Any] | None:

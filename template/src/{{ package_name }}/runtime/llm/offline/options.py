@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
+from ..option_values import EFFORTS, SERVICE_TIERS, VERBOSITIES
 from .tools import problems_with_strict_schema
 
 _CHOICES = ("none", "auto", "required")
@@ -25,17 +26,10 @@ _NUMBER_RANGES = {
     "seed": (-math.inf, math.inf),
 }
 _INTEGERS = ("max_tokens", "max_completion_tokens", "n", "top_logprobs", "seed")
-# The values of options that are words, also of other providers with OpenAI's API.
 _WORDS = {
-    "reasoning_effort": (
-        *("none", "minimal", "low", "medium", "high", "xhigh", "max"),
-        *("default", "disable"),
-    ),
-    "verbosity": ("low", "medium", "high"),
-    "service_tier": (
-        *("auto", "default", "flex", "priority", "scale"),
-        *("on_demand", "performance", "standard_only"),
-    ),
+    "reasoning_effort": EFFORTS,
+    "verbosity": VERBOSITIES,
+    "service_tier": SERVICE_TIERS,
 }
 # The most characters of options that are identifiers.
 _MAX_LENGTHS = {"prompt_cache_key": 64, "safety_identifier": 64}
