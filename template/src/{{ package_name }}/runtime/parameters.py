@@ -5,7 +5,7 @@ from typing import Any
 from mlflow.types.responses import ResponsesAgentRequest
 
 from .items import RequestError
-from .llm.option_values import EFFORTS, VERBOSITIES
+from .llm.offline.option_values import EFFORTS, VERBOSITIES
 
 _SCHEMA = {"name": str, "description": str, "schema": dict, "strict": bool}
 _NOT_SET = (None, "")  # some clients send empty texts

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from ..option_values import EFFORTS, SERVICE_TIERS, VERBOSITIES
+from .option_values import EFFORTS, SERVICE_TIERS, VERBOSITIES
 from .tools import problems_with_strict_schema
 
 _CHOICES = ("none", "auto", "required")
