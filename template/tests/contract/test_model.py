@@ -513,8 +513,8 @@ def test_llm_of_settings(model: Model, external_model: Path | None) -> None:
             "config.yml. AGENT_LLM applies to this process only: log `config.llm`, and not "
             "`config.llm_uri()`."
         )
-    values = {name: value for name, value in configured.items() if isinstance(value, int | float)}
-    values |= {"llm_options": configured.get("llm_options") or {}}
+    values: dict[str, Any] = {"llm_options": configured.get("llm_options") or {}}
+    values |= {name: value for name, value in configured.items() if isinstance(value, int | float)}
     other = next((name for name, value in values.items() if logged.get(name, {}) != value), "")
     if other:
         raise FailedRuleError(
