@@ -62,7 +62,7 @@ class Canaries:
             refuse_connections(patch)
             reject_logins(patch)
         self.variables["OPENAI_API_KEY"] = KEY
-        self.headers = {name: f"canary-of-{name}" for name in HEADERS}
+        self.headers: dict[str, str] = {name: f"canary-of-{name}" for name in HEADERS}
         set_request_headers(self.headers)
         texts = [path.read_text(encoding="utf-8") for path in model.rglob("instructions.md")]
         lines = [line.strip() for text in texts for line in text.splitlines()]
