@@ -219,6 +219,32 @@ def test_the_page_does_not_jump_if_the_reader_scrolled_up(
     assert page.evaluate("scrollY") == position
 
 
+SCROLL_UP_WITH_THE_NEXT_FRAME = """
+new ResizeObserver((_, observer) => {
+    if (scrollY < 500) return;
+    scrollBy(0, -500);
+    observer.disconnect();
+}).observe(document.querySelector("#turns"))
+"""
+
+
+def test_the_page_does_not_jump_if_the_reader_scrolled_up_as_it_grew(
+    app: Served, llm: ChatServer, open_page: Open
+) -> None:
+    page = open_page(app, viewport=PHONE)
+    more = Event()
+    lines = "".join(f"Line {n}.\n\n" for n in range(40))
+    llm.reply(Turn([{"content": lines}, {"content": "The end."}], hold_last=more))
+    page.evaluate(SCROLL_UP_WITH_THE_NEXT_FRAME)
+    send_message(page, "Talk")
+    expect(page.get_by_text("Line 39.")).to_be_visible()
+    wait_until(lambda: page.evaluate("scrollY > 0"))
+    position = page.evaluate("scrollY")
+    more.set()
+    finished_turn(page)
+    assert page.evaluate("scrollY") == position
+
+
 def test_wide_tables_scroll_sideways_and_show_it(
     app: Served, llm: ChatServer, open_page: Open
 ) -> None:

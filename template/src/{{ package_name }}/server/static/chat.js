@@ -188,9 +188,10 @@ document.addEventListener("scroll", () => {
 });
 new ResizeObserver(follow).observe(page.turns);
 
-/** Scroll to the end of the answer, unless it has ended or the user scrolled up. */
+/** Scroll to the end of a running answer, unless the user scrolled up. */
 function follow() {
   if (running && isFollowing) scrollTo(0, document.documentElement.scrollHeight);
+  lastScrollY = scrollY;
 }
 
 loadSettings();
