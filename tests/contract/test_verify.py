@@ -364,6 +364,19 @@ def test_suspended_verify(package: Package, monkeypatch: pytest.MonkeyPatch) -> 
         assert list(verify.read_lines(process)) == ["\x1e{}", ""]
 
 
+def test_the_last_stacks_name_the_line(package: Package) -> None:
+    verify = package("commands.verify")
+    stacks = "Timeout (0:00:40)!\nThread 0x00007f8 (most recent call first):\n"
+    slow = f'  File "{verify.PACKAGE}/tools.py", line 7 in slow\n'
+    endless = f'  File "{verify.PACKAGE}/tools.py", line 9 in endless\n'
+    server = f'  File "{verify.PACKAGE}/server/app.py", line 5 in run\n'
+    running_line = verify.running_line
+    assert running_line((stacks + slow + endless).splitlines()) == "slow in tools.py, line 7"
+    assert running_line((stacks + slow + stacks + server).splitlines()) == ""
+    text = stacks + slow + stacks + server + endless
+    assert running_line(text.splitlines()) == "endless in tools.py, line 9"
+
+
 def test_agent_that_never_answers(agent: Agent) -> None:
     patches = (
         in_answer("__import__('time').sleep(3600)"),
@@ -386,7 +399,7 @@ def test_tool_that_never_finishes(agent: Agent, code: str) -> None:
     patches = (
         *tool("spin", f"def spin() -> None:\n    {code}"),
         Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 15"),
-        Patch("tests/contract/harness/reporting.py", "LONG_TEST = 60", "LONG_TEST = 10"),
+        Patch("tests/contract/harness/reporting.py", "LONG_TEST = 40", "LONG_TEST = 4"),
     )
     with agent.changed(patches):
         results = results_of(agent, *only("callable-tools", "every-request"))

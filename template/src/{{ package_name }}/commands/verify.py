@@ -207,14 +207,17 @@ def read_events(lines: Iterable[str], output: list[str]) -> Iterator[dict[str, A
 
 
 def running_line(output: Iterable[str]) -> str:
-    """Return the line of the owner's code in the stacks that pytest has printed, or ""."""
+    """Return the line of the owner's code in the last stacks that pytest has printed, or ""."""
+    position = ""
     for line in output:
-        if frame := _FRAME.search(line):
+        if line.startswith("Timeout ("):  # faulthandler prints the stacks of all threads again
+            position = ""
+        elif not position and (frame := _FRAME.search(line)):
             path, number, function = frame.groups()
             folder, _, name = path.replace(os.sep, "/").rpartition(f"/{PACKAGE.name}/")
             if folder and name.partition("/")[0] not in TEMPLATE_FOLDERS:
-                return f"{function} in {name}, line {number}"
-    return ""
+                position = f"{function} in {name}, line {number}"
+    return position
 
 
 def _position(path: Path) -> int:

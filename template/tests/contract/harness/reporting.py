@@ -19,7 +19,7 @@ TESTS = Path(__file__).parents[2]
 MAX_LENGTH = 1000
 # Marks a line of JSON among other output; see RFC 7464.
 RECORD_SEPARATOR = "\x1e"
-LONG_TEST = 60  # seconds
+LONG_TEST = 40  # seconds
 
 
 class RuleReporter:
@@ -37,7 +37,7 @@ class RuleReporter:
     - `{"problem": TEXT}`: pytest cannot run the tests;
     - `{"finished": STATUS}`: the tests have ended, with the exit status of pytest.
 
-    If a test takes long, it also prints the stacks of all threads, which are no records.
+    While a test takes long, it also prints the stacks of all threads, without a separator.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -80,7 +80,7 @@ class RuleReporter:
             self.write(started=rule.name)
         if self.stdout is not None:
             # Its thread needs no lock of Python, which a regular expression can hold for hours.
-            faulthandler.dump_traceback_later(LONG_TEST, file=self.stdout)
+            faulthandler.dump_traceback_later(LONG_TEST, repeat=True, file=self.stdout)
         handled = yield
         if self.stdout is not None:
             faulthandler.cancel_dump_traceback_later()
