@@ -266,6 +266,35 @@ def test_offline_llm_hangs_until_the_timeout(package: Package) -> None:
     assert time.monotonic() - started_at < 5
 
 
+def test_offline_llm_stalls_until_the_timeout(package: Package) -> None:
+    llm = package("runtime.llm")
+    pieces = []
+
+    async def read() -> None:
+        model = llm.connect("offline:/stall", timeout=0.2, max_retries=0)
+        async for chunk in model.stream(HELLO):
+            pieces.append(chunk["choices"][0]["delta"].get("content"))
+
+    with pytest.raises(llm.LLMError, match="sent nothing"):
+        asyncio.run(read())
+    assert pieces[-1] == "to"
+
+
+@pytest.mark.parametrize("messages", [[], HELLO, [*HELLO, {"role": "assistant", "content": None}]])
+def test_messages_without_white_space_stay_as_they_are(
+    package: Package, messages: list[Any]
+) -> None:
+    assert package("runtime.llm.client").strip_last_answer(messages) is messages
+
+
+def test_started_answer_loses_its_white_space(package: Package) -> None:
+    strip = package("runtime.llm.client").strip_last_answer
+    started = {"role": "assistant", "content": "It is \n"}
+    assert strip([*HELLO, started])[1:] == [{"role": "assistant", "content": "It is"}]
+    assert strip([started, *HELLO]) == [started, *HELLO]
+    assert started["content"] == "It is \n"
+
+
 def test_offline_llm_returns_complete_responses(package: Package) -> None:
     tool = {"name": "add", "parameters": {"type": "object", "properties": {}, "required": []}}
     tools = [{"type": "function", "function": tool}]

@@ -105,6 +105,7 @@ def test_valid_messages_are_accepted(package: Package, messages: Any) -> None:
         ([{"role": "user", "content": [{"type": "input_text"}]}], r"\[0\].type': 'input_text' is"),
         ([{"role": "user", "content": [{"type": "file"}]}], "of type 'file' needs file"),
         ([HELLO, {"role": "user", "content": "\ud83c"}], r"messages\[1\].*unpaired surrogate"),
+        ([HELLO, {"role": "assistant", "content": "It is "}], "ends in white space: 'It is '"),
         ([turn() | {"content": "Hi"}], "expected an array of tool calls"),
         ([turn(call("")), output("")], r"tool_calls\[0\].id': '' is not a string of 1 to 40"),
         ([turn(call("x" * 41)), output("x" * 41)], "is not a string of 1 to 40"),

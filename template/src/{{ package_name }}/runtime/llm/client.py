@@ -85,7 +85,7 @@ class LLM:
             body[self.access.limit_option if name in _LIMIT_OPTIONS else name] = value
         if body.get("response_format") == JSON_MODE:
             messages = mention_json(messages)
-        body["messages"] = join_system_messages(messages)
+        body["messages"] = strip_last_answer(join_system_messages(messages))
         if not body["stream"]:
             body.pop("stream_options", None)
         elif self.access.supports_usage_option:
@@ -126,6 +126,15 @@ def join_system_messages(messages: list[Any]) -> list[Any]:
         return messages
     content = "\n\n".join(text.strip() for text in texts if text.strip())
     return [{"role": "system", "content": content}, *messages[len(texts) :]]
+
+
+def strip_last_answer(messages: list[Any]) -> list[Any]:
+    """Remove white space from the end of a last message of the assistant; Anthropic refuses it."""
+    last = messages[-1] if messages else {}
+    content = last.get("content")
+    if last.get("role") != "assistant" or not isinstance(content, str):
+        return messages
+    return [*messages[:-1], {**last, "content": content.rstrip()}]
 
 
 def _is_system_text(message: Any) -> bool:

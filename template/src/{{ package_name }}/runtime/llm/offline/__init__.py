@@ -14,7 +14,8 @@ The name of the model selects its behavior:
 - `offline:/endless-tools` calls tools in every round;
 - `offline:/empty` returns an empty answer, `offline:/cut` stops in the middle of one;
 - `offline:/tools@gemini` sends the stream of another provider; see `dialects.py`;
-- `offline:/fail` returns status 500, `offline:/hang` sends nothing.
+- `offline:/fail` returns status 500, `offline:/hang` sends nothing, and `offline:/stall` nothing
+  after the start of an answer.
 """
 
 from .transport import OfflineTransport

@@ -11,6 +11,12 @@ _QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
 # Capitalized words after the first word of the text are most likely a name.
 _NAME = re.compile(r"(?<=\s)[A-Z][\w/'-]*(?:\s+[A-Z][\w/'-]*)*")
 
+# The first example in a description: "A city, such as Oslo or New York."
+_DESCRIBED = re.compile(
+    r"(?:such as|e\.g\.,?|for (?:example|instance),?)\s+"
+    r"(?:[\"'`“]([^\"'`”]+)[\"'`”]|([^\s,;()]+(?: (?!or )[A-Z][^\s,;()]*)*[^\s,;().]))"
+)
+
 _MAX_DEPTH = 3  # of lists and objects, as a model can contain itself
 
 _EXAMPLES: dict[str, Any] = {
@@ -94,6 +100,9 @@ def _example(schema: Schema, root: Schema, text: str | None = None, depth: int =
         return [_example(part, root, text, depth) for part in schema["prefixItems"]]
     if schema.get("format") in _EXAMPLES_BY_FORMAT:
         return _EXAMPLES_BY_FORMAT[schema["format"]]
+    if schema.get("type") == "string" and not text:
+        described = _DESCRIBED.search(schema.get("description", ""))
+        return (described[1] or described[2]) if described else _EXAMPLES["string"]
     if "minimum" in schema:
         return schema["minimum"]
     if text and schema.get("type") == "string":

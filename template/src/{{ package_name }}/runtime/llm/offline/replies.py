@@ -18,11 +18,15 @@ Tools = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Reply:
-    """One turn of the assistant: text, or tool calls as pairs of name and JSON arguments."""
+    """One turn of the assistant: text, or tool calls as pairs of name and JSON arguments.
+
+    A stream that is cut breaks before its end; one that is stalled sends nothing more.
+    """
 
     text: str = ""
     calls: tuple[tuple[str, str], ...] = ()
     cut: bool = False
+    stalled: bool = False
 
 
 def demo(messages: Messages, tools: Tools) -> Reply:
@@ -77,6 +81,11 @@ def stop_early(_messages: Messages, _tools: Tools) -> Reply:
     return Reply("I am the offline LLM, and I was about to", cut=True)
 
 
+def stall(_messages: Messages, _tools: Tools) -> Reply:
+    """Start an answer, and send nothing more."""
+    return Reply("I am the offline LLM, and I was about to", stalled=True)
+
+
 REPLIES: dict[str, Callable[[Messages, Tools], Reply]] = {
     "demo": demo,
     "tools": call_all_tools,
@@ -84,6 +93,7 @@ REPLIES: dict[str, Callable[[Messages, Tools], Reply]] = {
     "endless-tools": call_tools_endlessly,
     "empty": return_nothing,
     "cut": stop_early,
+    "stall": stall,
 }
 
 

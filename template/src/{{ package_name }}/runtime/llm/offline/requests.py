@@ -68,6 +68,11 @@ def _problems_with_messages(messages: list[Any]) -> Iterator[str]:
             open_calls = {call["id"]: call["function"]["name"] for call in message["tool_calls"]}
     if open_calls:
         yield _unanswered(open_calls, "the end of 'messages'")
+    # "Prefill Claude's response" in Anthropic's documentation
+    last = messages[-1]
+    text = "".join(_texts(last.get("content"))) if last["role"] == "assistant" else ""
+    if text != text.rstrip():
+        yield f"Invalid 'messages': the assistant's text at the end ends in white space: {text!r}."
 
 
 def problem_with_length(messages: list[Message]) -> str:

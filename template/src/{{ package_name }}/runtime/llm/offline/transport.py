@@ -44,7 +44,10 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         reply = reply_to(body, model, _offered_tools(body))
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
-            return httpx.Response(200, headers=headers, content=_one_by_one(_events(body, reply)))
+            content = _one_by_one(request, _events(body, reply), reply)
+            return httpx.Response(200, headers=headers, content=content)
+        if reply.stalled:
+            return await _hang(request)
         content = json.dumps(_completion(model, reply)).encode()
         if reply.cut:
             content = content[: len(content) // 2]
@@ -107,10 +110,14 @@ def _finish_reason(reply: Reply) -> str:
     return "tool_calls" if reply.calls else "stop"
 
 
-async def _one_by_one(events: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _one_by_one(
+    request: httpx.Request, events: Iterator[bytes], reply: Reply
+) -> AsyncIterator[bytes]:
     for event in events:
         yield event
         await asyncio.sleep(0)  # as a socket would, let other requests run
+    if reply.stalled:
+        await _hang(request)
 
 
 def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
@@ -125,7 +132,7 @@ def _events(body: dict[str, Any], reply: Reply) -> Iterator[bytes]:
         deltas = _deltas(reply)
     for delta in deltas:
         yield _event({**envelope, "choices": [{"index": 0, "delta": delta}]})
-    if reply.cut:
+    if reply.cut or reply.stalled:
         return
     finish = {"index": 0, "delta": {}, "finish_reason": _finish_reason(reply)}
     yield _event({**envelope, "choices": [finish]})
