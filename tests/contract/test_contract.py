@@ -483,6 +483,27 @@ print([adapter.validate_json(json.dumps(one)) for one in sets], sorted(sets[0]))
     assert printed.endswith("] ['days', 'node']\n")
 
 
+@pytest.mark.parametrize(
+    ("description", "examples"),
+    [
+        ("A city.", []),
+        ("A city or a zone, such as Oslo or Europe/Paris.", ["Oslo", "Europe/Paris"]),
+        ("A city (e.g. New York).", ["New York"]),
+        ("A place, for example 'San José, CA' or `Rio`, and a day", ["San José, CA", "Rio"]),
+    ],
+)
+def test_examples_in_descriptions(agent: Agent, description: str, examples: list[str]) -> None:
+    schema = {"type": "string", "description": description}
+    code = f"""
+from tests.contract.harness.tool_arguments import argument_sets
+
+schema = {{"type": "object", "properties": {{"of": {schema}}}, "required": ["of"]}}
+print([one["of"] for one in argument_sets(schema)], argument_sets(schema, "any")[0]["of"])
+"""
+    texts = [*examples, "example", "", "Zürich", "東京"]
+    assert agent.check("python", "-c", code) == f"{texts} any\n"
+
+
 def test_imports_of_undeclared_packages(workbench: Workbench) -> None:
     with workbench.agent.patched("tools.py", "TOOLS = [", UNDECLARED_IMPORTS):
         finding = workbench.findings("covered-imports")["covered-imports"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.genai.agent_server.utils import set_request_headers
 from mlflow.models import Model
 from mlflow.models.model import ModelInfo
 from mlflow.pyfunc import ResponsesAgent
@@ -31,6 +32,7 @@ from .harness.project import PACKAGE, ROOT
 from .harness.provider import Provider
 from .harness.reporting import RuleReporter
 from .harness.rules import NotCheckedError
+from .harness.sample_requests import EARLIER_USER, headers_of
 
 Observe = Callable[[], Observations]
 
@@ -178,6 +180,7 @@ class FirstRequests:
 @pytest.fixture(scope="session")
 def first_requests(loaded_agent: LoadedAgent, observe: Observe) -> FirstRequests:
     """The requests to the LLM for the example and for a long conversation."""
+    set_request_headers(headers_of(EARLIER_USER))
     with pytest.MonkeyPatch.context() as patch:
         llm = OfflineLLM(patch, observe)
         example, conversation = loaded_agent.example, {"input": CONVERSATION}

@@ -24,7 +24,7 @@ from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.sample_requests import ATTACHMENTS, REQUESTS, hello, user
 
-FILES = ("an image", "a file", "the id of a file")
+FILES = (*ATTACHMENTS, "two images", "the id of a file")
 WITHOUT_TEXT = (*FILES, "an earlier refusal")
 
 EVERY_REQUEST = rule(
@@ -83,28 +83,46 @@ def test_own_previous_answer(agent: Agent, example: Request, llm: str) -> None:
     answer_to(agent, conversation, "A request with the agent's previous answer failed")
 
 
-@rule(
+RECEIVED = rule(
     "attachments",
     "Images and files reach the LLM, or the request is rejected.",
     why="An agent that drops them answers as if they were not there, and users do not notice.",
     fix="Convert messages with a function of runtime/, such as `to_messages`. To reject images or "
     "files, raise RequestError of runtime/items.py.",
 )
+
+
+@RECEIVED
 @pytest.mark.parametrize("kind", ATTACHMENTS)
 def test_attachments(agent: Agent, offline_llm: OfflineLLM, kind: str) -> None:
     attachment, words = ATTACHMENTS[kind]
     first = user([{"type": "input_text", "text": "Read it."}, attachment])
     later = [message("assistant", "I have read it."), user("What does it show?")]
     for turn, items in (("", [first]), (" of an earlier turn", [first, *later])):
-        start = offline_llm.calls
-        try:
-            agent.predict({"input": items})
-        except AGENT_ERRORS:  # `every-request` checks it
-            return
-        offline_llm.skip_if_unused()
-        sent = [one for body in offline_llm.bodies[start:] for one in LLMCall(body).messages]
-        texts = json.dumps([one for one in sent if one["role"] == "user"])
-        assert any(word in texts for word in words), f"The LLM does not receive {kind}{turn}."
+        texts = user_messages(agent, offline_llm, {"input": items})
+        received = any(word in texts for word in words)
+        assert received or not texts, f"The LLM does not receive {kind}{turn}."
+
+
+@RECEIVED
+def test_two_images(agent: Agent, offline_llm: OfflineLLM) -> None:
+    image, two_images = (REQUESTS[kind] for kind in ("an image", "two images"))
+    one, two = (user_messages(agent, offline_llm, request) for request in (image, two_images))
+    assert not two or two.count("image") > one.count("image"), (
+        "The LLM does not receive the second of two images."
+    )
+
+
+def user_messages(agent: Agent, llm: OfflineLLM, request: Request) -> str:
+    """Return the messages of the user that the LLM receives, JSON; "" if the request fails."""
+    start = llm.calls
+    try:
+        agent.predict(request)
+    except AGENT_ERRORS:  # `every-request` checks it
+        return ""
+    llm.skip_if_unused()
+    sent = [one for body in llm.bodies[start:] for one in LLMCall(body).messages]
+    return json.dumps([one for one in sent if one["role"] == "user"])
 
 
 @rule(

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from .harness.agents import Agent, Request, output_of
+from .harness.agents import HELLO_MESSAGE, Agent, Item, Request, output_of
+from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS
 from .harness.fresh_process import FreshProcess
 from .harness.network import refuse_connections
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
+from .harness.sample_requests import ANSWER, TOOL_CALL, TOOL_OUTPUT
+from .harness.tool_arguments import values_of_enums
 from .harness.tool_calls import (
     ToolCall,
     calls_in,
@@ -27,6 +30,10 @@ from .harness.tool_calls import (
 )
 from .harness.tool_errors import broken_by_time, broken_calls
 
+EARLIER_CALLS = 15
+# The message of a KeyError is only the key.
+KEY_ERROR = re.compile(r"(?:failed|KeyError)[:(]\s*'(\w+)'\W*$")
+INVALID_PART = re.compile(r"(month|hour|minute|second) must be in \d+\.\.\d+")
 NOTHING = re.compile(r'|\[\]|\{\}|null|""|Error: .*pop from (an )?empty .*', re.IGNORECASE)
 
 WORKING_TOOLS = rule(
@@ -57,7 +64,34 @@ def test_tools_with_many_arguments(
     offline_llm.use("many-arguments")
     # So that no service gets these arguments, and no call waits for one.
     refuse_connections(monkeypatch)
-    check_calls(tool_calls(agent, example, offline_llm))
+    calls = tool_calls(agent, example, offline_llm)
+    check_calls(calls)
+    for tool in offline_llm.tools():
+        check_enums(tool, calls)
+        check_bounds(tool, calls)
+
+
+def check_enums(tool: dict[str, Any], calls: list[ToolCall]) -> None:
+    """Assert that no value of an enumeration is unknown to its tool."""
+    values = set(map(str, values_of_enums(tool.get("parameters"))))
+    for call in (one for one in calls if one.name == tool["name"]):
+        key = KEY_ERROR.search(call.output)
+        assert not key or key[1] not in values, (
+            f"The tool {call.name} allows the value {key and key[1]!r}, but returns: {call.output}"
+        )
+
+
+def check_bounds(tool: dict[str, Any], calls: list[ToolCall]) -> None:
+    """Assert that the bounds of a tool's numbers do not allow a time that does not exist."""
+    schemas = (tool.get("parameters") or {}).get("properties", {}).values()
+    numbers = [one for one in schemas if one.get("type") == "integer"]
+    if not all("minimum" in one and "maximum" in one for one in numbers):
+        return
+    for call in (one for one in calls if one.name == tool["name"]):
+        assert not INVALID_PART.search(call.output), (
+            f"The tool {call.name}, called with {json.dumps(call.arguments)}, which its schema "
+            f"allows, returns: {call.output}"
+        )
 
 
 @WORKING_TOOLS
@@ -123,13 +157,16 @@ def check_calls(calls: list[ToolCall], where: str = "") -> None:
     )
 
 
-@rule(
+CALLABLE_TOOLS = rule(
     "callable-tools",
-    "The LLM may call the tools in the first round.",
+    "The LLM may call the tools in the first round of each turn.",
     why="An LLM that must answer without tools never uses them, and invents the facts.",
     fix="Set `max_rounds` in config.yml to at least 2: in the last round the LLM must answer "
-    "without tools.",
+    "without tools. Count only the calls of this answer, not those of earlier turns.",
 )
+
+
+@CALLABLE_TOOLS
 def test_callable_tools(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("demo")
     tool_calls(agent, example, offline_llm)
@@ -139,3 +176,33 @@ def test_callable_tools(agent: Agent, example: Request, offline_llm: OfflineLLM)
     assert choices != {'"none"'}, (
         "The request to the LLM contains tools, but its `tool_choice` is none."
     )
+
+
+@CALLABLE_TOOLS
+def test_callable_tools_in_long_conversations(
+    agent: Agent, example: Request, offline_llm: OfflineLLM
+) -> None:
+    offline_llm.use("demo")
+    offered = []
+    for items in ([], turns_with_calls()):
+        start = offline_llm.calls
+        tool_calls(agent, example | {"input": [*items, *example["input"]]}, offline_llm)
+        offered.append({name for one in offline_llm.bodies[start:] for name in LLMCall(one).tools})
+    missing = sorted(offered[0] - offered[1])
+    assert not missing, (
+        f"After {EARLIER_CALLS} turns with tool calls, the LLM may not call {', '.join(missing)}."
+    )
+
+
+def turns_with_calls() -> list[Item]:
+    """Return earlier turns of a conversation, each with a tool call."""
+    return [
+        item
+        for number in range(EARLIER_CALLS)
+        for item in (
+            HELLO_MESSAGE,
+            TOOL_CALL | {"id": f"fc_{number}", "call_id": f"call_{number}"},
+            TOOL_OUTPUT | {"call_id": f"call_{number}"},
+            ANSWER | {"id": f"msg_{number}"},
+        )
+    ]

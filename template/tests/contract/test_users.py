@@ -2,21 +2,30 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+from mlflow.genai.agent_server.utils import set_request_headers
+
 from .harness.agents import HELLO_MESSAGE, Agent, Request, instance_of, stream_of
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
-from .harness.sample_requests import ANSWER, EARLIER_USER, two_turns, user
-from .harness.state import state_of
-from .harness.tool_calls import use_replies, with_data_of_user
+from .harness.sample_requests import (
+    ANSWER,
+    EARLIER_USER,
+    USER_DATA,
+    headers_of,
+    two_turns,
+    user,
+)
+from .harness.state import changes_of_state, state_of
+from .harness.tool_calls import use_replies, with_data_of_user, with_varied_arguments
 from .harness.waiting import PATIENCE, Attempt
 
 REQUESTS_APART = rule(
@@ -48,8 +57,6 @@ def test_requests_apart(agent: Agent) -> None:
 
 
 USERS = ("alder", "birch")
-# Applications send such data of their users in `custom_inputs`.
-USER_DATA = ("user", "user_id", "tenant", "session_id", "thread_id", "language")
 
 
 def request_of(name: str, text: str, custom_inputs: dict[str, Any] | None) -> Request:
@@ -94,6 +101,23 @@ def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
     offline_llm.skip_if_unused()
 
 
+@REQUESTS_APART
+def test_one_user(agent: Agent, offline_llm: OfflineLLM) -> None:
+    inputs = accepted_inputs(agent)
+    if inputs is None:
+        return
+    earlier = request_of(USERS[0], "Say it.", inputs)
+    later = earlier | {"custom_inputs": earlier["custom_inputs"] | {"language": "maple"}}
+    offline_llm.use("demo")
+    agent.predict(earlier)
+    start = offline_llm.calls
+    answer = agent.predict(later)
+    text = f"{answer} {offline_llm.bodies[start:]}"
+    assert f"{USERS[0]}-language" not in text, (
+        "The request of a user is answered with the `custom_inputs` of an earlier one."
+    )
+
+
 def interleaved(
     agent: Agent, offline_llm: OfflineLLM, requests: list[Request], waiting_call: int
 ) -> list[tuple[Attempt, list[str]]]:
@@ -106,8 +130,10 @@ def interleaved(
         NotCheckedError: One of them did not finish.
     """
     start = offline_llm.calls
+    set_request_headers(headers_of(USERS[0]))
     first = offline_llm.hold(agent.predict, requests[0], start + waiting_call)
     held = offline_llm.calls
+    set_request_headers(headers_of(USERS[1]))
     second = Attempt(stream_of(agent), requests[1])
     is_independent = second.finished()
     end, offline_llm.released = offline_llm.calls, True
@@ -155,24 +181,43 @@ def failure_of(error: BaseException) -> FailedRuleError:
     return FailedRuleError(found, fix_for(error))
 
 
-@rule(
+STATELESS = rule(
     "stateless",
     "Answering does not change the agent, its class or its modules.",
     why="A server uses one instance for concurrent requests: what one writes, others read or "
     "overwrite.",
     fix="Keep the data of a request in local variables, and pass it as arguments.",
 )
+
+
+@STATELESS
 def test_stateless(agent: Agent, model_path: Path, llm: str) -> None:
-    instance = instance_of(agent)
     inputs = accepted_inputs(agent)
-    requests = [request_of(word, f"Say {word}, please.", inputs) for word in "abcd"]
-    for request in requests[:2]:  # the first request may create clients
-        agent.predict(request)
-        list(agent.stream(request))
-    before = state_of(instance, model_path)
-    agent.predict(requests[2])
-    list(agent.stream(requests[3]))
-    after = state_of(instance, model_path)
-    paths = (path for path in before | after if before.get(path) != after.get(path))
-    changed = dict.fromkeys(path.partition("[")[0] for path in paths)
-    assert not changed, f"Answering changes {', '.join(changed)}."
+    requests = [request_of(user, f"Say {user}, please.", inputs) for user in USERS]
+    for call in (agent.predict, stream_of(agent)):
+        changed = changes_by_first(call, requests, instance_of(agent), model_path)
+        assert not changed, f"Answering changes {', '.join(changed)}."
+
+
+@STATELESS
+def test_stateless_tools(agent: Agent, model_path: Path, offline_llm: OfflineLLM) -> None:
+    use_replies("varied-arguments", partial(with_varied_arguments, USERS))
+    offline_llm.use("varied-arguments")
+    requests = [two_turns(user) for user in USERS]
+    changed = changes_by_first(agent.predict, requests, instance_of(agent), model_path)
+    offline_llm.skip_if_unused()
+    assert not changed, f"Calling tools changes {', '.join(changed)}."
+
+
+def changes_by_first(
+    call: Callable[[Request], object], requests: list[Request], instance: Any, model: Path
+) -> list[str]:
+    """Return what the first of several requests changes after all of them have been answered.
+
+    They may create clients and fill caches, but the first one again finds them as they are.
+    """
+    for request in requests:
+        call(request)
+    before = state_of(instance, model)
+    call(requests[0])
+    return changes_of_state(before, state_of(instance, model))

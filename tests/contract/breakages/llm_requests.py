@@ -363,17 +363,26 @@ LLM_REQUESTS = {
     # The conversation
     "only the last message sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 97 of 98 items: the developer message",
+        "did not receive 98 of 99 items: the developer message",
         in_agent(INPUT, "*to_messages(request.input[-1:])]"),
     ),
     "the last ten items sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 88 of 98 items: the developer message",
+        "did not receive 89 of 99 items: the developer message",
         in_agent(INPUT, "*to_messages(request.input[-10:])]"),
+    ),
+    "large outputs of tools not sent to the LLM": breaks(
+        "llm-requests",
+        "have no output before 'messages",
+        in_agent(
+            MESSAGES,
+            MESSAGES + "        messages = [one for one in messages "
+            'if one["role"] != "tool" or len(one["content"]) < 2000]\n',
+        ),
     ),
     "the last 50 items sent to the LLM": breaks(
         "whole-conversation",
-        r"did not receive \d+ of 98 items: the developer message",
+        r"did not receive \d+ of 99 items: the developer message",
         in_agent(INPUT, "*to_messages(request.input[-50:])]"),
     ),
     "incomplete answers not sent to the LLM": breaks(
@@ -396,14 +405,14 @@ LLM_REQUESTS = {
     ),
     "earlier tool calls not sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 2 of 98 items: the tool call, the tool output",
+        "did not receive 3 of 99 items: the tool call, the tool output",
         in_agent(
             INPUT, '*to_messages([item for item in request.input if item.type == "message"])]'
         ),
     ),
     "developer messages not sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 1 of 98 items: the developer message",
+        "did not receive 1 of 99 items: the developer message",
         in_agent(
             INPUT,
             "*to_messages(item for item in request.input "
@@ -412,7 +421,7 @@ LLM_REQUESTS = {
     ),
     "only the first part of a message sent to the LLM": breaks(
         "whole-conversation",
-        "did not receive 1 of 98 items: the last user message",
+        "did not receive 1 of 99 items: the last user message",
         in_agent(
             MESSAGES,
             """        for item in request.input:
@@ -425,7 +434,7 @@ LLM_REQUESTS = {
     "the newest messages first": breaks(
         "whole-conversation",
         "in another order",
-        in_agent(INPUT, "*to_messages(request.input)[:5], *to_messages(request.input)[:4:-1]]"),
+        in_agent(INPUT, "*to_messages(request.input)[:8], *to_messages(request.input)[:7:-1]]"),
     ),
     "repeated messages sent to the LLM once": breaks(
         "whole-conversation",
@@ -468,7 +477,7 @@ LLM_REQUESTS = {
     ),
     "a window of 4,000 characters": breaks(
         "whole-conversation",
-        "did not receive .+ of 98 items",
+        "did not receive .+ of 99 items",
         in_agent(
             MESSAGES,
             f"""{MESSAGES}        while len(messages) > 2 and len(str(messages)) > 4000:

@@ -38,6 +38,43 @@ TOOLS = {
             "    return square_root(of)",
         ),
     ),
+    "a value of an enumeration that the tool does not know": breaks(
+        "working-tools",
+        "The tool utc allows the value 'iso', but returns: .*'iso'",
+        IMPORT_TYPING,
+        *tool(
+            "utc",
+            'FORMATS = {"short": "%H:%M", "long": "%A, %H:%M"}\n\n\n'
+            'def utc(style: Literal["short", "long", "iso"]) -> str:\n'
+            '    return datetime.now(ZoneInfo("UTC")).strftime(FORMATS[style])',
+        ),
+    ),
+    "a tool that fails for December": breaks(
+        "working-tools",
+        "The tool last_day, called with .*which its schema allows, returns: .*month must be in",
+        Patch(
+            "tools.py",
+            "from datetime import date, datetime\n",
+            "from datetime import date, datetime, timedelta\nfrom typing import Annotated\n"
+            "from pydantic import Field\n",
+        ),
+        *tool(
+            "last_day",
+            "def last_day(month: Annotated[int, Field(ge=1, le=12)]) -> str:\n"
+            "    return str(date(2026, month + 1, 1) - timedelta(days=1))",
+        ),
+    ),
+    "a tool that fails in the last hour of a day in a zone": breaks(
+        "working-tools",
+        "On 31 December, .* UTC, the tool next_hour returns: .*hour must be in",
+        *tool(
+            "next_hour",
+            'def next_hour(zone: str) -> str:\n    """Tell the next hour.\n\n    Args:\n'
+            '        zone: A time zone, such as Asia/Tokyo.\n    """\n'
+            "    now = datetime.now(ZoneInfo(zone))\n"
+            '    return f"{now.replace(hour=now.hour + 1):%H:00}"',
+        ),
+    ),
     "a tool that fails on 29 February": breaks(
         "working-tools",
         "On 29 February, 12:00 UTC, the tool renewal returns: .*day is out of range for month",
@@ -433,6 +470,14 @@ TOOLS = {
         "callable-tools",
         "`tool_choice` is none",
         Patch("config.yml", "max_rounds: 8\n", "max_rounds: 1\n"),
+    ),
+    "tool calls of earlier turns counted": breaks(
+        "callable-tools",
+        "After 15 turns with tool calls, the LLM may not call current_time",
+        in_agent(
+            "may_call=rounds < self.config.max_rounds",
+            "may_call=sum(one.type == 'function_call' for one in request.input) < 10",
+        ),
     ),
     "tools that are offered only in the last round": breaks(
         "callable-tools",

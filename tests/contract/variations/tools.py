@@ -3,6 +3,9 @@
 from tests.contract.breakages.changes import (
     RUN_IN_THREAD,
     Patch,
+    in_agent,
+    in_answer,
+    new_file,
     tool,
     tools_file,
 )
@@ -276,6 +279,65 @@ class Shop:
 SHOP = Shop({"lamp": 20.0, "chair": 45.5})
 ''',
         ),
+    ),
+    "a cache per user that expires": (
+        new_file(
+            "src/weather_agent/users.py",
+            '''
+"""The user of the current request, and what a service knows about each user."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+
+current_user: ContextVar[str | None] = ContextVar("current_user", default=None)
+
+
+class ExpiringCache:
+    """A cache of bounded size, whose entries expire."""
+
+    def __init__(self, max_entries: int, seconds: float) -> None:
+        self._entries: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._max_entries = max_entries
+        self._seconds = seconds
+
+    def get(self, key: str, load: Callable[[str], str]) -> str:
+        """Return the value of a key; load it if there is none, or if it is too old."""
+        with self._lock:
+            entry = self._entries.get(key)
+        if entry and time.monotonic() < entry[0]:
+            return entry[1]
+        value = load(key)
+        with self._lock:
+            self._entries[key] = (time.monotonic() + self._seconds, value)
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem(last=False)
+        return value
+
+
+UNITS = ExpiringCache(max_entries=1000, seconds=300)
+
+
+def preferred_unit() -> str:
+    """Tell the unit of temperatures that the user prefers."""
+    user = current_user.get()
+    if user is None:
+        raise LookupError("The user is unknown.")
+    return UNITS.get(user, lambda name: "Fahrenheit" if name.endswith("-us") else "Celsius")
+''',
+        ),
+        Patch("tools.py", "TOOLS = [", "TOOLS = [preferred_unit, "),
+        Patch(
+            "tools.py",
+            "from zoneinfo import ZoneInfo, available_timezones\n",
+            "from zoneinfo import ZoneInfo, available_timezones\n\n"
+            "from .users import preferred_unit\n",
+        ),
+        in_agent("import TOOLS\n", "import TOOLS\nfrom weather_agent.users import current_user\n"),
+        in_answer("current_user.set(request.context.user_id if request.context else None)"),
     ),
     "tools with caches": (
         *tool(

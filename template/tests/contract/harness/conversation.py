@@ -38,15 +38,18 @@ _LONG_TEXT = (
     f"What about the bramble?\n\n```python\n{_CODE}\n```\n\n<b>Thorns</b> & leaves. "
     f"{'It has many words. ' * 1600}So much for the heather."
 )
+_LONG_OUTPUT = f"Of the linden. {'It has many rows. ' * 1000}"
 _SYSTEM = ("system", "developer")
 _TURNS = [(role, turn) for turn in range(2, 48) for role in ("user", "assistant")]
-# 103 items, each with a word that only it contains, and the second turn once more.
+# 105 items, each with a word that only it contains, and the second turn once more.
 CONVERSATION: list[Item] = [
     {"role": "developer", "content": "Mind the acorn."},
     user(_LONG_TEXT),
     _CALL,
     {"type": "function_call_output", "call_id": "call_1", "output": "dahlia"},
     message("assistant", "It is the elder."),
+    _CALL | {"id": "fc_2", "call_id": "call_2", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "call_2", "output": _LONG_OUTPUT},
     message("assistant", "It may also be the sorrel") | {"status": "incomplete"},
     {"role": "developer", "content": "Mind the hawthorn, too."},
     {"role": "system", "content": "Mind the rowan, too."},
@@ -60,6 +63,7 @@ ITEMS = {
     "clover": "the tool call",
     "dahlia": "the tool output",
     "elder": "the agent's own answer",
+    "linden": "the tool output of 18,000 characters",
     **{f"{role}{turn}x": f"the {role} message of turn {turn}" for role, turn in _TURNS},
     "fennel": "the last user message",
 }

@@ -12,6 +12,7 @@ TOOL_CALL = {
     "arguments": "{}",
 }
 TOOL_OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
+OUTPUT_PARTS = TOOL_OUTPUT | {"output": [{"type": "input_text", "text": "aspen"}]}
 ANSWER = {
     "type": "message",
     "id": "msg_1",
@@ -28,10 +29,17 @@ REFUSAL = ANSWER | {"content": [{"type": "refusal", "refusal": "I cannot help wi
 # One pixel.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
 IMAGE = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
+WEB_IMAGE = {"type": "input_image", "image_url": "https://example.com/chart.png"}
 FILE = {
     "type": "input_file",
     "filename": "notes.txt",
     "file_data": "data:text/plain;base64,d2lsbG93",
+}
+# Not a text: it starts like a PDF, and is not UTF-8.
+PDF = {
+    "type": "input_file",
+    "filename": "report.pdf",
+    "file_data": "data:application/pdf;base64,JVBERi0xLjcKJeLjz9MK",
 }
 STORED_FILE = {"type": "input_file", "file_id": "file-6F2ksmvXxt4VdoqmHRw6kL"}
 # An item of a tool that OpenAI runs.
@@ -41,13 +49,20 @@ WEB_SEARCH = {
     "status": "completed",
     "action": {"type": "search", "query": "agents"},
 }
-# Each attachment with words; one of them in a request shows that the LLM receives it. The file
+# Each attachment with words; one of them in a request shows that the LLM receives it. The text file
 # contains "willow".
-ATTACHMENTS = {"an image": (IMAGE, ["image"]), "a file": (FILE, ["file", "notes.txt", "willow"])}
+ATTACHMENTS = {
+    "an image": (IMAGE, ["image"]),
+    "an image of a website": (WEB_IMAGE, ["image", "chart.png"]),
+    "a file": (FILE, ["file", "notes.txt", "willow"]),
+    "a PDF": (PDF, ["file", "report.pdf"]),
+}
 TWO_PARTS = [
     {"type": "input_text", "text": "Hello,"},
     {"type": "input_text", "text": "who are you?"},
 ]
+# Applications send such data of their users in `custom_inputs`.
+USER_DATA = ("user", "user_id", "tenant", "session_id", "thread_id", "language")
 EARLIER_USER = "cedar"  # of requests before those of other users
 OPTIONS = {
     "temperature": 0.5,
@@ -74,6 +89,11 @@ REQUESTS: dict[str, Request] = {
     "content parts": {"input": [user(TWO_PARTS)]},
     "non-Latin text": {"input": [user("Grüße, 世界! 🌍 \u202e")]},
     "one word": {"input": [user("Hi")]},
+    "a quoted text": {"input": [user("> Who are you?\n> I am Ada.")]},
+    "an emoji": {"input": [user("👍")]},
+    "a link": {"input": [user("https://example.com/news?id=1#top")]},
+    "HTML": {"input": [user("<p>Who are <b>you</b>?</p>")]},
+    "JSON as text": {"input": [user('{"question": "Who are you?"}')]},
     "placeholders in the text": {"input": [user("What do {name}, %s, 100 % and $x mean?")]},
     "a long text": {"input": [user("Hello! " * 1000)]},
     "several turns": {"input": [HELLO_MESSAGE, ANSWER, user("And who am I?")]},
@@ -82,6 +102,9 @@ REQUESTS: dict[str, Request] = {
     },
     "two messages in a row": {"input": [HELLO_MESSAGE, HELLO_MESSAGE]},
     "a tool output as the last item": {"input": [HELLO_MESSAGE, TOOL_CALL, TOOL_OUTPUT]},
+    "a tool output with content parts": {
+        "input": [HELLO_MESSAGE, TOOL_CALL, OUTPUT_PARTS, ANSWER, HELLO_MESSAGE]
+    },
     "an assistant message as the last item": {"input": [HELLO_MESSAGE, ANSWER]},
     "earlier reasoning": {"input": [HELLO_MESSAGE, REASONING, ANSWER, HELLO_MESSAGE]},
     "earlier reasoning without a summary": {
@@ -93,7 +116,10 @@ REQUESTS: dict[str, Request] = {
     },
     "an earlier web search": {"input": [HELLO_MESSAGE, WEB_SEARCH, ANSWER, HELLO_MESSAGE]},
     "an image": {"input": [user([*TWO_PARTS, IMAGE])]},
+    "an image of a website": {"input": [user([*TWO_PARTS, WEB_IMAGE])]},
+    "two images": {"input": [user([*TWO_PARTS, IMAGE, WEB_IMAGE])]},
     "a file": {"input": [user([*TWO_PARTS, FILE])]},
+    "a PDF": {"input": [user([*TWO_PARTS, PDF])]},
     "the id of a file": {"input": [user([*TWO_PARTS, STORED_FILE])]},
     "a system message": {"input": [{"role": "system", "content": "Be brief."}, HELLO_MESSAGE]},
     "a developer message": {
@@ -111,6 +137,12 @@ REQUESTS: dict[str, Request] = {
     "options of the API": hello(**OPTIONS),
     "unknown keys": hello(no_such_key=True),
 }
+
+
+def headers_of(name: str) -> dict[str, str]:
+    """Return the headers that Databricks Apps adds to the requests of a user."""
+    headers = ("email", "user", "preferred-username", "access-token")
+    return {f"x-forwarded-{header}": f"{name}-{header}" for header in headers}
 
 
 def two_turns(word: str) -> Request:

@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from gc import get_referents
+from logging import LoggerAdapter
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -15,6 +18,12 @@ from .leftovers import state_of_process
 from .modules import imported_files
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None))
+# Clients of services, whose headers and cookies are sent with every request.
+CLIENTS = {"httpx.Client", "httpx.AsyncClient", "requests.sessions.Session"}
+# A function with a cache, and how its dictionary refers to its results.
+CachedFunction = type(cache(repr))
+LINK = "_lru_list_elem"
+CACHED = "()"  # in the path of a cached result
 MAX_DEPTH = 6
 MAX_LENGTH = 200
 
@@ -34,7 +43,10 @@ class Identity:
         return is_same and self.length == other.length
 
 
-def state_of(instance: Any, model: Path) -> dict[str, str | Identity]:
+State = dict[str, str | Identity]
+
+
+def state_of(instance: Any, model: Path) -> State:
     """Describe all values of an agent and of the code of its model.
 
     Args:
@@ -47,7 +59,7 @@ def state_of(instance: Any, model: Path) -> dict[str, str | Identity]:
     """
     own = {name: file for name, file in imported_files().items() if file.is_relative_to(model)}
     walk = _Walk({*own, type(instance).__module__})
-    state: dict[str, str | Identity] = dict(walk.values(type(instance).__name__, instance, 0))
+    state: State = dict(walk.values(type(instance).__name__, instance, 0))
     state |= {f"the variable {name}": value for name, value in os.environ.items()}
     state |= {name: repr(value) for name, value in state_of_process().items()}
     for name, file in own.items():
@@ -94,6 +106,14 @@ class _Walk:
             if value.__module__ in self.own_modules:
                 yield from ((f"(default {index})", one) for index, one in enumerate(defaults))
                 yield from ((f".{key}", inner) for key, inner in list(vars(value).items()))
+        elif isinstance(value, CachedFunction):
+            if value.__module__ in self.own_modules:
+                yield from ((f"{CACHED}[{id(one)}]", one) for one in _cached_results(value))
+        elif isinstance(value, LoggerAdapter):
+            yield ".extra", value.extra
+        elif _is_client(value):
+            yield ".headers", str(sorted(value.headers.items()))
+            yield ".cookies", str(sorted(value.cookies.items()))
         elif isinstance(value, ContextVar):
             collections = (one for one in _values_of(value) if isinstance(one, (dict, list, set)))
             yield from ((".get()", one) for one in collections)
@@ -107,9 +127,37 @@ class _Walk:
         return cls.__module__ in self.own_modules
 
 
+def _is_client(value: Any) -> bool:
+    names = {f"{cls.__module__}.{cls.__name__}" for cls in type(value).__mro__}
+    return not names.isdisjoint(CLIENTS)
+
+
+def _cached_results(function: Any) -> Iterator[Any]:
+    """Yield the results that a function with `functools.cache` or `lru_cache` keeps.
+
+    CPython has no public access to them. The function refers to its attributes and to a dictionary
+    by arguments, which contains the results if their number is unlimited. Otherwise the function
+    also refers to each result.
+    """
+    is_unlimited = function.cache_parameters()["maxsize"] is None
+    for one in get_referents(function):
+        if not isinstance(one, dict):
+            yield from () if is_unlimited or isinstance(one, (tuple, FunctionType)) else (one,)
+        elif one is not vars(function):
+            yield from (value for value in one.values() if type(value).__name__ != LINK)
+
+
 def _values_of(variable: ContextVar[Any]) -> list[Any]:
     """Return the value of a variable, or its default, in a list; an empty list without both."""
     try:
         return [variable.get()]
     except LookupError:
         return []
+
+
+def changes_of_state(before: State, after: State) -> list[str]:
+    """Return the paths of the values that differ; a cached function may have other results."""
+    paths = [path for path in before | after if before.get(path) != after.get(path)]
+    known = before.keys() & after.keys()
+    changed = (path for path in paths if f"{CACHED}[" not in path or path in known)
+    return list(dict.fromkeys(path.partition("[")[0] for path in changed))

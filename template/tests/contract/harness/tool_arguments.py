@@ -19,6 +19,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "null": (None,),
     "any": ("example", 1, None),
 }
+# A name of several words, or a text in quotation marks.
+_EXAMPLE = r"[\"'`“][^\"'`”]+[\"'`”]|[^\s,;()]+(?: (?!or )[A-Z][^\s,;()]*)*[^\s,;().]"
+# "A city, such as Oslo or New York" has two.
+EXAMPLES_IN_TEXT = re.compile(
+    rf"(?:such as|e\.g\.,?|for (?:example|instance),?)\s+({_EXAMPLE})(?: or ({_EXAMPLE}))?"
+)
 FORMATS: dict[str, tuple[str, ...]] = {
     "date": ("2026-01-31", "2024-02-29", "1999-12-31"),
     # LLMs also write times without a zone.
@@ -31,12 +37,38 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 
 
-def argument_sets(schema: Schema) -> list[dict[str, Any]]:
+def argument_sets(schema: Schema, text: str | None = None) -> list[dict[str, Any]]:
     """Return valid arguments for a schema: first the required ones alone, then all.
 
     The list is empty if no example is valid for a required argument, such as one with a pattern.
+
+    Args:
+        schema: The JSON schema of the arguments.
+        text: The only value of texts that may be any text.
     """
+    if text is not None:
+        schema = _with_text(schema, text)
     return _objects(schema, schema, 0)[:MAX_CALLS]
+
+
+def values_of_enums(schema: Any) -> Iterator[Any]:
+    """Yield the values of all enumerations in a schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("enum") or []
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else []:
+        yield from values_of_enums(part)
+
+
+def _with_text(schema: Any, text: str) -> Any:
+    """Return a schema in which every text that may be any text is this one."""
+    if isinstance(schema, list):
+        return [_with_text(part, text) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "string" and not schema.keys() & {"enum", "format", "pattern"}:
+        return {"const": text}
+    return {key: _with_text(part, text) for key, part in schema.items()}
 
 
 def _objects(schema: Schema, root: Schema, depth: int) -> list[dict[str, Any]]:
@@ -77,10 +109,19 @@ def _values(schema: Any, root: Schema, depth: int) -> Iterator[Any]:
     elif kinds == "array":
         yield from _lists(schema, root, depth + 1)
     else:
-        values = [*schema.get("examples", []), *FORMATS.get(schema.get("format"), VALUES[kinds])]
+        values = [*_examples(schema), *FORMATS.get(schema.get("format"), VALUES[kinds])]
         for bound in ("minimum", "maximum"):
             values += [schema[bound]] if bound in schema else []
         yield from (value for value in values if _is_valid(value, schema))
+
+
+def _examples(schema: Schema) -> list[Any]:
+    """Return the examples of a schema; those of a text may be in its description."""
+    examples = [*schema.get("examples", [])]
+    if schema.get("type") == "string" and "format" not in schema:
+        found = EXAMPLES_IN_TEXT.findall(schema.get("description", ""))
+        examples += [text.strip("\"'`“”") for texts in found for text in texts if text]
+    return examples
 
 
 def _maps(schema: Schema, root: Schema, depth: int) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,6 @@ from .agents import Item
 from .project import PACKAGE
 from .tool_arguments import argument_sets
 
-EXAMPLE = '"example"'
-
 
 @dataclass(frozen=True)
 class ToolCall:
@@ -58,6 +56,12 @@ def with_many_arguments(_messages: list[Any], tools: list[Any]) -> tuple[tuple[s
     )
 
 
+def with_last_arguments(_messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
+    """Call each tool once, with the last of the arguments of `with_many_arguments`."""
+    sets = ((tool["name"], argument_sets(tool["parameters"])) for tool in tools)
+    return tuple((name, json.dumps(arguments[-1])) for name, arguments in sets if arguments)
+
+
 def with_one_call(messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
     """Call the first tool for which there are valid arguments, with its required ones."""
     name = next(iter(_first_arguments(tools)), "")
@@ -81,17 +85,36 @@ def with_data_of_user(
     """
     text = str(messages)
     names = sorted((user for user in users if user in text), key=text.rfind)
-    argument = json.dumps(f"{names[-1]}-argument") if names else EXAMPLE
+    argument = f"{names[-1]}-argument" if names else None
     calls = [
-        (name, json.dumps(arguments).replace(EXAMPLE, argument))
-        for name, arguments in _first_arguments(tools).items()
+        (name, json.dumps(arguments))
+        for name, arguments in _first_arguments(tools, argument).items()
     ]
     return tuple(sorted(calls, key=lambda call: len(call[1])))
 
 
-def _first_arguments(tools: list[Any]) -> dict[str, dict[str, Any]]:
-    """Return the required arguments of each tool, without tools that have no valid example."""
+def with_varied_arguments(
+    words: Sequence[str], messages: list[Any], tools: list[Any]
+) -> tuple[tuple[str, str], ...]:
+    """Call each tool with the valid arguments that belong to the word in the last message."""
+    text = str(messages[-1])
+    number = next((at for at, word in enumerate(words) if word in text), 0)
     sets = {tool["name"]: argument_sets(tool["parameters"]) for tool in tools}
+    return tuple(
+        (name, json.dumps(arguments[number % len(arguments)]))
+        for name, arguments in sets.items()
+        if arguments
+    )
+
+
+def _first_arguments(tools: list[Any], text: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return the required arguments of each tool, without tools that have no valid example.
+
+    Args:
+        tools: The tools.
+        text: The only value of texts that may be any text.
+    """
+    sets = {tool["name"]: argument_sets(tool["parameters"], text) for tool in tools}
     return {name: arguments[0] for name, arguments in sets.items() if arguments}
 
 
