@@ -294,7 +294,7 @@ def test_llm_failures(agent: Agent, example: Request, offline_llm: OfflineLLM, m
 
 
 @LLM_FAILURES
-@pytest.mark.parametrize("status", [401, 429])
+@pytest.mark.parametrize("status", [400, 401, 429, 503])
 def test_refused_requests(agent: Agent, offline_llm: OfflineLLM, status: int) -> None:
     offline_llm.use("tools")  # not the default, which an agent may call instead
     agent.predict(HELLO)
@@ -350,46 +350,57 @@ def test_refused_later_requests(agent: Agent, example: Request, offline_llm: Off
 
 
 @LLM_FAILURES
+@pytest.mark.parametrize("provider", ["openai", "databricks"])
 def test_missing_login(
-    agent: Agent, example: Request, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
+    agent: Agent,
+    example: Request,
+    offline_llm: OfflineLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
 ) -> None:
     offline_llm.use("demo")
     agent.predict(example)
     offline_llm.skip_if_unused()
     if offline_llm.has_own_client:
         pytest.skip("the agent's own LLM client does not read AGENT_LLM")
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DATABRICKS_HOST", "DATABRICKS_TOKEN"):
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AGENT_LLM", "openai:/no-login")
+    monkeypatch.setenv("AGENT_LLM", f"{provider}:/no-login")
     attempt = Attempt(agent.predict, example)
     assert attempt.finished(), f"Without a login, the agent did not stop within {PATIENCE} s."
     assert attempt.error, (
-        f"Without a login for openai:/, the agent still answered: {attempt.answer}"
+        f"Without a login for {provider}:/, the agent still answered: {attempt.answer}"
     )
 
 
 @rule(
     "time-out",
-    "If the LLM sends nothing for `llm_timeout_seconds`, the request fails.",
+    "If the LLM sends nothing for `llm_timeout_seconds`, or nothing more, the request fails.",
     why="A request that never ends occupies a worker. A few of them stop the server.",
     fix="Pass `llm_timeout_seconds` and `llm_max_retries` to the client, as `connect` of "
     "runtime/llm does.",
 )
+@pytest.mark.parametrize("model", ["hang", "stall"])
 def test_time_out(
     agent: Agent,
     model_path: Path,
     example: Request,
     offline_llm: OfflineLLM,
     monkeypatch: pytest.MonkeyPatch,
+    model: str,
 ) -> None:
-    offline_llm.use("hang")
+    offline_llm.use(model)
     settings = {"llm_timeout_seconds": 0.2, "llm_max_retries": 0}
     shorten_timeouts(monkeypatch, 0.2)  # of the agent's own client
-    attempt = Attempt(LoadedAgent(model_path, settings).predict, example)
-    finished = attempt.finished()
+    loaded = LoadedAgent(model_path, settings)
+    attempts = [Attempt(loaded.predict, example), Attempt(stream_of(loaded), example)]
+    finished = all(attempt.finished() for attempt in attempts)
     offline_llm.skip_if_unused()
-    assert finished, f"With a timeout of 0.2 s the agent was still waiting after {PATIENCE} s."
-    assert attempt.error, f"The agent still answered: {attempt.answer}."
+    assert finished, (
+        f"With offline:/{model} and a timeout of 0.2 s, the agent still waited after {PATIENCE} s."
+    )
+    for attempt in attempts:
+        assert attempt.error, f"With offline:/{model} the agent still answered: {attempt.answer}"
 
 
 @rule(

@@ -166,10 +166,13 @@ def test_stream_text(events: list[Event]) -> None:
 
 
 @STREAM_TEXT
-def test_text_after_a_broken_stream(agent: Agent, offline_llm: OfflineLLM) -> None:
-    offline_llm.use("demo")
-    offline_llm.broken = 1
-    attempt = Attempt(stream_of(agent), HELLO)
+@pytest.mark.parametrize("number", [1, 2])
+def test_text_after_a_broken_stream(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, number: int
+) -> None:
+    offline_llm.use("demo" if number == 1 else "tools")
+    offline_llm.broken = number  # the second stream comes after tool calls
+    attempt = Attempt(stream_of(agent), HELLO if number == 1 else example)
     finished = attempt.finished()
     offline_llm.skip_if_unused()
     if not finished:

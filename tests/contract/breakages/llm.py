@@ -10,6 +10,20 @@ from tests.contract.breakages.changes import (
 )
 from tests.contract.own_clients import RESPONSES, SYNCHRONOUS, changed
 
+
+def apology(reraise: str, text: str) -> Patch:
+    """Answer with a text instead of an error, unless a condition is true."""
+    return method(f"""
+def predict(self, request):
+    try:
+        return super().predict(request)
+    except LLMError as error:
+        if {reraise}:
+            raise
+        return {{"output": [self.create_text_output_item("{text}", "msg_1")]}}
+""")
+
+
 LLM = {
     "completions converted by MLflow": breaks(
         "provider-streams",
@@ -47,6 +61,64 @@ def predict(self, request):
         if "who are you" in str(request.input):
             raise
         return {"output": [self.create_text_output_item("Sorry, try again.", "msg_1")]}
+"""),
+    ),
+    "an apology for an overloaded LLM": breaks(
+        "llm-failures",
+        "With status 503 of the LLM, the agent still answered: .*busy",
+        apology("error.status != 503", "I am busy."),
+    ),
+    "an apology for a long conversation": breaks(
+        "llm-failures",
+        "With status 400 of the LLM, the agent still answered: .*Start a new one",
+        apology("not error.is_too_long", "That was a long conversation. Start a new one."),
+    ),
+    "another LLM without a login of Databricks": breaks(
+        "llm-failures",
+        "Without a login for databricks:/, the agent still answered",
+        Patch(
+            "runtime/config.py",
+            '        return os.environ.get("AGENT_LLM") or self.llm\n',
+            """        uri = os.environ.get("AGENT_LLM") or self.llm
+        if uri.startswith("databricks:") and not os.environ.get("DATABRICKS_TOKEN"):
+            return "offline:/demo"
+        return uri
+""",
+        ),
+    ),
+    "a timeout that ends with the first chunk": breaks(
+        "time-out",
+        "With offline:/stall and a timeout of 0.2 s, the agent still waited",
+        Patch(
+            "runtime/llm/client.py",
+            "            async with await self._post(body) as stream:\n",
+            """            async with asyncio.timeout(self.timeout):
+                response = await self._post(body)
+            async with response as stream:
+""",
+        ),
+        Patch(
+            "runtime/llm/client.py",
+            '        timeout = self.timeout if body["stream"] else None\n',
+            "        timeout = None\n",
+        ),
+    ),
+    "a partial answer after a timeout": breaks(
+        "time-out",
+        "With offline:/stall the agent still answered",
+        method("""
+async def predict_stream_async(self, request):
+    text, identifier = "", ""
+    try:
+        async for event in super().predict_stream_async(request):
+            if delta := getattr(event, "delta", ""):
+                text, identifier = text + delta, event.item_id
+            yield event
+    except Exception as error:
+        if not text or "timed out" not in str(error):
+            raise
+        item = self.create_text_output_item(text, identifier)
+        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
 """),
     ),
     "the output of a tool instead of an error": breaks(
@@ -296,7 +368,7 @@ def until_it_breaks(stream):
     ),
     "only the last message sent to OpenAI": breaks(
         "whole-conversation",
-        "did not receive 97 of 98 items: the developer message, the first user",
+        "did not receive 98 of 99 items: the developer message, the first user",
         *changed(RESPONSES, "for item in request.input]", "for item in request.input[-1:]]"),
     ),
     "a lock around all requests to OpenAI": breaks(

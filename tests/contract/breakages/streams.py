@@ -305,6 +305,22 @@ for attempt in (1, 2):
             raise
 """),
     ),
+    "a second call after a broken stream with outputs of tools": breaks(
+        "stream-text",
+        "After a stream of the LLM broke: No message has the id of the deltas msg_",
+        in_agent("to_events(llm.stream(messages, **options))", "self.ask(messages, llm, options)"),
+        method("""
+async def ask(self, messages, llm, options):
+    for is_last in (messages[-1]["role"] != "tool", True):
+        try:
+            async for event in to_events(llm.stream(messages, **options)):
+                yield event
+            return
+        except LLMError:
+            if is_last:
+                raise
+"""),
+    ),
     "a complete answer after a broken stream of the LLM": breaks(
         "stream-text",
         "After a stream of the LLM broke: No message has the id of the deltas msg_",

@@ -24,6 +24,11 @@ from .waiting import PATIENCE, Attempt, eventually
 SILENT = "silent"
 # After so many checks of a waiting request, those that are sent with it have arrived, too.
 QUIET_CHECKS = 10
+# The error with status 400 of a refused request.
+TOO_LONG = {
+    "message": "This model's maximum context length is 128000 tokens.",
+    "code": "context_length_exceeded",
+}
 # Models that were logged before v0.5.0 have the second module; the oldest are synchronous.
 MODULES = (f"{PACKAGE}.runtime.llm.offline", f"{PACKAGE}.offline_llm")
 
@@ -158,12 +163,17 @@ class OfflineLLM:
         if not self.refusal or number < self.refused_from:
             return None
         headers = {"retry-after-ms": "1", "x-should-retry": "false"}
-        error = {"error": {"message": "Refused."}}
-        return httpx.Response(self.refusal, headers=headers, json=error)
+        error = TOO_LONG if self.refusal == httpx.codes.BAD_REQUEST else {"message": "Refused."}
+        return httpx.Response(self.refusal, headers=headers, json={"error": error})
 
-    def use(self, model: str) -> None:
-        """Select a model of the offline LLM, or `SILENT`."""
-        self._patch.setenv("AGENT_LLM", f"offline:/{model}")
+    def use(self, model: str, provider: str = "offline") -> None:
+        """Select a model of the offline LLM, or `SILENT`.
+
+        Args:
+            model: The name of the model.
+            provider: The provider that the agent calls; `provider.py` is in the place of "openai".
+        """
+        self._patch.setenv("AGENT_LLM", f"{provider}:/{model}")
 
     def tools(self) -> list[dict[str, Any]]:
         """Return the functions that the requests offer, each once."""

@@ -167,8 +167,8 @@ def _response_format(settings: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def offline_model() -> str:
-    """Return the name of the model in AGENT_LLM, without a provider's dialect."""
-    return os.environ["AGENT_LLM"].removeprefix("offline:/").partition("@")[0]
+    """Return the name of the model in AGENT_LLM, without its provider and dialect."""
+    return os.environ["AGENT_LLM"].rpartition(":/")[2].partition("@")[0]
 
 
 async def _read(reader: asyncio.StreamReader) -> httpx.Request:
