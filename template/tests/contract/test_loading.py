@@ -134,7 +134,8 @@ def test_quiet_import(fresh: Observations) -> None:
 )
 def test_no_leftovers(fresh: Observations) -> None:
     require_answer(fresh)
-    left = dict.fromkeys(fresh.left_behind)
+    changes, left = dict.fromkeys(fresh.changes_meanwhile), dict.fromkeys(fresh.left_behind)
+    assert not changes, f"While the agent answers, {'; '.join(changes)}."
     assert not left, f"After the answers, {'; '.join(left)}."
 
 

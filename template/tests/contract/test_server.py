@@ -1,6 +1,7 @@
 """Rules about the agent behind HTTP: at a URL, or served by the repository's own server."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,7 @@ from .harness.agents import (
 )
 from .harness.canaries import Canaries
 from .harness.errors import AGENT_ERRORS, causes_of, describe_error, describe_validation_error
+from .harness.leftovers import unfinished_tasks
 from .harness.loop_watch import LoopWatch
 from .harness.offline import SILENT, OfflineLLM
 from .harness.project import PACKAGE
@@ -453,7 +455,8 @@ def test_cancelled_work(own: ServedAgent, agent: Agent, offline_llm: OfflineLLM)
     own.predict(HELLO)
     offline_llm.skip_if_unused()
     offline_llm.use(SILENT)
-    for _ in range(3):
+    before = Counter(unfinished_tasks())  # also of requests that are just ending
+    for _ in range(5):
         stream: Any = own.stream(HELLO)
         next(stream, None)
         started = eventually(lambda: offline_llm.in_flight)
@@ -462,6 +465,13 @@ def test_cancelled_work(own: ServedAgent, agent: Agent, offline_llm: OfflineLLM)
         assert eventually(lambda: not offline_llm.in_flight), (
             f"{PATIENCE} s after its client disconnected, a request still waited for the LLM."
         )
+
+    def remaining() -> Counter[str]:
+        return Counter(unfinished_tasks()) - before
+
+    assert eventually(lambda: remaining().total() < 3), (
+        f"{PATIENCE} s after five clients disconnected, tasks still run: {', '.join(remaining())}."
+    )
     offline_llm.use("demo")
     check_next(own)
 

@@ -10,6 +10,7 @@ from tests.contract.breakages.changes import (
     in_tools,
     instead_of_set_model,
     method,
+    new_answer,
     new_file,
     tool,
     tools_file,
@@ -357,6 +358,74 @@ import asyncio
 
 asyncio.get_running_loop().call_soon(asyncio.create_task, asyncio.sleep(3600))
 """),
+    ),
+    "a file that an abandoned stream leaves behind": breaks(
+        "no-leftovers",
+        "there are . more files, such as msg_",
+        new_answer(
+            """
+path = Path(unique_id("msg"))
+path.touch()
+async for event in super().answer(request, llm):
+    yield event
+path.unlink()
+""",
+            "from pathlib import Path\n\nfrom weather_agent.runtime.items import unique_id",
+        ),
+    ),
+    "an exception handler of the event loop": breaks(
+        "no-leftovers",
+        "an exception handler",
+        in_answer("""
+import asyncio
+
+asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+"""),
+    ),
+    "another default executor of the event loop": breaks(
+        "no-leftovers",
+        "a default executor",
+        in_answer("""
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2, "own"))
+"""),
+    ),
+    "a variable that is set while the agent answers": breaks(
+        "no-leftovers",
+        "While the agent answers, the variable AGENT_USER is set; .* is removed",
+        at_import("import os"),
+        new_answer("""
+os.environ["AGENT_USER"] = "someone"
+try:
+    async for event in super().answer(request, llm):
+        yield event
+finally:
+    del os.environ["AGENT_USER"]
+"""),
+    ),
+    "another folder while a tool runs": breaks(
+        "no-leftovers",
+        "While the agent answers, the working directory changes to /",
+        Patch("tools.py", DAYS, f"    with contextlib.chdir('/'):\n    {DAYS}"),
+        Patch("tools.py", "from datetime", "import contextlib\nfrom datetime"),
+    ),
+    "output that is redirected while a tool runs": breaks(
+        "no-leftovers",
+        "While the agent answers, sys.stdout is redirected",
+        Patch(
+            "tools.py",
+            DAYS,
+            f"    with contextlib.redirect_stdout(io.StringIO()):\n    {DAYS}",
+        ),
+        Patch("tools.py", "from datetime", "import contextlib\nimport io\nfrom datetime"),
+    ),
+    "a filter of the logger per answer": breaks(
+        "no-leftovers",
+        "there are . more log filters",
+        at_import("import logging\n\nLOGGER = logging.getLogger(__name__)"),
+        in_answer("LOGGER.addFilter(logging.Filter(str(id(request))))"),
     ),
     "a temporary file per tool call": breaks(
         "no-leftovers",

@@ -363,6 +363,26 @@ TOOLS = [is_listening]
         "still waited for the LLM",
         Patch("server/app.py", "    app = CancelOnDisconnect(endpoint)\n", "    app = endpoint\n"),
     ),
+    "a task that continues after the client disconnects": breaks(
+        "leaving-clients",
+        "after five clients disconnected, tasks still run: heartbeat",
+        new_answer(
+            """
+task = asyncio.create_task(heartbeat())
+async for event in super().answer(request, llm):
+    yield event
+task.cancel()
+""",
+            """
+import asyncio
+
+
+async def heartbeat():
+    while True:
+        await asyncio.sleep(10)
+""",
+        ),
+    ),
     "a disconnect that leaks a slot": breaks(
         "leaving-clients",
         "status 500|without calling the LLM",

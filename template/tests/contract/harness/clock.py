@@ -22,7 +22,8 @@ UNUSUAL_TIMES = (
     datetime(2024, 1, 31, 12, tzinfo=UTC),
     datetime(2024, 2, 29, 12, tzinfo=UTC),
     datetime(2024, 12, 31, 12, tzinfo=UTC),
-    datetime(2024, 12, 31, 23, 59, 59, tzinfo=UTC),
+    # The last second of an hour, which is the last hour of the day in one of the zones.
+    *(datetime(2024, 12, 31, hour, 59, 59, tzinfo=UTC) for hour in range(24)),
 )
 _passed = {"seconds": 0}  # on the monotonic clock
 TEXT_FILES = {".csv", ".json", ".md", ".py", ".toml", ".txt", ".yml", ".yaml"}

@@ -5,6 +5,7 @@ that the model was logged from, and a file for the result, a JSON object with th
 `Observations`.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -49,11 +50,18 @@ from .provider import Provider
 from .reloading import stale_since_loading
 from .tool_calls import calls_in
 from .undefined_names import undefined_names
-from .waiting import eventually
+from .waiting import Attempt, eventually
 
 CONTRACT = Path(__file__).resolve().parents[1]
 START = time.time()
 REPEATS = 3
+LONGEST_START = 2  # seconds until the first event of a stream
+# Events of `sys.audit` that change the process, and their descriptions with the first argument.
+CHANGES = {
+    "os.putenv": "the variable {} is set",
+    "os.unsetenv": "the variable {} is removed",
+    "os.chdir": "the working directory changes to {}",
+}
 SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/System", "/Library")
 
 
@@ -85,8 +93,15 @@ class AuditHook:
             self.observations.programs.append(program_of(arguments[1]))
         elif event == "os.system" and self.is_own(sys._getframe(1)):
             self.observations.programs.append(program_of(["sh", "-c", arguments[0]]))
-        elif event == "os.putenv" and self.importing and self.is_own(sys._getframe(1)):
-            self.observations.changes_at_import.append(f"{os.fsdecode(arguments[0])} is set")
+        elif event in CHANGES and self.is_own(sys._getframe(1)):
+            self.record_change(CHANGES[event].format(os.fsdecode(arguments[0])))
+
+    def record_change(self, change: str) -> None:
+        """Record a change of the process, even if the code undoes it: others see it meanwhile."""
+        if self.importing:
+            self.observations.changes_at_import.append(change)
+        else:
+            self.observations.changes_meanwhile.append(change)
 
     def record_connection(self, address: str) -> None:
         """Record a connection; at import, refuse it at once instead of after a long timeout."""
@@ -147,6 +162,19 @@ def _is_on_this_machine(path: Path) -> bool:
     return path.is_file() and path.stat().st_ctime < START and not in_system
 
 
+def record_redirections(hook: AuditHook) -> None:
+    """Record that the code of the model redirects the output of the whole process."""
+    enter = contextlib.redirect_stdout.__enter__
+
+    def recording_enter(redirection: Any) -> Any:
+        if hook.is_own(sys._getframe(1)):
+            hook.record_change(f"sys.{redirection._stream} is redirected")
+        return enter(redirection)
+
+    for cls in (contextlib.redirect_stdout, contextlib.redirect_stderr):
+        cls.__enter__ = recording_enter
+
+
 def record_mlflow_calls(hook: AuditHook) -> None:
     """Record each call of `set_model`, and changes of tracing."""
     observations = hook.observations
@@ -196,7 +224,7 @@ def random_generators() -> list[Any]:
     return [random, *([numpy.random] if numpy else [])]
 
 
-def left_behind(model: Any, request: Request, folder: Path) -> list[str]:
+def left_behind(model: Any, request: Request, folder: Path, llm: OfflineLLM) -> list[str]:
     """Describe what each of several requests leaves in the process."""
     before = held_by_process(folder)
     generators = random_generators()
@@ -205,7 +233,10 @@ def left_behind(model: Any, request: Request, folder: Path) -> list[str]:
         for generator in generators:
             generator.seed(seed)
         model.predict(request)
+        calls = llm.calls
         list(model.predict_stream(request))
+        llm.held_back = llm.calls + (llm.calls - calls)  # the last call of the next answer
+        abandon(model, request, llm)
         states.append([str(generator.random()) for generator in generators])
 
     def remaining() -> list[str]:
@@ -214,6 +245,21 @@ def left_behind(model: Any, request: Request, folder: Path) -> list[str]:
     left = [] if eventually(lambda: not remaining()) else remaining()
     starts_again = any(first == second for first, second in zip(*states[:2], strict=True))
     return [*left, "the random numbers start again"] if starts_again else left
+
+
+def abandon(model: Any, request: Request, llm: OfflineLLM) -> None:
+    """Read the start of a stream, as a client that leaves before the LLM has finished."""
+
+    def leave(request: Request) -> None:
+        stream = model.predict_stream(request)
+        next(stream, None)
+        stream.close()
+
+    llm.released = False
+    leaving = Attempt(leave, request)
+    leaving.finished(LONGEST_START)
+    llm.released = True  # an agent that collects the answer yields nothing earlier
+    leaving.finished()
 
 
 def hide_distribution(name: str) -> None:
@@ -242,6 +288,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
     before = state_of_process()
     hook = AuditHook(model_path, repository, observations)
     record_mlflow_calls(hook)
+    record_redirections(hook)
     sys.addaudithook(hook)
     loaded = date_of_loading(model_path)
     try:
@@ -269,7 +316,7 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
             with time_machine.travel(now):
                 answers_by_time[f"{now.day} {now:%B, %H:%M} UTC"] = model.predict(request)
         observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
-        observations.left_behind += left_behind(model, request, result.parent)
+        observations.left_behind += left_behind(model, request, result.parent, llm)
         last_answer: Any = model.predict(request)
         for answer, calls in (
             (first_answer, observations.tool_calls),

@@ -77,6 +77,7 @@ def state_after_loading(model: Path) -> dict[str, Any]:
         "whether tracemalloc traces": tracemalloc.is_tracing(),
         "the list of filters that ignore all warnings": _ignoring_filters(),
         "the list of replaced functions": sorted(replaced_functions(model)),
+        "the list of settings of event loops": _settings_of_event_loops(model),
         **{f"builtins.{name}": getattr(builtins, name) for name in names if name != "_"},
     }
 
@@ -112,6 +113,18 @@ def replaced_functions(model: Path) -> Iterator[str]:
                 yield from (f"{name}.{key}.{one}" for one, it in inner if _is_code_in(folder, it))
 
 
+def _settings_of_event_loops(model: Path) -> list[str]:
+    """Return what the code of the model has set on event loops, which all requests share."""
+    loops = [one for one in gc.get_objects() if isinstance(one, asyncio.AbstractEventLoop)]
+    handlers = [one.get_exception_handler() for one in loops if not one.is_closed()]
+    executors = [vars(one).get("_default_executor") for one in loops if hasattr(one, "__dict__")]
+    names = [getattr(one, "_thread_name_prefix", "asyncio") for one in executors if one]
+    return [
+        *("an exception handler" for one in handlers if _is_code_in(str(model), one)),
+        *("a default executor" for name in names if name != "asyncio"),
+    ]
+
+
 def _is_code_in(folder: str, value: Any) -> bool:
     return isinstance(value, FunctionType) and value.__code__.co_filename.startswith(folder)
 
@@ -137,7 +150,7 @@ def held_by_process(folder: Path) -> Held:
     loggers = [logging.root, *map(logging.getLogger, list(logging.root.manager.loggerDict))]
     return {
         "threads": Counter(_threads()),
-        "tasks": Counter(_tasks()),
+        "tasks": Counter(unfinished_tasks()),
         "delayed calls": Counter(_delayed_calls()),
         "child processes": Counter(_child_processes()),
         "open files and connections": Counter(_open_files()),
@@ -145,6 +158,7 @@ def held_by_process(folder: Path) -> Held:
         "bytes in files": Counter(sizes),
         "exit functions": Counter({"that of `atexit`": atexit._ncallbacks()}),
         "log handlers": Counter(str(one) for logger in loggers for one in logger.handlers),
+        "log filters": Counter(str(one) for logger in loggers for one in logger.filters),
         "filters of warnings": Counter(str(one) for one in warnings.filters),
         "entries of sys.path": Counter(sys.path),
     }
@@ -176,7 +190,8 @@ def _threads() -> list[str]:
     return [*pools, *(name for name in names if not re.search(r"_\d+$", name))]
 
 
-def _tasks() -> list[str]:
+def unfinished_tasks() -> list[str]:
+    """Return the names of the functions that run as tasks of an event loop."""
     tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
     return [getattr(one.get_coro(), "__qualname__", "a task") for one in tasks if not one.done()]
 

@@ -23,5 +23,6 @@ class Observations:
     tool_calls_by_time: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     stale_dates: list[str] = field(default_factory=list)
     stale_texts: list[str] = field(default_factory=list)
+    changes_meanwhile: list[str] = field(default_factory=list)  # while it answers
     left_behind: list[str] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)  # while it answers
