@@ -27,9 +27,15 @@ from .harness.canaries import Canaries
 from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
 from .harness.offline import OfflineLLM
 from .harness.rules import ENDLESS_FAILURE, FailedRuleError, NotCheckedError, rule
-from .harness.sample_requests import ANSWER, REQUESTS, two_turns
+from .harness.sample_requests import ANSWER, REQUESTS, USER_DATA, two_turns
 from .harness.strict_json import problems_with_json
-from .harness.tool_calls import use_replies, with_one_call
+from .harness.tool_calls import (
+    calls_in,
+    use_replies,
+    with_last_arguments,
+    with_many_arguments,
+    with_one_call,
+)
 from .harness.waiting import PATIENCE, Attempt
 
 
@@ -114,8 +120,19 @@ def canaries(agent: Agent, model_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return Canaries(monkeypatch, model_path)
 
 
+def with_unknown_inputs(request: Request) -> Request:
+    """Return a request with values that an agent may refuse, with an error about them."""
+    unknown = dict.fromkeys((*USER_DATA, "mode", "role", "style"), "unknown")
+    flags = dict.fromkeys(("debug", "verbose", "trace"), True)
+    return request | {"custom_inputs": (request.get("custom_inputs") or {}) | unknown | flags}
+
+
 @CLOSED_ENVIRONMENT
-@pytest.mark.parametrize("model", ["demo", "tools", "wrong-tools", "fail"])
+@pytest.mark.parametrize(
+    "llm",
+    [f"offline:/{model}" for model in ("demo", "tools", "wrong-tools", "endless-tools", "fail")]
+    + ["openai:/fail"],  # through HTTP, with a key
+)
 def test_closed_environment(
     agent: Agent,
     example: Request,
@@ -124,21 +141,26 @@ def test_closed_environment(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
     recwarn: pytest.WarningsRecorder,
-    model: str,
+    llm: str,
 ) -> None:
     caplog.set_level(logging.WARNING, "httpx")  # it logs URLs, and some APIs expect their key there
     caplog.set_level(logging.INFO)
-    offline_llm.use(model)
+    provider, _, model = llm.partition(":/")
+    offline_llm.use(model, provider)
     attempts = [
         Attempt(agent.predict, example),
         Attempt(stream_of(agent), example),
         Attempt(agent.predict, REQUESTS["a file"]),
+        Attempt(agent.predict, with_unknown_inputs(example)),
     ]
     if not all(one.finished() for one in attempts):
         if model == "fail":
             raise NotCheckedError(ENDLESS_FAILURE)
+        if model == "endless-tools":
+            offline_llm.use("fail")  # so that the attempts finish
+            raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
         raise FailedRuleError(
-            f"With offline:/{model}, the agent did not stop within {PATIENCE} s.",
+            f"With {llm}, the agent did not stop within {PATIENCE} s.",
             "Answer or raise an error, whatever the LLM calls. The message of a tool's exception "
             "is the output of its call.",
         )
@@ -146,10 +168,10 @@ def test_closed_environment(
         text = describe_error(one.error) if one.error else json.dumps(one.answer, default=str)
         found = canaries.found_in(text)
         kind = "error" if one.error else "answer"
-        assert not found, f"With offline:/{model}, an {kind} contains {found}."
+        assert not found, f"With {llm}, an {kind} contains {found}."
     warnings = "".join(str(one.message) for one in recwarn)
     found = canaries.variables_in("".join((caplog.text, *capsys.readouterr(), warnings)))
-    assert not found, f"With offline:/{model}, the log contains {found}."
+    assert not found, f"With {llm}, the log contains {found}."
     found = canaries.variables_in("".join(offline_llm.bodies))
     assert not found, f"An LLM request contains {found}."
 
@@ -219,6 +241,33 @@ def test_repeated_calls(agent: Agent, example: Request, offline_llm: OfflineLLM)
         found = f"The LLM made the same call six times in one turn: {describe_error(error)}"
         raise FailedRuleError(found) from error
     check_pairs(output)
+
+
+@TOOL_CALLS
+def test_several_calls_of_a_tool(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    use_replies("all-together", with_many_arguments)
+    use_replies("last-alone", with_last_arguments)
+    outputs = []
+    for model in ("last-alone", "all-together", "last-alone"):
+        offline_llm.use(model)
+        calls = calls_in(output_of(agent, example))
+        outputs.append({(one.name, as_json(one.arguments)): one.output for one in calls})
+    offline_llm.skip_if_unused()
+    alone, together, again = outputs
+    for call, output in alone.items():
+        found = together.get(call, output)
+        is_constant = output == again.get(call)  # it may contain the time
+        if is_constant and found != output:
+            raise FailedRuleError(
+                f"The tool {call[0]}, called with {call[1]}, returns: {output} With other calls in "
+                f"the same turn, the call has another output: {found}",
+                "Run the tool for each call, with the arguments of this call.",
+            )
+
+
+def as_json(value: Any) -> str:
+    """Return a value as JSON that people can read."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def check_pairs(output: list[Item]) -> None:

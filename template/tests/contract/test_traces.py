@@ -1,7 +1,8 @@
 """Rules about traces, which MLflow shows and evaluations read."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from mlflow.entities import SpanType, Trace, TraceState
 
 from .harness.agents import Agent, Request, instance_of
 from .harness.canaries import Canaries
-from .harness.rules import rule
+from .harness.rules import ENDLESS_FAILURE, NotCheckedError, rule
+from .harness.waiting import Attempt
 
 
 def new_traces(call: Callable[[], object]) -> list[Trace]:
@@ -45,13 +47,24 @@ def canaries(agent: Agent, model_path: Path) -> Iterator[Canaries]:
 
 @pytest.fixture(scope="module")
 def traces(agent: Agent, example: Request, method: str, canaries: Canaries) -> list[Trace]:
-    """The traces of a request that calls every tool. Tracing is off for all other rules."""
+    """The traces of a request that calls every tool."""
+
+    def answer() -> None:
+        list(getattr(agent, method)(example))
+
+    with with_tracing("offline:/tools"):
+        answer()  # it may disable tracing
+        return new_traces(answer)
+
+
+@contextmanager
+def with_tracing(llm: str) -> Generator[None]:
+    """Turn on tracing, which is off for all other rules, and select an LLM."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_LLM", "offline:/tools")
+        patch.setenv("AGENT_LLM", llm)
         mlflow.tracing.enable()
         try:
-            list(getattr(agent, method)(example))  # it may disable tracing
-            return new_traces(lambda: list(getattr(agent, method)(example)))
+            yield
         finally:
             mlflow.tracing.disable()
 
@@ -81,7 +94,7 @@ def test_one_trace(traces: list[Trace], example: Request, method: str) -> None:
     assert output, f"The output of the root span has no items: {root.outputs!r}."
 
 
-@rule(
+CLOSED_TRACES = rule(
     "closed-traces",
     "Traces contain no values of environment variables, no credentials of callers, and no copy of "
     "the settings.",
@@ -91,7 +104,28 @@ def test_one_trace(traces: list[Trace], example: Request, method: str) -> None:
     "tool, and do not put them into attributes, tags or exceptions. Put only the settings that "
     "readers need into tags, one by one.",
 )
+
+
+@CLOSED_TRACES
 def test_closed_traces(traces: list[Trace], canaries: Canaries) -> None:
+    check_closed(traces, canaries)
+
+
+@CLOSED_TRACES
+def test_closed_failed_traces(agent: Agent, example: Request, canaries: Canaries) -> None:
+    with with_tracing("offline:/fail"):
+        attempts: list[Attempt] = []
+
+        def fail() -> None:
+            attempts.append(Attempt(agent.predict, example))
+            if not attempts[0].finished():
+                raise NotCheckedError(ENDLESS_FAILURE)
+
+        check_closed(new_traces(fail), canaries)
+
+
+def check_closed(traces: Iterable[Trace], canaries: Canaries) -> None:
+    """Assert that traces contain nothing that their readers must not see."""
     for trace in traces:
         for span in trace.data.spans:
             text = json.dumps(span.to_dict(), default=str)

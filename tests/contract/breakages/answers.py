@@ -286,6 +286,29 @@ def weather(place: str) -> str:
         ),
         Patch("tools.py", "from datetime import", "import os\nfrom datetime import"),
     ),
+    "the messages in custom_outputs on request": breaks(
+        "closed-environment",
+        "an answer contains the instructions",
+        in_agent(
+            '"rounds": rounds}',
+            '"rounds": rounds}\n'
+            '                        if (request.custom_inputs or {}).get("debug"):\n'
+            '                            event.custom_outputs["messages"] = list(messages)',
+        ),
+    ),
+    "the key of the LLM in the log": breaks(
+        "closed-environment",
+        "With openai:/fail, the log contains the value of the variable OPENAI_API_KEY",
+        at_import("import logging\n\nLOGGER = logging.getLogger(__name__)"),
+        new_answer("""
+try:
+    async for event in super().answer(request, llm):
+        yield event
+except LLMError:
+    LOGGER.exception("The LLM failed: %s", vars(llm.access))
+    raise
+"""),
+    ),
     "a token in the log": breaks(
         "closed-environment",
         "the log contains the value of the variable MAPS_TOKEN",
@@ -399,6 +422,22 @@ def predict(self, request):
         raise RuntimeError(f"No answer to {self.system_message(request)}") from error
 """),
     ),
+    "the messages in the error after too many rounds": breaks(
+        "closed-environment",
+        "With offline:/endless-tools, an error contains the instructions",
+        in_agent("may_call=rounds < self.config.max_rounds", "may_call=True"),
+        in_agent("Raise max_rounds in config.yml.", "The messages are {messages}."),
+    ),
+    "the settings in the error of a refused request": breaks(
+        "closed-environment",
+        "an error contains the settings",
+        in_answer("""
+language = (request.custom_inputs or {}).get("language", "en")
+if language not in ("en", "de"):
+    raise RequestError(f"The agent does not speak {language!r}: {self.config!r}")
+"""),
+        in_agent("import done_item, function", "import RequestError, done_item, function"),
+    ),
     "a tool call after a text that is lost": breaks(
         "tool-calls",
         "The LLM wrote a text before its tool call, and the agent answered without the call",
@@ -461,6 +500,20 @@ def predict(self, request):
 if item["type"] == "function_call":
     item["arguments"] = str(json.loads(item["arguments"]))
 """),
+    ),
+    "one output for all calls of a tool": breaks(
+        "tool-calls",
+        "The tool current_time, called with .*has another output: ",
+        in_agent(
+            "        async for event in events:\n            yield event\n            item =",
+            "        outputs: dict[str, str] = {}\n"
+            "        async for event in events:\n            yield event\n            item =",
+        ),
+        in_agent(
+            OUTPUT,
+            """outputs.setdefault(item["name"], output)
+                yield function_call_output(item["call_id"], outputs[item["name"]])""",
+        ),
     ),
     "repeated calls that run once": breaks(
         "tool-calls",
@@ -572,6 +625,25 @@ if item["type"] == "function_call":
         "with the id of a file failed: KeyError: 'file_data'",
         each_part('len(part["file_data"]) if part["type"] == "input_file" else 0'),
     ),
+    "a text in each file": breaks(
+        "every-request",
+        "with a PDF failed: UnicodeDecodeError",
+        each_part("""
+from base64 import b64decode
+
+if data := part.get("file_data"):
+    b64decode(data.partition(",")[2]).decode()
+"""),
+    ),
+    "a text as the output of each tool": breaks(
+        "every-request",
+        "with a tool output with content parts failed: AttributeError",
+        in_answer("""
+for item in request.input:
+    if getattr(item, "type", "") == "function_call_output":
+        item.output = item.output.strip()
+"""),
+    ),
     "a part in each earlier answer": breaks(
         "every-request",
         "with an earlier answer without text failed: IndexError",
@@ -598,6 +670,18 @@ for item in request.input:
 texts = [one["content"] for one in to_messages(request.input) if one["role"] == "user"]
 _first, _others = str(texts[0]).split(" ", 1)
 """),
+    ),
+    "a quoted text removed": breaks(
+        "every-request",
+        "with a quoted text failed: LLMError",
+        in_agent(
+            MESSAGES,
+            f"""{MESSAGES}        for message in messages[1:]:
+            if isinstance(message["content"], str):
+                lines = message["content"].splitlines()
+                message["content"] = "\\n".join(one for one in lines if one[:1] != ">")
+""",
+        ),
     ),
     "a text used as a template": breaks(
         "every-request",
@@ -750,6 +834,53 @@ PLACES: ContextVar[list[Any]] = ContextVar("PLACES", default=[])
 """),
         in_answer("PLACES.get().append(request.input[-1])"),
     ),
+    "a user in the headers of a cached client": breaks(
+        "stateless",
+        r"Answering changes agent.py: client\(\)",
+        in_tools("""
+import functools
+
+import httpx
+
+
+@functools.lru_cache(maxsize=1)
+def client() -> httpx.Client:
+    return httpx.Client()
+"""),
+        in_agent("import TOOLS\n", "import TOOLS, client\n"),
+        in_answer("""
+if request.context and request.context.user_id:
+    client().headers["X-User"] = request.context.user_id
+"""),
+    ),
+    "a user in the context of the logger": breaks(
+        "stateless",
+        "Answering changes agent.py: LOGGER.extra",
+        at_import("import logging\n\nLOGGER = logging.LoggerAdapter(logging.getLogger(), {})"),
+        in_answer('LOGGER.extra["user"] = request.context and request.context.user_id'),
+    ),
+    "the places that a tool has found in a cached list": breaks(
+        "stateless",
+        r"Calling tools changes tools.py: recent\(\)",
+        in_tools(
+            "import functools\n\n\n@functools.cache\ndef recent() -> list[str]:\n    return []\n"
+        ),
+        Patch(
+            "tools.py",
+            '            return f"{datetime.now',
+            '            recent().append(name)\n            return f"{datetime.now',
+        ),
+    ),
+    "the last place in the module of the tools": breaks(
+        "stateless",
+        "Calling tools changes tools.py: LAST",
+        in_tools('LAST = {"zone": "UTC"}'),
+        Patch(
+            "tools.py",
+            '            return f"{datetime.now',
+            '            LAST["zone"] = name\n            return f"{datetime.now',
+        ),
+    ),
     "answers cached by the first message": breaks(
         "last-turn",
         "Two different requests have the same answer",
@@ -781,6 +912,34 @@ def predict(self, request):
         at_import('LAST: dict[str, Any] = {"context": None}'),
         in_answer('previous, LAST["context"] = LAST["context"], str(request.context)'),
         in_agent('"rounds": rounds}', '"rounds": rounds, "previous": previous}'),
+    ),
+    "the headers of a user in a cached function": breaks(
+        "requests-apart",
+        "The answer to one user contains data of another: cedar-email",
+        *tool(
+            "account",
+            "@cache\ndef caller() -> str:\n"
+            '    return get_request_headers().get("x-forwarded-email", "nobody")\n\n\n'
+            "def account() -> str:\n    return caller()",
+        ),
+        Patch(
+            "tools.py",
+            "from zoneinfo",
+            "from functools import cache\n"
+            "from mlflow.genai.agent_server import get_request_headers\nfrom zoneinfo",
+        ),
+    ),
+    "answers cached without custom_inputs": breaks(
+        "requests-apart",
+        "The answer to one user contains data of another: alder-argument",
+        at_import("CACHE: dict[str, list[Any]] = {}"),
+        new_answer("""
+key = json.dumps([item.model_dump() for item in request.input], default=str)
+if key not in CACHE:
+    CACHE[key] = [event async for event in super().answer(request, llm)]
+for event in CACHE[key]:
+    yield event
+"""),
     ),
     "a user's data in a cache by text": breaks(
         "requests-apart",
@@ -856,8 +1015,8 @@ with memory.open("a", encoding="utf-8") as file:
         ),
     ),
     "the settings of a user in the module": breaks(
-        "stateless",
-        "agent.py: SETTINGS",
+        "requests-apart",
+        "is answered with the `custom_inputs` of an earlier one",
         at_import("SETTINGS: dict[str, Any] = {}"),
         in_answer("""
 if request.context and request.context.user_id:
@@ -987,6 +1146,21 @@ def predict_stream(self, request):
     ),
     "files left out of the conversation": breaks(
         "attachments", "The LLM does not receive a file", without_parts("input_file")
+    ),
+    "images of websites left out of the conversation": breaks(
+        "attachments",
+        "The LLM does not receive an image of a website",
+        without_parts("https://"),
+    ),
+    "all images but the first left out of the conversation": breaks(
+        "attachments",
+        "The LLM does not receive the second of two images",
+        in_answer("""
+for item in request.input:
+    if isinstance(getattr(item, "content", None), list):
+        images = [part for part in item.content if "input_image" in str(part)]
+        item.content = [part for part in item.content if part not in images[1:]]
+"""),
     ),
     "images of earlier turns left out": breaks(
         "attachments",
