@@ -112,16 +112,16 @@ def test_closed_traces(traces: list[Trace], canaries: Canaries) -> None:
 
 
 @CLOSED_TRACES
-def test_closed_failed_traces(agent: Agent, example: Request, canaries: Canaries) -> None:
+def test_closed_traces_of_failures(agent: Agent, example: Request, canaries: Canaries) -> None:
     with with_tracing("offline:/fail"):
-        attempts: list[Attempt] = []
+        traces = new_traces(lambda: wait_for(Attempt(agent.predict, example)))
+    check_closed(traces, canaries)
 
-        def fail() -> None:
-            attempts.append(Attempt(agent.predict, example))
-            if not attempts[0].finished():
-                raise NotCheckedError(ENDLESS_FAILURE)
 
-        check_closed(new_traces(fail), canaries)
+def wait_for(attempt: Attempt) -> None:
+    """Wait until an attempt has finished, perhaps with an error."""
+    if not attempt.finished():
+        raise NotCheckedError(ENDLESS_FAILURE)
 
 
 def check_closed(traces: Iterable[Trace], canaries: Canaries) -> None:

@@ -94,7 +94,9 @@ class AuditHook:
         elif event == "os.system" and self.is_own(sys._getframe(1)):
             self.observations.programs.append(program_of(["sh", "-c", arguments[0]]))
         elif event in CHANGES and self.is_own(sys._getframe(1)):
-            self.record_change(CHANGES[event].format(os.fsdecode(arguments[0])))
+            value = arguments[0]
+            name = os.fsdecode(value) if isinstance(value, (str, bytes)) else value
+            self.record_change(CHANGES[event].format(name))
 
     def record_change(self, change: str) -> None:
         """Record a change of the process, even if the code undoes it: others see it meanwhile."""

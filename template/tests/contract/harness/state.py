@@ -141,10 +141,10 @@ def _cached_results(function: Any) -> Iterator[Any]:
     """
     is_unlimited = function.cache_parameters()["maxsize"] is None
     for one in get_referents(function):
-        if not isinstance(one, dict):
-            yield from () if is_unlimited or isinstance(one, (tuple, FunctionType)) else (one,)
-        elif one is not vars(function):
+        if isinstance(one, dict) and one is not vars(function):
             yield from (value for value in one.values() if type(value).__name__ != LINK)
+        elif not is_unlimited and not isinstance(one, (dict, tuple, FunctionType)):
+            yield one
 
 
 def _values_of(variable: ContextVar[Any]) -> list[Any]:
