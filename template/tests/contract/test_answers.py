@@ -30,6 +30,7 @@ from .harness.rules import ENDLESS_FAILURE, FailedRuleError, NotCheckedError, ru
 from .harness.sample_requests import ANSWER, REQUESTS, USER_DATA, two_turns
 from .harness.strict_json import problems_with_json
 from .harness.tool_calls import (
+    as_json,
     calls_in,
     use_replies,
     with_last_arguments,
@@ -263,11 +264,6 @@ def test_several_calls_of_a_tool(agent: Agent, example: Request, offline_llm: Of
                 f"the same turn, the call has another output: {found}",
                 "Run the tool for each call, with the arguments of this call.",
             )
-
-
-def as_json(value: Any) -> str:
-    """Return a value as JSON that people can read."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def check_pairs(output: list[Item]) -> None:

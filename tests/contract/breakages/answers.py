@@ -683,6 +683,13 @@ _first, _others = str(texts[0]).split(" ", 1)
 """,
         ),
     ),
+    "the user of the request as the name in a message": breaks(
+        "every-request",
+        "with long ids failed: LLMError: .*name': .* does not match",
+        in_agent(
+            MESSAGES, MESSAGES + "        messages[-1] |= {'name': request.user or 'anonymous'}\n"
+        ),
+    ),
     "a text used as a template": breaks(
         "every-request",
         "with placeholders in the text failed: KeyError: 'name'",
@@ -880,6 +887,15 @@ if request.context and request.context.user_id:
             '            return f"{datetime.now',
             '            LAST["zone"] = name\n            return f"{datetime.now',
         ),
+    ),
+    "the place of a user in the description of a tool": breaks(
+        "stateless",
+        "Answering changes Agent.toolbox",
+        in_answer("""
+if place := (request.custom_inputs or {}).get("place"):
+    function = self.toolbox.options(may_call=True)["tools"][0]["function"]
+    function["description"] += f" The user is in {place}."
+"""),
     ),
     "answers cached by the first message": breaks(
         "last-turn",

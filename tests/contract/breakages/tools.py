@@ -75,6 +75,11 @@ TOOLS = {
             '    return f"{now.replace(hour=now.hour + 1):%H:00}"',
         ),
     ),
+    "a tool that fails for a birthday on 29 February": breaks(
+        "working-tools",
+        "The tool birthday, called with .*which its schema allows, returns: .*day is out of range",
+        *tool("birthday", "def birthday(born: date) -> date:\n    return born.replace(year=2026)"),
+    ),
     "a tool that fails on 29 February": breaks(
         "working-tools",
         "On 29 February, 12:00 UTC, the tool renewal returns: .*day is out of range for month",

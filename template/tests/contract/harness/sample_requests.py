@@ -62,7 +62,10 @@ TWO_PARTS = [
     {"type": "input_text", "text": "who are you?"},
 ]
 # Applications send such data of their users in `custom_inputs`.
-USER_DATA = ("user", "user_id", "tenant", "session_id", "thread_id", "language")
+USER_DATA = (
+    *("user", "user_id", "name", "email", "tenant", "department", "place", "language"),
+    *("session_id", "thread_id"),
+)
 EARLIER_USER = "cedar"  # of requests before those of other users
 OPTIONS = {
     "temperature": 0.5,
@@ -131,7 +134,10 @@ REQUESTS: dict[str, Request] = {
     "context": hello(
         context={"conversation_id": f"{EARLIER_USER}-conversation", "user_id": f"{EARLIER_USER}-id"}
     ),
-    "long ids": hello(context={"conversation_id": "c" * 200, "user_id": "Ada <ada@example.com>"}),
+    "long ids": hello(
+        context={"conversation_id": "c" * 200, "user_id": "Ada <ada@example.com>"},
+        user="CORP\\Ada Example",
+    ),
     "a context without a user": hello(context={"conversation_id": f"{EARLIER_USER}-conversation"}),
     "an empty context": hello(context={}),
     "options of the API": hello(**OPTIONS),

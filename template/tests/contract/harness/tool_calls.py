@@ -118,6 +118,11 @@ def _first_arguments(tools: list[Any], text: str | None = None) -> dict[str, dic
     return {name: arguments[0] for name, arguments in sets.items() if arguments}
 
 
+def as_json(arguments: dict[str, Any]) -> str:
+    """Return arguments as JSON that people can read."""
+    return json.dumps(arguments, ensure_ascii=False)
+
+
 def calls_in(items: list[Item]) -> list[ToolCall]:
     """Return the tool calls in an answer that have an output."""
     outputs = {item.get("call_id"): item.get("output") for item in items if "output" in item}
