@@ -184,7 +184,12 @@ def first_requests(loaded_agent: LoadedAgent, observe: Observe) -> FirstRequests
     with pytest.MonkeyPatch.context() as patch:
         llm = OfflineLLM(patch, observe)
         example, conversation = loaded_agent.example, {"input": CONVERSATION}
-        for name, request in (("demo", example), ("tools", example), ("tools", conversation)):
+        for name, request in (
+            ("demo", example),
+            ("tools", example),
+            ("wrong-tools", example),
+            ("tools", conversation),
+        ):
             llm.use(name)
             try:
                 loaded_agent.predict(request)

@@ -692,7 +692,7 @@ _first, _others = str(texts[0]).split(" ", 1)
     ),
     "a text used as a template": breaks(
         "every-request",
-        "with placeholders in the text failed: KeyError: 'name'",
+        "with JSON as text failed: KeyError",
         in_agent(
             MESSAGES,
             f"""{MESSAGES}
@@ -868,7 +868,7 @@ if request.context and request.context.user_id:
     ),
     "the places that a tool has found in a cached list": breaks(
         "stateless",
-        r"Calling tools changes tools.py: recent\(\)",
+        r"Answering changes tools.py: recent\(\)",
         in_tools(
             "import functools\n\n\n@functools.cache\ndef recent() -> list[str]:\n    return []\n"
         ),

@@ -268,7 +268,7 @@ async def predict_stream_async(self, request):
     ),
     "no timeout": breaks(
         "time-out",
-        "still waiting",
+        "still waited",
         Patch(
             "runtime/llm/client.py",
             "            timeout=timeout,\n",
@@ -311,7 +311,7 @@ def predict(self, request):
     # Agents with a client of their own
     "an OpenAI client without a timeout": breaks(
         "time-out",
-        "still waiting",
+        "still waited",
         *changed(SYNCHRONOUS, "openai.OpenAI(timeout=30)", "openai.OpenAI(timeout=None)"),
     ),
     "an apology instead of OpenAI's error": breaks(

@@ -217,7 +217,7 @@ def load_context(self, context) -> None:
     ),
     "another current directory": breaks(
         "quiet-import",
-        "the working directory is '/'",
+        "the working directory changes to /",
         at_import('import os\n\nos.chdir("/")'),
     ),
     "an HTTP request at import": breaks(
@@ -496,13 +496,13 @@ logging.getLogger("agent").addHandler(logging.StreamHandler())
     ),
     "the current directory changed by a tool": breaks(
         "no-leftovers",
-        "the working directory is '/'",
+        "the working directory changes to /",
         Patch("tools.py", DAYS, f'    os.chdir("/")\n{DAYS}'),
         Patch("tools.py", "from datetime", "import os\nfrom datetime"),
     ),
     "a variable set by an answer": breaks(
         "no-leftovers",
-        "the variable AGENT_USER has another value",
+        "the variable AGENT_USER is set",
         in_answer('import os\n\nos.environ["AGENT_USER"] = "u-1"'),
     ),
     "random numbers of NumPy that start again": breaks(
