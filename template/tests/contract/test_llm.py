@@ -164,6 +164,7 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
     check_note(agent, example, offline_llm, in_later_turns=in_later_turns)
     if attempt.answer and len(all_calls) > 1 and any(call.outputs for call in calls):
         check_outputs(attempt.answer["output"], all_calls[1:])
+        check_failed_outputs(agent, example, offline_llm)
 
 
 def check_rounds(calls: list[LLMCall]) -> None:
@@ -204,6 +205,17 @@ def check_note(
     )
     missing = [word for word in (*OTHER_INPUTS, IN_A_LIST) if NOTE in found and word not in found]
     assert not missing, f"The LLM does not receive all custom_inputs; it lacks {missing[0]!r}."
+
+
+def check_failed_outputs(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+    """Assert that the LLM receives the outputs of failed calls as well."""
+    offline_llm.use("wrong-tools")
+    start = offline_llm.calls
+    try:
+        output = output_of(agent, example)
+    except AGENT_ERRORS:  # `failing-tools` checks it
+        return
+    check_outputs(output, [*map(LLMCall, offline_llm.bodies[start + 1 :])])
 
 
 def check_outputs(items: list[Item], later: list[LLMCall]) -> None:

@@ -126,8 +126,13 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
     check_calls(first, " in a new process and folder")
     later = [ToolCall(**one) for one in observed.later_tool_calls]
     check_calls(later, " again")
-    for now, calls in observed.tool_calls_by_time.items():
-        for one in broken_by_time([ToolCall(**call) for call in calls], first):
+    by_time = {
+        now: [ToolCall(**call) for call in calls]
+        for now, calls in observed.tool_calls_by_time.items()
+    }
+    at_all_times = [*first, *itertools.chain.from_iterable(by_time.values())]
+    for now, calls in by_time.items():
+        for one in broken_by_time(calls, at_all_times):
             raise FailedRuleError(
                 f"On {now}, the tool {one.name} returns: {one.output}",
                 "The time that it computes does not exist. Add a `timedelta` instead of changing "

@@ -51,15 +51,15 @@ def broken_calls(calls: list[ToolCall]) -> Iterator[ToolCall]:
 
 
 def broken_by_time(calls: list[ToolCall], others: list[ToolCall]) -> Iterator[ToolCall]:
-    """Yield the calls that failed because of the time, but not with the same arguments before.
+    """Yield the calls that failed because of the time, but not with the same arguments at others.
 
     Args:
         calls: The calls at this time.
-        others: The calls at another time.
+        others: The calls at all times.
     """
     for call in (one for one in calls if INVALID_TIME.search(one.output)):
         same = [one for one in others if (one.name, one.arguments) == (call.name, call.arguments)]
-        if same and not any(INVALID_TIME.search(one.output) for one in same):
+        if not all(INVALID_TIME.search(one.output) for one in same):
             yield call
 
 
