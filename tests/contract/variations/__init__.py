@@ -65,7 +65,6 @@ TRIED_TOGETHER = (
     (
         "tools that fail because of their arguments",
         "a tool with an optional date",
-        "a cache per user that expires",
         "a database connection per thread",
         "the time of loading in custom_outputs",
         "a thread pool and a thread for all requests",
