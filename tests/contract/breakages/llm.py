@@ -12,7 +12,7 @@ from tests.contract.own_clients import RESPONSES, SYNCHRONOUS, changed
 
 
 def apology(reraise: str, text: str) -> Patch:
-    """Answer with a text instead of an error, unless a condition is true."""
+    """Answer with a text if the LLM fails, unless the condition `reraise` is true."""
     return method(f"""
 def predict(self, request):
     try:

@@ -296,7 +296,7 @@ current_user: ContextVar[str | None] = ContextVar("current_user", default=None)
 
 
 class ExpiringCache:
-    """A cache of bounded size, whose entries expire."""
+    """A bounded cache with entries that expire."""
 
     def __init__(self, max_entries: int, seconds: float) -> None:
         self._entries: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -305,7 +305,7 @@ class ExpiringCache:
         self._seconds = seconds
 
     def get(self, key: str, load: Callable[[str], str]) -> str:
-        """Return the value of a key; load it if there is none, or if it is too old."""
+        """Return the value of a key. Load it if it is missing or too old."""
         with self._lock:
             entry = self._entries.get(key)
         if entry and time.monotonic() < entry[0]:
