@@ -520,14 +520,15 @@ if item["type"] == "function_call":
         "The LLM made the same call six times in one turn: .*no output",
         in_agent(
             "        async for event in events:\n            yield event\n            item =",
-            "        done: set[str] = set()\n        async for event in events:\n"
+            "        done: set[tuple[str, str]] = set()\n        async for event in events:\n"
             "            yield event\n            item =",
         ),
         in_agent(
             '            if item and item["type"] == "function_call":\n                output =',
             '            if item and item["type"] == "function_call":\n'
-            '                if item["arguments"] in done:\n                    continue\n'
-            '                done.add(item["arguments"])\n                output =',
+            '                call = item["name"], item["arguments"]\n'
+            "                if call in done:\n                    continue\n"
+            "                done.add(call)\n                output =",
         ),
     ),
     "a tool output that is a dictionary": breaks(
