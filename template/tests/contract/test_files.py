@@ -1,6 +1,7 @@
 """Rules about the files of the package, which git, the wheel and the image must contain."""
 
 import importlib
+import re
 import subprocess
 import tomllib
 from collections.abc import Iterable
@@ -9,12 +10,21 @@ from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
+from .harness.dockerfile import Dockerfile, is_copied, option_of
 from .harness.dockerignore import is_ignored
-from .harness.project import PACKAGE, ROOT
+from .harness.project import COMMAND, PACKAGE, ROOT
 from .harness.rules import FailedRuleError, rule
 
+MOST_NAMES = 4  # in a message
 BYTECODE = {".pyc", ".pyo"}
+# The defaults of `serve`.
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = "8000"
+# In EXPOSE any number is a port, but in HEALTHCHECK it may be a status or a part of an address.
+PORTS = {"EXPOSE": re.compile(r"\b\d+\b"), "HEALTHCHECK": re.compile(r"\b\d{4,5}\b")}
+PYTHON_IMAGE = re.compile(r"\bpython:(\d+\.\d+)")
 
 SAME_FILES = rule(
     "same-files",
@@ -35,6 +45,15 @@ def logged_files(model_path: Path, external_model: Path | None) -> set[str]:
     code = model_path / "code"
     files = (path for path in (code / PACKAGE).rglob("*") if path.is_file())
     return set(of_package(path.relative_to(code).as_posix() for path in files))
+
+
+@pytest.fixture
+def dockerfile() -> Dockerfile:
+    """The Dockerfile of the repository."""
+    path = ROOT / "Dockerfile"
+    if not path.is_file():
+        pytest.skip("the repository has no Dockerfile")
+    return Dockerfile(path.read_text(encoding="utf-8"))
 
 
 @SAME_FILES
@@ -112,6 +131,80 @@ def test_files_in_image(logged_files: set[str]) -> None:
     )
 
 
+@SAME_FILES
+def test_copied_files(logged_files: set[str], dockerfile: Dockerfile) -> None:
+    sources = dockerfile.copied_sources()
+    if not any(is_copied(f"src/{PACKAGE}/agent.py", [one]) for one in sources):
+        pytest.skip("the image installs the package without copying it")
+    check_complete(
+        "The Dockerfile does not copy",
+        {name for name in logged_files if not is_copied(f"src/{name}", sources)},
+    )
+    needed = [name for name in build_inputs() if not is_copied(name, sources)]
+    assert not needed, (
+        f"The Dockerfile does not copy {', '.join(needed)}, without which the package cannot be "
+        "installed."
+    )
+
+
+IMAGE = rule(
+    "image",
+    "The Dockerfile can be built, and clients can reach the server in the container.",
+    why="No test builds the image. A mistake in it shows when it is deployed: the build fails, or "
+    "the container runs, but all requests and health checks fail.",
+    fix="Edit the Dockerfile. It copies files that exist, uses a Python that `requires-python` "
+    "allows, and starts `serve --host 0.0.0.0` on the port that EXPOSE and HEALTHCHECK name.",
+)
+
+
+@IMAGE
+def test_image_sources(dockerfile: Dockerfile) -> None:
+    for source in dockerfile.copied_sources():
+        pattern = source.strip("/").removeprefix("./")
+        exists = pattern in ("", ".") or any(ROOT.glob(pattern))
+        # A build in CI may create what git does not contain.
+        assert exists or is_ignored_by_git(pattern), (
+            f"The Dockerfile copies {source}, which does not exist."
+        )
+
+
+def is_ignored_by_git(name: str) -> bool:
+    """Return whether git ignores a file; False outside git."""
+    command = ("git", "check-ignore", "--quiet", name)
+    return subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+
+
+@IMAGE
+def test_python_of_image(dockerfile: Dockerfile) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    allowed = SpecifierSet(project.get("requires-python", ""))
+    for image in dockerfile.arguments_of("FROM"):
+        if version := PYTHON_IMAGE.search(image):
+            assert allowed.contains(f"{version[1]}.99"), (
+                f"The image has Python {version[1]}, but `requires-python` is {allowed}."
+            )
+
+
+@IMAGE
+def test_port_of_image(dockerfile: Dockerfile) -> None:
+    command = dockerfile.last_command()
+    if "serve" not in command or not {COMMAND, PACKAGE}.intersection(command):
+        pytest.skip("the container starts another server")
+    host = option_of(command, "--host") or LOOPBACK
+    assert host not in (LOOPBACK, "localhost", "::1"), (
+        f"The server in the container listens on {host}, which others cannot reach."
+    )
+    port = option_of(command, "--port") or dockerfile.port_in_variable() or DEFAULT_PORT
+    if not port.isdecimal():
+        pytest.skip("a variable contains the port")
+    for name, number in PORTS.items():
+        named = {found for one in dockerfile.arguments_of(name) for found in number.findall(one)}
+        assert not named or port in named, (
+            f"The server in the container listens on port {port}, but {name} names "
+            f"{', '.join(sorted(named))}."
+        )
+
+
 def build_inputs() -> list[str]:
     """Return the files outside the package that installing it needs."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -122,5 +215,6 @@ def build_inputs() -> list[str]:
 
 def check_complete(what: str, missing: set[str]) -> None:
     """Assert that no file is missing."""
-    files = ", ".join(f"src/{name}" for name in sorted(missing))
-    assert not missing, f"{what} {files}."
+    first = ", ".join(f"src/{name}" for name in sorted(missing)[:MOST_NAMES])
+    more = f" and {len(missing) - MOST_NAMES} more files" if len(missing) > MOST_NAMES else ""
+    assert not missing, f"{what} {first}{more}."

@@ -4,6 +4,8 @@ from tests.contract.breakages.changes import Patch, breaks, in_log_model, new_fi
 
 PRICES = new_file("src/weather_agent/prices.csv", "city,price\nOslo,12\n")
 CODE = "            code_paths=[str(PACKAGE)],\n"
+COPY = "COPY . .\n"
+COMMAND = '"serve", "--host", "0.0.0.0"]\n'
 WHEEL = 'packages = ["src/weather_agent"]\n'
 
 FILES = {
@@ -37,7 +39,7 @@ FILES = {
     ),
     "only the Python files in the wheel": breaks(
         "same-files",
-        r"The wheel lacks .*src/weather_agent/instructions\.md",
+        r"The wheel lacks src/weather_agent/__init__\.py, .* more files\.",
         Patch("pyproject.toml", WHEEL, 'only-include = ["src/weather_agent/commands"]\n'),
     ),
     "the instructions excluded from the image": breaks(
@@ -82,5 +84,46 @@ FILES = {
 
 def log_agent(""",
         ),
+    ),
+    "an image without the readme": breaks(
+        "same-files",
+        r"The Dockerfile does not copy README\.md, without which",
+        Patch("Dockerfile", COPY, "COPY src ./src\n"),
+    ),
+    "an image with the Python files alone": breaks(
+        "same-files",
+        r"The Dockerfile does not copy src/weather_agent/commands/.* more files\.",
+        Patch(
+            "Dockerfile",
+            COPY,
+            "COPY README.md ./\nCOPY --chown=10001 \\\n    # The agent\n"
+            "    src/weather_agent/*.py src/weather_agent/\n",
+        ),
+    ),
+    "an image that copies a file that was removed": breaks(
+        "image",
+        r"The Dockerfile copies LICENSE\.md, which does not exist",
+        Patch("Dockerfile", COPY, f"{COPY}COPY LICENSE.md /app/\n"),
+    ),
+    "an image with an old Python": breaks(
+        "image",
+        r"The image has Python 3\.10, but `requires-python` is >=3\.11",
+        Patch("Dockerfile", "FROM python:3.12-slim AS base", "FROM python:3.10-slim AS base"),
+    ),
+    "a server that only its container can reach": breaks(
+        "image",
+        r"listens on 127\.0\.0\.1, which others cannot reach",
+        Patch("Dockerfile", COMMAND, '"serve"]\n'),
+    ),
+    "a server on a port that the image does not expose": breaks(
+        "image",
+        r"listens on port 8080, but EXPOSE names 8000",
+        Patch("Dockerfile", COMMAND, '"serve", "--host=0.0.0.0", "--port=8080"]\n'),
+    ),
+    "a health check on another port": breaks(
+        "image",
+        r"listens on port 8080, but HEALTHCHECK names 8000",
+        Patch("Dockerfile", "EXPOSE 8000\n", "EXPOSE 8080/tcp\n"),
+        Patch("Dockerfile", "ENV PATH=", "ENV DATABRICKS_APP_PORT=8080 PATH="),
     ),
 }

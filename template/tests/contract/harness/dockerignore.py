@@ -15,16 +15,19 @@ def is_ignored(file: str, lines: Iterable[str]) -> bool:
         file: A path relative to the context of the build.
         lines: The lines of .dockerignore.
     """
-    path = PurePosixPath(file)
-    names = [str(path), *map(str, path.parents)]
     ignored = False
     for line in map(str.strip, lines):
-        if not line or line.startswith("#"):
-            continue
-        pattern = re.compile(_expression(line.removeprefix("!").strip().strip("/")))
-        if any(map(pattern.fullmatch, names)):
+        is_pattern = line and not line.startswith("#")
+        if is_pattern and matches(file, line.removeprefix("!").strip()):
             ignored = not line.startswith("!")
     return ignored
+
+
+def matches(file: str, pattern: str) -> bool:
+    """Return whether a pattern matches a file or one of its folders."""
+    path = PurePosixPath(file)
+    expression = re.compile(_expression(pattern.strip("/")))
+    return any(map(expression.fullmatch, [str(path), *map(str, path.parents)]))
 
 
 def _expression(pattern: str) -> str:
