@@ -118,6 +118,49 @@ from weather_agent.ops.project import ROOT
         ),
         Patch("tools.py", "from zoneinfo", "from pathlib import Path\nfrom zoneinfo"),
     ),
+    "an error that cannot be described": breaks(
+        "fresh-process",
+        r"The model failed: IndexError: tuple index out of range \(agent\.py, line \d+",
+        at_import("""
+import os
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        return self.args[0]
+"""),
+        in_answer("""
+if not os.path.isdir(os.path.join(os.getcwd(), "src")):
+    raise Unprintable
+"""),
+    ),
+    "an optional file outside the package": breaks(
+        "packaged-files",
+        "not contain: evaluation/cases.jsonl",
+        at_import("""
+from pathlib import Path
+
+CASES = Path(__file__).parents[2] / "evaluation" / "cases.jsonl"
+EXAMPLES = CASES.read_text() if CASES.is_file() else ""
+"""),
+    ),
+    "an optional file in the current directory": breaks(
+        "packaged-files",
+        "not contain: README.md",
+        in_answer("""
+from pathlib import Path
+
+readme = Path("README.md").read_text() if Path("README.md").exists() else ""
+"""),
+    ),
+    "an optional folder outside the package": breaks(
+        "packaged-files",
+        "not contain: evaluation",
+        in_answer("""
+from pathlib import Path
+
+cases = [path.name for path in (Path(__file__).parents[2] / "evaluation").glob("*.jsonl")]
+"""),
+    ),
     "a database in the developer's directory": breaks(
         "fresh-process",
         "cities.db",

@@ -21,11 +21,21 @@ _STATUSES = ("status_code", "status")
 
 def describe_error(error: BaseException) -> str:
     """Return the error's type and message, and the line of the agent's code that raised it."""
-    text = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
+    text = (
+        describe_validation_error(error) if isinstance(error, ValidationError) else text_of(error)
+    )
     text = " ".join(f"{type(error).__name__}: {text}".split())
     text = re.sub(" (For further information visit|Review the stack trace) .*", "", text)
     line = "" if type(error).__name__ in UNLOCATED else first_line_of_agent(error)
     return f"{text} ({line})" if line else text
+
+
+def text_of(error: BaseException) -> str:
+    """Return the message of an error, or "" if its class cannot write one."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def describe_validation_error(error: ValidationError) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from .errors import causes_of, line_of_agent
+from .errors import causes_of, line_of_agent, text_of
 from .moved_modules import moved_module
 from .project import PACKAGE
 
@@ -198,8 +198,9 @@ def fix_for(error: BaseException) -> str | None:
     """Return the usual fix of an error or of its first cause, or None if there is none."""
     first, *others = causes_of(error)
     # Others often repeat its message in their own.
-    for cause in (first, *(one for one in others if str(first) not in str(one))):
-        if moved := moved_module(str(cause), PACKAGE):
+    others = [one for one in others if text_of(first) not in text_of(one)]
+    for cause in (first, *others):
+        if moved := moved_module(text_of(cause), PACKAGE):
             return f"{moved} Change the import."
         if fix := next((fix.text for fix in FIXES if is_fix_of(fix, cause)), None):
             return fix
@@ -210,6 +211,6 @@ def is_fix_of(fix: Fix, error: BaseException) -> bool:
     """Return whether a fix applies to an error."""
     return bool(
         re.fullmatch(fix.error, type(error).__name__)
-        and re.search(fix.message, str(error))
+        and re.search(fix.message, text_of(error))
         and re.search(fix.line, line_of_agent(error))
     )
