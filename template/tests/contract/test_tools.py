@@ -35,6 +35,8 @@ EARLIER_CALLS = 15
 # The message of a KeyError is only the key.
 KEY_ERROR = re.compile(r"(?:failed|KeyError)[:(]\s*'(\w+)'\W*$")
 INVALID_PART = re.compile(r"(month|hour|minute|second) must be in \d+\.\.\d+")
+# A time without AM or PM.
+TIME = re.compile(r"\b(\d{1,2}):\d\d(?::\d\d)?\b(?!:| ?[AaPp]\.?[Mm])")
 NOTHING = re.compile(r'|\[\]|\{\}|null|""|Error: .*pop from (an )?empty .*', re.IGNORECASE)
 
 WORKING_TOOLS = rule(
@@ -138,11 +140,28 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
                 "The time that it computes does not exist. Add a `timedelta` instead of changing "
                 "a part, such as the month or the hour.",
             )
+    check_clock(by_time)
     for one, again in itertools.product(first, later):
         is_used_up = NOTHING.fullmatch(again.output) and not NOTHING.fullmatch(one.output)
         assert not is_used_up or (one.name, one.arguments) != (again.name, again.arguments), (
             f"The tool {one.name} returns {one.output}, but later {again.output}."
         )
+
+
+def check_clock(by_time: dict[str, list[ToolCall]]) -> None:
+    """Assert that no tool returns the same time before noon and 12 hours later."""
+    outputs: dict[str, list[str]] = {}
+    for now in (one for one in by_time if ":59" in one):  # all hours of one day
+        for call in by_time[now]:
+            outputs.setdefault(f"{call.name}({as_json(call.arguments)})", []).append(call.output)
+    for call, texts in outputs.items():
+        hours = {int(found[1]) for found in map(TIME.search, texts) if found}
+        repeated = next((text for text in texts if texts.count(text) > 1), None)
+        if hours == set(range(1, 13)) and repeated is not None:
+            raise FailedRuleError(
+                f"The tool call {call} returns {repeated} before noon and 12 hours later.",
+                "Write the time with %H instead of %I, or add %p.",
+            )
 
 
 @WORKING_TOOLS

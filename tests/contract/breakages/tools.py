@@ -127,6 +127,15 @@ TOOLS = {
             "    now = datetime.now(UTC)\n    return f'{now.replace(hour=now.hour + 1):%H:%M}'",
         ),
     ),
+    "a time without AM or PM": breaks(
+        "working-tools",
+        r"The tool call clock\(\{\}\) returns .*:59 before noon and 12 hours later",
+        *tool(
+            "clock",
+            "def clock() -> str:\n    from datetime import UTC, datetime\n\n"
+            "    return f'{datetime.now(UTC):%B %d, %I:%M}'",
+        ),
+    ),
     "a tool that fails without the zone of one of its times": breaks(
         "working-tools",
         "The tool hours_between, called with .*can't subtract offset-naive and offset-aware",
