@@ -764,6 +764,11 @@ def search(text: str) -> str:
         "extra_body is an argument of OpenAI's Python client",
         Patch("config.yml", "llm_options: {}", "llm_options: {extra_body: {top_k: 5}}"),
     ),
+    "an option of the Responses API": breaks(
+        "accepted",
+        "Unknown parameter: 'max_output_tokens', which is one of the Responses API",
+        Patch("config.yml", "llm_options: {}", "llm_options: {max_output_tokens: 800}"),
+    ),
     "another LLM for the endpoint": breaks(
         "sensible-settings",
         "serving.environment sets AGENT_LLM to 'openai:/gpt-5-nano'",

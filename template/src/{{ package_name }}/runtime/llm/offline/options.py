@@ -39,6 +39,11 @@ _OTHER_OPTIONS = (
     *("metadata", "store", "logprobs", "logit_bias", "service_tier", "modalities", "audio"),
     *("prediction", "safety_identifier", "prompt_cache_key", "functions", "function_call"),
 )
+# Chat completions lack these options of the Responses API.
+_RESPONSES_OPTIONS = (
+    *("input", "instructions", "max_output_tokens", "text", "truncation", "include"),
+    *("previous_response_id", "conversation", "max_tool_calls"),
+)
 
 
 def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
@@ -49,6 +54,8 @@ def problems_with_options(body: dict[str, Any]) -> Iterator[str]:
         similar = [] if name in known else get_close_matches(name, known, n=1, cutoff=0.86)
         if similar:
             yield f"Unknown parameter: '{name}'. Did you mean '{similar[0]}'?"
+        if name in _RESPONSES_OPTIONS:
+            yield f"Unknown parameter: '{name}', which is one of the Responses API."
         if name in _NUMBER_RANGES and value is not None:
             yield from _problems_with_number(name, value)
         if name in _WORDS and value is not None and value not in _WORDS[name]:

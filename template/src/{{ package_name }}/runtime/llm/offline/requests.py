@@ -15,6 +15,7 @@ _MAX_ID_LENGTH = 40
 _NAME_PATTERN = r"^[^\s<|\\/>]+$"
 # 128,000 tokens of four characters.
 _MAX_LENGTH = 512_000
+_MAX_CACHE_MARKS = 4
 # What a part of each type must contain.
 _PART_FIELDS = {
     "text": "text",
@@ -68,6 +69,12 @@ def _problems_with_messages(messages: list[Any]) -> Iterator[str]:
             open_calls = {call["id"]: call["function"]["name"] for call in message["tool_calls"]}
     if open_calls:
         yield _unanswered(open_calls, "the end of 'messages'")
+    marks = sum("cache_control" in part for one in messages for part in _parts(one.get("content")))
+    if marks > _MAX_CACHE_MARKS:
+        yield (
+            f"Invalid 'messages': a maximum of {_MAX_CACHE_MARKS} blocks with cache_control may be "
+            f"provided. Found {marks}."
+        )
     # "Prefill Claude's response" in Anthropic's documentation
     last = messages[-1]
     text = "".join(_texts(last.get("content"))) if last["role"] == "assistant" else ""
@@ -121,9 +128,14 @@ def _problems_with_content(message: Message, field: str) -> Iterator[str]:
 
 def _texts(content: Any) -> list[str]:
     """Return the texts of a message."""
-    parts = content if isinstance(content, list) else [{"text": content}]
-    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    texts = (part.get("text") for part in _parts(content))
     return [text for text in texts if isinstance(text, str)]
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    """Return the parts of a message; a text is one part."""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    return [part for part in parts if isinstance(part, dict)]
 
 
 def _is_encodable(message: Message) -> bool:
