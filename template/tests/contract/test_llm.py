@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,18 @@ from .harness.conversation import (
     calls_by_agent,
     fullest_call,
     instruction_lines,
+    joined,
     main_calls,
     missing_words,
     output_text,
+    strings,
 )
 from .harness.errors import AGENT_ERRORS, describe_error, is_refusal
 from .harness.fixes import fix_for
-from .harness.network import shorten_timeouts
+from .harness.network import refuse_connections, shorten_timeouts
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
+from .harness.tool_calls import use_replies, with_long_texts
 from .harness.waiting import PATIENCE, Attempt
 
 PROVIDERS = ("gemini", "claude", "deepseek", "vllm", "llama.cpp", "lmdeploy")
@@ -45,6 +49,7 @@ NOTE = "juniper"  # a word in custom_inputs
 # Further keys in `custom_inputs`, with the value 0, and a text in a list.
 OTHER_INPUTS = tuple(f"larch{number}" for number in range(12))
 IN_A_LIST = "yew"
+ENDS = ("aster", "begonia", "cosmos")  # of long tool outputs
 MAX_OUTPUT = 300  # characters; an agent may shorten longer outputs for the LLM
 
 
@@ -136,7 +141,7 @@ def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
         assert call.contains(part, times), f"The LLM did not receive {name}: {part!r}."
 
 
-@rule(
+EVERY_ROUND = rule(
     "every-round",
     "Each call of the LLM contains the instructions, the conversation, `custom_inputs` and the "
     "tool outputs so far.",
@@ -145,6 +150,9 @@ def test_whole_conversation(agent: Agent, offline_llm: OfflineLLM) -> None:
     fix="Pass all messages to the LLM in each round. In a loop, build them once, before it, and "
     "then add the calls and outputs of each round with `messages += to_messages(items)`.",
 )
+
+
+@EVERY_ROUND
 def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("endless-tools")
     attempt = Attempt(agent.predict, with_note(example | LONG_REQUEST))
@@ -165,6 +173,30 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
     if attempt.answer and len(all_calls) > 1 and any(call.outputs for call in calls):
         check_outputs(attempt.answer["output"], all_calls[1:])
         check_failed_outputs(agent, example, offline_llm)
+
+
+@EVERY_ROUND
+def test_long_outputs(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_replies("long-texts", partial(with_long_texts, ENDS))
+    offline_llm.use("long-texts")
+    refuse_connections(monkeypatch)  # no service gets these arguments
+    try:
+        output = output_of(agent, example)
+    except AGENT_ERRORS:  # `failing-tools` checks it
+        return
+    finally:
+        offline_llm.skip_if_unused()
+    answered = " ".join(output_text(item["output"]) for item in output if "output" in item)
+    messages = LLMCall(offline_llm.bodies[-1]).messages
+    received = joined(strings([one["content"] for one in messages if one["role"] == "tool"]))
+    cut = [end for end in ENDS if end in answered and end not in received]
+    # An agent may shorten long outputs, but then all of them.
+    assert not cut or not any(end in received for end in ENDS), (
+        f"The LLM receives only the start of {len(cut)} of {len(ENDS)} tool outputs that are "
+        "equally long."
+    )
 
 
 def check_rounds(calls: list[LLMCall]) -> None:

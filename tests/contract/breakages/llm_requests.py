@@ -303,6 +303,28 @@ LLM_REQUESTS = {
         "'metadata.round': expected a string, got int",
         option('**({"metadata": {"round": rounds}} if request.custom_inputs else {})'),
     ),
+    "a mark for the cache in each round": breaks(
+        "every-round",
+        "a maximum of 4 blocks with cache_control may be provided. Found 5",
+        in_agent(
+            "            completion = to_events(",
+            '            part = {"type": "text", "text": messages[-1]["content"]}\n'
+            '            marked = {"content": [part | {"cache_control": {"type": "ephemeral"}}]}\n'
+            '            if isinstance(part["text"], str):\n'
+            "                messages[-1] = messages[-1] | marked\n"
+            "            completion = to_events(",
+        ),
+    ),
+    "the last of several outputs alone": breaks(
+        "every-round",
+        "The LLM receives only the start of 2 of 3 tool outputs that are equally long",
+        in_agent(
+            ADD_ROUND,
+            ADD_ROUND + "            for message in messages[:-1]:\n"
+            '                if message["role"] == "tool":\n'
+            '                    message["content"] = message["content"][:500]\n',
+        ),
+    ),
     "a blank message before the last round": breaks(
         "every-round",
         "text content must be non-empty and not blank",

@@ -13,6 +13,8 @@ from .agents import Item
 from .project import PACKAGE
 from .tool_arguments import argument_sets
 
+LONG_TEXT = "long text " * 90
+
 
 @dataclass(frozen=True)
 class ToolCall:
@@ -91,6 +93,18 @@ def with_data_of_user(
         for name, arguments in _first_arguments(tools, argument).items()
     ]
     return tuple(sorted(calls, key=lambda call: len(call[1])))
+
+
+def with_long_texts(
+    ends: Sequence[str], _messages: list[Any], tools: list[Any]
+) -> tuple[tuple[str, str], ...]:
+    """Call each tool that takes any text once per end, with a long text that ends with it."""
+    return tuple(
+        (name, json.dumps(arguments))
+        for end in ends
+        for name, arguments in _first_arguments(tools, f"{LONG_TEXT}{end}").items()
+        if end in str(arguments)
+    )
 
 
 def with_varied_arguments(
