@@ -4,7 +4,9 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -15,6 +17,7 @@ from .harness.agents import HELLO_MESSAGE, Agent, Request, instance_of, stream_o
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fixes import fix_for
 from .harness.offline import OfflineLLM
+from .harness.project import PACKAGE
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.sample_requests import (
     ANSWER,
@@ -57,31 +60,47 @@ def test_requests_apart(agent: Agent) -> None:
 
 
 USERS = ("alder", "birch")
+ANY_USER = "{user}"
+# A variable with `custom_inputs`, and how a key is read, such as `or {}).get("city")`.
+INPUTS_VARIABLE = re.compile(r"(\w+)(?:: [^=\n]+)? = .*\bcustom_inputs\b(?! ?[(\[.])")
+READ_KEY = r"""(?: or \{\}\)?)?(?:\.get\(|\[)["'](\w+)["']"""
 
 
-def request_of(name: str, text: str, custom_inputs: dict[str, Any] | None) -> Request:
+def request_of(name: str, text: str, custom_inputs: dict[str, Any]) -> Request:
     """Return the request of a user; every value that belongs to the user starts with the name.
 
     Args:
         name: The name of the user.
         text: The last message of the user.
-        custom_inputs: Those of the example, to which data of the user is added; None to send none.
+        custom_inputs: Those of any user, from `accepted_inputs`.
     """
     context = {"user_id": f"{name}-user", "conversation_id": f"{name}-conversation"}
     request = {"input": [HELLO_MESSAGE, ANSWER, user(text)], "context": context}
-    if custom_inputs is None:
-        return request
-    return request | {"custom_inputs": custom_inputs | {key: f"{name}-{key}" for key in USER_DATA}}
+    inputs = {
+        key: value.replace(ANY_USER, name) if isinstance(value, str) else value
+        for key, value in custom_inputs.items()
+    }
+    return request | {"custom_inputs": inputs} if inputs else request
 
 
-def accepted_inputs(agent: Agent) -> dict[str, Any] | None:
-    """Return `custom_inputs` that the agent accepts together with data of users, or None."""
-    custom_inputs = agent.example.get("custom_inputs") or {}
-    try:
-        agent.predict(request_of(USERS[0], "Hello.", custom_inputs))
-    except AGENT_ERRORS:
-        return None
-    return custom_inputs
+def accepted_inputs(agent: Agent) -> dict[str, Any]:
+    """Return the `custom_inputs` of the example, with data of `ANY_USER` that the agent accepts."""
+    inputs = agent.example.get("custom_inputs") or {}
+    for keys in (USER_DATA, *((key,) for key in known_inputs())):
+        more = inputs | {key: f"{ANY_USER}-{key}" for key in keys}
+        with suppress(*AGENT_ERRORS):
+            agent.predict(request_of(USERS[0], "Hello.", more))
+            inputs = more
+    return inputs
+
+
+def known_inputs() -> list[str]:
+    """Return the keys of `custom_inputs` that the code of the agent reads."""
+    paths = (path for path in files(PACKAGE).iterdir() if path.name.endswith(".py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    names = "|".join({"custom_inputs", *INPUTS_VARIABLE.findall(code)})
+    keys = re.findall(rf"\b(?:{names})\b{READ_KEY}", code)
+    return [key for key in dict.fromkeys(keys) if key not in USER_DATA]
 
 
 @REQUESTS_APART
@@ -102,20 +121,29 @@ def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
 
 
 @REQUESTS_APART
-def test_one_user(agent: Agent, offline_llm: OfflineLLM) -> None:
+def test_later_requests(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     inputs = accepted_inputs(agent)
-    if inputs is None:
-        return
     earlier = request_of(USERS[0], "Say it.", inputs)
-    later = earlier | {"custom_inputs": earlier["custom_inputs"] | {"language": "maple"}}
     offline_llm.use("demo")
     agent.predict(earlier)
-    start = offline_llm.calls
-    answer = agent.predict(later)
-    text = f"{answer} {offline_llm.bodies[start:]}"
-    assert f"{USERS[0]}-language" not in text, (
-        "The request of a user is answered with the `custom_inputs` of an earlier one."
+    if inputs.keys() >= {*USER_DATA}:
+        changed = earlier["custom_inputs"] | {"language": "maple"}
+        text = texts_about(agent, offline_llm, earlier | {"custom_inputs": changed})
+        assert f"{USERS[0]}-language" not in text, (
+            "The request of a user is answered with the `custom_inputs` of an earlier one."
+        )
+    check_apart(
+        "The LLM request or the answer to a user without `custom_inputs`",
+        texts_about(agent, offline_llm, example),
+        USERS[0],
     )
+
+
+def texts_about(agent: Agent, offline_llm: OfflineLLM, request: Request) -> str:
+    """Return the answer to a request and the LLM requests for it."""
+    start = offline_llm.calls
+    answer = agent.predict(request)
+    return f"{answer} {offline_llm.bodies[start:]}"
 
 
 def interleaved(

@@ -23,6 +23,7 @@ from tests.contract.own_clients import RESPONSES, SYNCHRONOUS, changed
 OUTPUT = 'yield function_call_output(item["call_id"], output)'
 SYSTEM = "self.system_message(request)"
 INSTRUCTIONS = "        content = self.instructions\n"
+COMPLETION = "            completion = to_events(llm.stream(messages, **options))\n"
 TOOLBOX_TRY = "        try:\n            output"
 
 
@@ -929,6 +930,32 @@ def predict(self, request):
         at_import('LAST: dict[str, Any] = {"context": None}'),
         in_answer('previous, LAST["context"] = LAST["context"], str(request.context)'),
         in_agent('"rounds": rounds}', '"rounds": rounds, "previous": previous}'),
+    ),
+    "a city of a user in the description of a tool": breaks(
+        "requests-apart",
+        "An LLM request for one user contains data of another: (alder|birch)-home_city",
+        in_agent(
+            COMPLETION,
+            '            home = (request.custom_inputs or {}).get("home_city")\n'
+            '            if home and "tools" in options:\n'
+            '                tool = options["tools"][0]["function"]\n'
+            '                tool["description"] += f" The user lives in {home}."\n'
+            f"{COMPLETION}",
+        ),
+    ),
+    "a nickname of a user on the toolbox": breaks(
+        "requests-apart",
+        "The LLM request or the answer to a user without `custom_inputs` contains .*alder-nickname",
+        in_answer("""
+inputs = request.custom_inputs or {}
+if "nickname" in inputs:
+    vars(self.toolbox)["nickname"] = inputs["nickname"]
+"""),
+        in_agent(
+            '        return {"role": "system"',
+            '        content += vars(self.toolbox).get("nickname", "")\n'
+            '        return {"role": "system"',
+        ),
     ),
     "the headers of a user in a cached function": breaks(
         "requests-apart",
