@@ -62,3 +62,49 @@ def test_a_wheel_that_cannot_be_built(workbench: Workbench) -> None:
         finding = workbench.findings("same-files")["same-files"]
     assert finding.result == "failed"
     assert finding.found == "The wheel cannot be built: Readme file does not exist: READ.md."
+
+
+DOCKERFILES = {
+    "a shell, here-documents and a variable": """
+FROM python:3.12-slim AS build
+ARG EXTRA=dist
+COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /bin/
+COPY --chown=10001:10001 pyproject.toml \\
+    # The lock file pins all packages.
+    uv.lock README.md ./
+COPY ["src", "/app/src"]
+COPY <<EOF /etc/agent.conf
+copy nothing
+EOF
+RUN python - <<'PY'
+from os import path
+PY
+ADD https://example.com/certificate.pem /etc/ssl/
+COPY $EXTRA /extra
+ENTRYPOINT ["tini", "--"]
+CMD ["sh", "-c", "exec weather-agent serve --host=0.0.0.0 --port 8080"]
+EXPOSE 8080
+""",
+    "a wheel that another step builds": """
+FROM python:3.13
+COPY .venv/*.whl /tmp/
+RUN pip install /tmp/*.whl
+ENV DATABRICKS_APP_PORT=80
+EXPOSE 80/tcp
+HEALTHCHECK --timeout=5s CMD curl --fail http://localhost/health
+CMD weather-agent serve --host ::
+""",
+    "another server on a port in a variable": """
+FROM registry.example.com/base:1
+COPY ./ ./
+EXPOSE $PORT
+CMD ["gunicorn", "-c", "gunicorn.py", "app:app"]
+""",
+}
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_sound_dockerfiles(workbench: Workbench, name: str) -> None:
+    with workbench.agent.changed([Patch("Dockerfile", None, DOCKERFILES[name])]):
+        findings = workbench.findings("same-files", "image")
+    assert {rule: one.found for rule, one in findings.items() if one.result == "failed"} == {}

@@ -48,8 +48,10 @@ def logged_files(model_path: Path, external_model: Path | None) -> set[str]:
 
 
 @pytest.fixture
-def dockerfile() -> Dockerfile:
+def dockerfile(url: str | None, external_model: Path | None) -> Dockerfile:
     """The Dockerfile of the repository."""
+    if url or external_model:
+        pytest.skip("omit --url and --model-uri to check the Dockerfile")
     path = ROOT / "Dockerfile"
     if not path.is_file():
         pytest.skip("the repository has no Dockerfile")
@@ -161,17 +163,27 @@ IMAGE = rule(
 def test_image_sources(dockerfile: Dockerfile) -> None:
     for source in dockerfile.copied_sources():
         pattern = source.strip("/").removeprefix("./")
-        exists = pattern in ("", ".") or any(ROOT.glob(pattern))
+        exists = pattern in ("", ".") or any(any(one.glob(pattern)) for one in build_folders())
         # A build in CI may create what git does not contain.
         assert exists or is_ignored_by_git(pattern), (
             f"The Dockerfile copies {source}, which does not exist."
         )
 
 
+def build_folders() -> list[Path]:
+    """Return the folders that an image may be built in: this one, and those up to git's."""
+    folders = [ROOT, *ROOT.parents]
+    top = next((folder for folder in folders if (folder / ".git").exists()), ROOT)
+    return [folder for folder in folders if folder.is_relative_to(top)]
+
+
 def is_ignored_by_git(name: str) -> bool:
     """Return whether git ignores a file; False outside git."""
     command = ("git", "check-ignore", "--quiet", name)
-    return subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+    try:
+        return subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
 
 
 @IMAGE

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from .dockerignore import matches
 
 CONTINUED = re.compile(r"\\[ \t]*\n(?:[ \t]*(?:#.*)?\n)*")
+HEREDOC = re.compile(r"<<-?[\"']?(\w+)[\"']?[^\n]*\n(?:.*\n)*?[ \t]*\1$", re.MULTILINE)
 INSTRUCTION = re.compile(r"^[ \t]*([A-Za-z]+)[ \t]+(.+)$", re.MULTILINE)
 PORT_VARIABLE = re.compile(r"\bDATABRICKS_APP_PORT[= ](\S+)")
 FLAG = re.compile(r"--([\w-]+)(?:=\S*)?\s+")
@@ -27,7 +28,7 @@ class Dockerfile:
     """
 
     def __init__(self, text: str) -> None:
-        joined = CONTINUED.sub(" ", text)
+        joined = CONTINUED.sub(" ", HEREDOC.sub("<<", text))
         self.instructions = [
             (name.upper(), arguments.strip()) for name, arguments in INSTRUCTION.findall(joined)
         ]
@@ -52,7 +53,8 @@ class Dockerfile:
         """Return the words of the program that a container starts, with its options."""
         last = {name: words(arguments) for name, arguments in self.instructions}
         command = [*last.get("ENTRYPOINT", []), *last.get("CMD", [])]
-        return words(command[2]) if command[1:2] == ["-c"] and len(command) > 2 else command
+        is_in_shell = "-c" in command[:-1]
+        return words(command[command.index("-c") + 1]) if is_in_shell else command
 
     def port_in_variable(self) -> str | None:
         """Return the port that an environment variable sets for `serve`, or None."""
