@@ -114,4 +114,4 @@ def _without_nulls(fields: Fields) -> Fields:
 
 
 def _parse(data: bytes) -> Any:
-    return json.loads(data, object_hook=_without_nulls)
+    return json.loads(data, object_hook=_without_nulls if b"null" in data else None)

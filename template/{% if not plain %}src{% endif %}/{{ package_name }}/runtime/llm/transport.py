@@ -114,29 +114,34 @@ def _valid_messages(messages: list[Fields], turns: dict[str, Fields]) -> Iterato
 
 
 async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> AsyncGenerator[Fields]:
-    """Yield the chunks of one completion as OpenAI sends them."""
+    """Yield the chunks of one completion as OpenAI sends them.
+
+    The role comes with the first one and the usage with the last, because clients take time for
+    each chunk.
+    """
     completion = Completion()
     head = {"id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": 0}
     head["model"] = answer.llm.model
+    role = {"role": "assistant"}
     thoughts: list[str] = []
-    yield head | _choice({"role": "assistant"})
     async with aclosing(read_pieces(chunks, completion)) as pieces:
         async for piece in pieces:
             if piece.kind == "reasoning":
                 thoughts.append(piece.text)
                 continue
             _move(thoughts, answer.thoughts)
-            yield head | _choice({"content": piece.text})
+            yield head | _choice({**role, "content": piece.text})
+            role = {}
     answer.is_cut_off = completion.incomplete_reason is not None
     _move(thoughts, answer.thoughts)
     calls = [call.message_part() for call in completion.calls]
     if calls:
         turn = {**completion.turn(), "tool_calls": calls}
         answer.turns.update({call["id"]: turn for call in calls})
-        yield head | _choice({"tool_calls": list(_deltas(calls))})
+        yield head | _choice({**role, "tool_calls": list(_deltas(calls))})
+        role = {}
     reason = "tool_calls" if calls else _FINISH_REASONS[completion.incomplete_reason]
-    yield head | _choice({}, reason)
-    yield head | {"choices": [], "usage": completion.usage or None}
+    yield head | _choice(role, reason) | {"usage": completion.usage or None}
 
 
 def _move(thoughts: list[str], finished: list[str]) -> None:
