@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
 
 from .client import LLM
 from .completion import Completion
@@ -22,6 +23,10 @@ from .fields import Fields
 from .pieces import read_pieces
 from .valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
 
+_URL, _PATH = "http://llm.invalid", "/chat/completions"
+_REQUEST = httpx.Request("POST", f"{_URL}{_PATH}")
+# The header of `client.with_raw_response`.
+_RAW_RESPONSE = "X-Stainless-Raw-Response"
 # `LLM.stream` sets these fields itself.
 _HANDLED = {"model", "messages", "stream", "stream_options"}
 _FINISH_REASONS = {None: "stop", "max_output_tokens": "length", "content_filter": "content_filter"}
@@ -73,9 +78,21 @@ def openai_client() -> AsyncOpenAI:
     """
     # openai 3 accepts clients of httpx, but its type hints name those of httpx2.
     http_client: Any = httpx.AsyncClient(transport=LLMTransport(), trust_env=False)
-    return AsyncOpenAI(
-        base_url="http://llm.invalid", api_key="none", max_retries=0, http_client=http_client
-    )
+    return _StreamingClient(base_url=_URL, api_key="none", max_retries=0, http_client=http_client)
+
+
+class _StreamingClient(AsyncOpenAI):
+    """A client that opens streams without building a request, which would take more CPU time."""
+
+    async def post(self, path: str, **arguments: Any) -> Any:
+        options = arguments.get("options") or {}
+        wants_response = _RAW_RESPONSE in (options.get("headers") or {})
+        if path != _PATH or not arguments.get("stream") or wants_response:
+            return await super().post(path, **arguments)
+        chunks = _request_chunks(arguments["body"] | (options.get("extra_json") or {}))
+        response = httpx.Response(200, stream=_EventStream(chunks), request=_REQUEST)
+        stream: Any = arguments["stream_cls"]
+        return stream(cast_to=ChatCompletionChunk, response=response, client=self)
 
 
 class LLMTransport(httpx.AsyncBaseTransport):
@@ -83,14 +100,19 @@ class LLMTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(await request.aread())
-        answer = _current.get()
-        options = {name: body[name] for name in body.keys() - _HANDLED}
-        messages = list(_valid_messages(body["messages"], answer.turns))
-        chunks = _strict_chunks(answer.llm.stream(messages, **options), answer)
+        chunks = _request_chunks(body)
         if body.get("stream"):
             headers = {"content-type": "text/event-stream"}
             return httpx.Response(200, headers=headers, stream=_EventStream(chunks))
         return httpx.Response(200, json=await _completion(chunks))
+
+
+def _request_chunks(body: Fields) -> AsyncGenerator[Fields]:
+    """Request a completion of the LLM."""
+    answer = _current.get()
+    options = {name: body[name] for name in body.keys() - _HANDLED}
+    messages = list(_valid_messages(body["messages"], answer.turns))
+    return _strict_chunks(answer.llm.stream(messages, **options), answer)
 
 
 def _valid_messages(messages: list[Fields], turns: dict[str, Fields]) -> Iterator[Fields]:
