@@ -283,6 +283,45 @@ def test_a_tool_that_fails_tells_the_llm_why(agent: Agent, server: ChatServer) -
     assert "No time zone is named after 'Nowhere'" in json.dumps(server.bodies[-1]["messages"])
 
 
+# Prints the text, the usage and the type of the chunks of each kind of completion.
+COMPLETIONS = """
+import asyncio
+from contextlib import suppress
+from weather_agent.runtime.llm import LLMError, connect
+from weather_agent.runtime.llm.transport import openai_client, select_llm
+
+client = openai_client().chat.completions
+question = {"model": "llm", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+async def read(stream):
+    chunks = [chunk async for chunk in stream]
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    return text, chunks[-1].usage.total_tokens, type(chunks[0]).__name__
+
+
+async def main():
+    select_llm(connect("offline:/demo", timeout=5, max_retries=0))
+    whole = await client.create(**question)
+    print((whole.choices[0].message.content, whole.usage.total_tokens, "ChatCompletionChunk"))
+    print(await read(await client.create(**question, stream=True)))
+    raw = await client.with_raw_response.create(**question, stream=True)
+    print(await read(raw.parse()))
+    with suppress(LLMError):
+        await read(await client.create(**question, stream=True, extra_body={"top_p": 3}))
+        print("An option in extra_body was lost.")
+
+
+asyncio.run(main())
+"""
+
+
+def test_a_client_gets_the_same_completion_in_each_way(agent: Agent) -> None:
+    whole, *streams = agent.check("python", "-c", COMPLETIONS).strip().split("\n")
+    assert "offline LLM" in whole
+    assert streams == [whole, whole]
+
+
 SYNCHRONOUS = """
 import contextlib
 from weather_agent.runtime.langgraph import chat_model
