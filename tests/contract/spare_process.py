@@ -28,7 +28,7 @@ class SpareProcess:
     def __init__(self) -> None:
         read, self._write = os.pipe()
         self.is_used = False
-        self._status: int | None = None
+        self.returncode: int | None = None
         self._process_id = os.fork()
         if not self._process_id:
             os.close(self._write)
@@ -48,22 +48,26 @@ class SpareProcess:
         with os.fdopen(self._write, "w") as pipe:
             json.dump(job, pipe)
 
+    def poll(self) -> int | None:
+        """Return the exit status of the program, or None if it still runs."""
+        if self.returncode is None:
+            process_id, status = os.waitpid(self._process_id, os.WNOHANG)
+            if process_id:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
     def wait(self, timeout: float = 60) -> int:
         """Wait for the program, and return its exit status."""
         deadline = time.monotonic() + timeout
-        while self._status is None:
-            process_id, status = os.waitpid(self._process_id, os.WNOHANG)
-            if process_id:
-                self._status = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > deadline:
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired("the program", timeout)
-            else:
-                time.sleep(0.02)
-        return self._status
+            time.sleep(0.02)
+        return status
 
     def kill(self) -> None:
         """End the program if it still runs."""
-        if self._status is None:
+        if self.returncode is None:
             os.kill(self._process_id, signal.SIGKILL)
 
 

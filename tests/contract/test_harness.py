@@ -34,11 +34,76 @@ import tempfile
 from pathlib import Path
 from tests.contract.harness import fresh_process
 
-fresh_process.LOAD_PATIENCE = 0.1
+fresh_process.PATIENCE, fresh_process.STEP = 0.1, 0.01
 folder = Path(tempfile.mkdtemp(), "elsewhere")
 folder.mkdir()
-process = fresh_process.FreshProcess(folder, folder, folder)
+process = fresh_process.FreshProcess(folder, folder, folder, print)
 print([process.observations().error for _ in range(2)])
+"""
+SLOW_PROCESS = """
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from tests.contract.harness import fresh_process
+from tests.contract.harness.observations import progress_file
+
+PROGRAM = (
+    "import pathlib, sys, time\\n"
+    "for _ in range(5):\\n"
+    "    time.sleep(0.3)\\n"
+    "    with pathlib.Path(sys.argv[1]).open('ab') as file:\\n"
+    "        file.write(b'.')\\n"
+    "time.sleep(0.3)\\n"
+    "pathlib.Path(sys.argv[2]).write_text('{}')\\n"
+)
+fresh_process.PATIENCE, fresh_process.STEP = 1, 0.01
+folder = Path(tempfile.mkdtemp(), "elsewhere")
+folder.mkdir()
+process = fresh_process.FreshProcess(folder, folder, folder, lambda: print("progress ", end=""))
+process.end()
+program = [sys.executable, "-c", PROGRAM, progress_file(folder), folder / "observations.json"]
+process._process = subprocess.Popen(program)
+print(type(process.observations()).__name__)
+"""
+FIXES = """
+import asyncio
+import importlib.util
+import pathlib
+import tempfile
+from tests.contract.harness.fixes import fix_for
+
+CODE = (
+    "import subprocess\\n"
+    "def convert():\\n"
+    "    subprocess.run(['no-such-program'])\\n"
+    "def read():\\n"
+    "    context = None[0]\\n"
+)
+file = pathlib.Path(tempfile.mkdtemp(), "my_tools.py")
+file.write_text(CODE)
+spec = importlib.util.spec_from_file_location("my_tools", file)
+tools = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tools)
+
+class AnswerTimeoutError(Exception):
+    pass
+
+timeout = AnswerTimeoutError("It did not finish within 5 s.")
+timeout.__cause__ = asyncio.CancelledError()  # has no message
+errors = [
+    timeout,
+    KeyError("messages"),
+    NameError("name 'ResponsesAgentStreamEvent' is not defined"),
+    ImportError("cannot import name 'ResponsesAgentResponse' from 'mlflow'"),
+]
+for call in (tools.convert, tools.read):
+    try:
+        call()
+    except Exception as error:
+        errors.append(error)
+for error in errors:
+    print(fix_for(error))
 """
 MISSING_REPLIES = """
 import sys
@@ -65,7 +130,23 @@ def test_tools_without_a_valid_example_are_not_called(agent: Agent) -> None:
 
 def test_a_process_that_does_not_finish(agent: Agent) -> None:
     printed = agent.check("python", "-c", UNFINISHED_PROCESS)
-    assert printed.count("It did not finish within 0.1 s.") == 2
+    assert printed.count("It made no progress for 0.1 s.") == 2
+
+
+def test_a_slow_process_that_makes_progress_is_awaited(agent: Agent) -> None:
+    assert agent.check("python", "-c", SLOW_PROCESS) == f"{'progress ' * 5}Observations\n"
+
+
+def test_fixes_belong_to_their_errors(agent: Agent) -> None:
+    printed = agent.check("python", "-c", FIXES).splitlines()
+    assert [line.partition(":")[0].partition(" instead")[0] for line in printed] == [
+        "Let the tool finish",
+        "None",
+        "None",
+        "None",
+        "Use a Python package",
+        "None",
+    ]
 
 
 def test_models_without_the_replies_of_the_offline_llm(agent: Agent) -> None:

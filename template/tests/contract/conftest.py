@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -21,6 +22,7 @@ from .harness.agents import (
     LoadedAgent,
     Request,
     ServedAgent,
+    implements_streams,
     read_example,
 )
 from .harness.conversation import CONVERSATION
@@ -48,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule(rule): the rule of the contract that a test checks")
-    config.pluginmanager.register(RuleReporter(config))
+    config.pluginmanager.register(RuleReporter(config), "rules")
 
 
 def pytest_collection_finish() -> None:
@@ -116,10 +118,12 @@ def model(model_path: Path) -> Model:
 
 @pytest.fixture(scope="session")
 def fresh_process(
-    model_path: Path, tmp_path_factory: pytest.TempPathFactory
+    model_path: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[FreshProcess]:
     """A new process that loads the model."""
-    process = FreshProcess(model_path, ROOT, tmp_path_factory.mktemp("elsewhere"))
+    reporter: Any = pytestconfig.pluginmanager.get_plugin("rules")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    process = FreshProcess(model_path, ROOT, folder, reporter.report_progress)
     yield process
     process.end()
 
@@ -207,9 +211,12 @@ def any_agent(url: str | None, request: pytest.FixtureRequest) -> Agent:
     if url:
         example = read_example(ROOT / "src" / PACKAGE) or {}
         return ServedAgent(url, example, os.environ.get("AGENT_TOKEN"))
+    loaded = request.getfixturevalue("loaded_agent")
+    if not implements_streams(loaded.instance):
+        raise NotCheckedError("the agent does not implement predict_stream, see `streams`")
     if request.getfixturevalue("first_requests").refusal:
         raise NotCheckedError("the LLM refuses the agent's requests, see `llm-requests`")
-    return request.getfixturevalue("loaded_agent")
+    return loaded
 
 
 @pytest.fixture(scope="session")

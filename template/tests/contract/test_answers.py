@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,9 +25,12 @@ from .harness.agents import (
     text_of,
 )
 from .harness.canaries import Canaries
+from .harness.conversation import wants_json
 from .harness.errors import AGENT_ERRORS, describe_error, describe_validation_error
+from .harness.network import refuse_connections
 from .harness.offline import OfflineLLM
 from .harness.rules import ENDLESS_FAILURE, FailedRuleError, NotCheckedError, rule
+from .harness.same_items import is_constant
 from .harness.sample_requests import ANSWER, REQUESTS, USER_DATA, two_turns
 from .harness.strict_json import problems_with_json
 from .harness.tool_calls import (
@@ -106,7 +110,7 @@ def problem_with(item: Item) -> str:
 CLOSED_ENVIRONMENT = rule(
     "closed-environment",
     "Answers, errors, LLM requests and logs contain no values of environment variables and no "
-    "credentials of callers; answers and errors no instructions or settings.",
+    "credentials of callers. Answers and errors contain no instructions and no settings.",
     why="The environment contains the agent's credentials. Callers see the answers and errors, "
     "others read the logs.",
     fix="Put only values that callers may see into texts, `custom_outputs` and messages of "
@@ -146,26 +150,7 @@ def test_closed_environment(
 ) -> None:
     caplog.set_level(logging.WARNING, "httpx")  # it logs URLs, and some APIs expect their key there
     caplog.set_level(logging.INFO)
-    provider, _, model = llm.partition(":/")
-    offline_llm.use(model, provider)
-    attempts = [
-        Attempt(agent.predict, example),
-        Attempt(stream_of(agent), example),
-        Attempt(agent.predict, REQUESTS["a file"]),
-        Attempt(agent.predict, with_unknown_inputs(example)),
-    ]
-    if not all(one.finished() for one in attempts):
-        if model == "fail":
-            raise NotCheckedError(ENDLESS_FAILURE)
-        if model == "endless-tools":
-            offline_llm.use("fail")  # so that the attempts finish
-            raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
-        raise FailedRuleError(
-            f"With {llm}, the agent did not stop within {PATIENCE} s.",
-            "Answer or raise an error, whatever the LLM calls. The message of a tool's exception "
-            "is the output of its call.",
-        )
-    for one in attempts:
+    for one in finished_attempts(agent, example, offline_llm, llm):
         text = describe_error(one.error) if one.error else json.dumps(one.answer, default=str)
         found = canaries.found_in(text)
         kind = "error" if one.error else "answer"
@@ -175,6 +160,37 @@ def test_closed_environment(
     assert not found, f"With {llm}, the log contains {found}."
     found = canaries.variables_in("".join(offline_llm.bodies))
     assert not found, f"An LLM request contains {found}."
+
+
+def finished_attempts(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, llm: str
+) -> list[Attempt]:
+    """Send several requests at once, and wait for them.
+
+    Raises:
+        FailedRuleError: They do not finish.
+        NotCheckedError: They do not finish, and another rule says so.
+    """
+    provider, _, model = llm.partition(":/")
+    offline_llm.use(model, provider)
+    attempts = [
+        Attempt(agent.predict, example),
+        Attempt(stream_of(agent), example),
+        Attempt(agent.predict, REQUESTS["a file"]),
+        Attempt(agent.predict, with_unknown_inputs(example)),
+    ]
+    if all(one.finished() for one in attempts):
+        return attempts
+    if model == "fail":
+        raise NotCheckedError(ENDLESS_FAILURE)
+    if model == "endless-tools":
+        offline_llm.use("fail")  # so that the attempts finish
+        raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
+    raise FailedRuleError(
+        f"With {llm}, the agent did not stop within {PATIENCE} s.",
+        "Answer or raise an error, whatever the LLM calls. The message of a tool's exception is "
+        "the output of its call.",
+    )
 
 
 @rule(
@@ -245,20 +261,26 @@ def test_repeated_calls(agent: Agent, example: Request, offline_llm: OfflineLLM)
 
 
 @TOOL_CALLS
-def test_several_calls_of_a_tool(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
+def test_several_calls_of_a_tool(
+    agent: Agent, example: Request, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_connections(monkeypatch)
     use_replies("all-together", with_many_arguments)
     use_replies("last-alone", with_last_arguments)
-    outputs = []
-    for model in ("last-alone", "all-together", "last-alone"):
+
+    def outputs_with(model: str) -> dict[tuple[str, str], str]:
         offline_llm.use(model)
         calls = calls_in(output_of(agent, example))
-        outputs.append({(one.name, as_json(one.arguments)): one.output for one in calls})
+        return {(one.name, as_json(one.arguments)): one.output for one in calls}
+
+    def output_alone(call: tuple[str, str]) -> str:
+        return outputs_with("last-alone")[call]
+
+    alone, together = outputs_with("last-alone"), outputs_with("all-together")
     offline_llm.skip_if_unused()
-    alone, together, again = outputs
     for call, output in alone.items():
         found = together.get(call, output)
-        is_constant = output == again.get(call)  # it may contain the time
-        if is_constant and found != output:
+        if found != output and is_constant(partial(output_alone, call), output):
             raise FailedRuleError(
                 f"The tool {call[0]}, called with {call[1]}, returns: {output} With other calls in "
                 f"the same turn, the call has another output: {found}",
@@ -322,20 +344,27 @@ def test_failing_tools(agent: Agent, example: Request, offline_llm: OfflineLLM) 
 )
 def test_last_turn(agent: Agent, url: str | None, request: pytest.FixtureRequest) -> None:
     words = ("alder", "birch")
-    alder, birch = (texts_about(agent, word) for word in words)
+    alder, birch = (output_texts(agent, two_turns(word)) for word in words)
     differ = alder != birch
     if not differ and not url:
+        llm = request.getfixturevalue("offline_llm")
         # The agent's own last message, which the LLM repeats, may ask it to improve its answer.
-        request.getfixturevalue("offline_llm").repeat_all_messages()
-        differ = all(word in " ".join(texts_about(agent, word)) for word in words)
+        llm.repeat_all_messages()
+        differ = all(word in " ".join(output_texts(agent, two_turns(word))) for word in words)
+        if not differ and llm.calls:
+            # The LLM may only choose one of several answers.
+            differ = wants_json(llm.bodies[-1]) and words[-1] in llm.bodies[-1]
+        elif not differ and not request.getfixturevalue("first_requests").llm.calls:
+            # An agent without an LLM may not know these words.
+            differ = output_texts(agent, request.getfixturevalue("example")) != alder
     assert differ, f"Two different requests have the same answer: {' '.join(alder)!r}."
     earlier = text_of(ANSWER)
     assert earlier not in alder, f"The answer contains the earlier answer {earlier!r}."
 
 
-def texts_about(agent: Agent, word: str) -> list[str]:
-    """Return the texts of the answer to a request with this last word."""
-    return [text_of(item) for item in output_of(agent, two_turns(word))]
+def output_texts(agent: Agent, request: Request) -> list[str]:
+    """Return the texts of the answer to a request."""
+    return [text_of(item) for item in output_of(agent, request)]
 
 
 @rule(

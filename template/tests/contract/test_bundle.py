@@ -8,7 +8,7 @@ import yaml
 from .harness.bundle import Bundle, read_bundles, section
 from .harness.bundle_checks import broken_references, invalid_values
 from .harness.project import PACKAGE, ROOT
-from .harness.rules import FailedRuleError, rule
+from .harness.rules import FailedRuleError, NotCheckedError, rule
 
 
 @pytest.fixture
@@ -62,5 +62,8 @@ def test_bundle_references(bundles: list[Bundle]) -> None:
 def configured_llm() -> str:
     """Return the LLM of config.yml, or an empty string if there is none."""
     path = ROOT / "src" / PACKAGE / "config.yml"
-    settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except yaml.YAMLError as error:
+        raise NotCheckedError("config.yml is not valid YAML, see `accepted`") from error
     return str(section(settings).get("llm", ""))

@@ -28,7 +28,7 @@ PYTHON_IMAGE = re.compile(r"\bpython:(\d+\.\d+)")
 
 SAME_FILES = rule(
     "same-files",
-    "Git, the wheel and the image contain the files of the logged model, and the model theirs.",
+    "Git, the wheel, the image and the logged model contain the same files of the package.",
     why="CI and the image get the files from git, and serving gets them from the model. What is "
     "missing there makes an agent fail that works on this machine.",
     fix="Remove the pattern from .gitignore, .dockerignore or `tool.hatch` in pyproject.toml, and "
@@ -198,14 +198,26 @@ def test_python_of_image(dockerfile: Dockerfile) -> None:
 
 
 @IMAGE
+def test_docstrings_in_image(dockerfile: Dockerfile) -> None:
+    text = " ".join(dockerfile.arguments_of("ENV") + dockerfile.last_command())
+    if re.search(r"\bPYTHONOPTIMIZE[= ]\"?2|(^|\s)-OO\b", text):
+        raise FailedRuleError(
+            "Python in the image removes docstrings, which describe the tools to the LLM.",
+            "Remove PYTHONOPTIMIZE=2 and -OO from the Dockerfile.",
+        )
+
+
+@IMAGE
 def test_port_of_image(dockerfile: Dockerfile) -> None:
     command = dockerfile.last_command()
     if "serve" not in command or not {COMMAND, PACKAGE}.intersection(command):
         pytest.skip("the container starts another server")
     host = option_of(command, "--host") or LOOPBACK
-    assert host not in (LOOPBACK, "localhost", "::1"), (
-        f"The server in the container listens on {host}, which others cannot reach."
-    )
+    if host in (LOOPBACK, "localhost", "::1"):
+        raise FailedRuleError(
+            f"The server in the container listens on {host}, which others cannot reach.",
+            'Serve at all addresses of the container: add `"--host", "0.0.0.0"` to CMD.',
+        )
     port = option_of(command, "--port") or dockerfile.port_in_variable() or DEFAULT_PORT
     if not port.isdecimal():
         pytest.skip("a variable contains the port")

@@ -40,7 +40,7 @@ from .harness.fixes import fix_for
 from .harness.network import refuse_connections, shorten_timeouts
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
-from .harness.tool_calls import use_replies, with_long_texts
+from .harness.tool_calls import record_outputs, use_replies, with_long_texts
 from .harness.waiting import PATIENCE, Attempt
 
 PROVIDERS = ("gemini", "claude", "deepseek", "vllm", "llama.cpp", "lmdeploy")
@@ -103,7 +103,8 @@ def test_instructions(agent: Agent, example: Request, offline_llm: OfflineLLM) -
 
 def with_note(request: Request) -> Request:
     """Return a request with a note and other values in its `custom_inputs`."""
-    values = {"note": NOTE, **dict.fromkeys(OTHER_INPUTS, 0), "list": [{"of": IN_A_LIST}]}
+    # Keys that no agent reads: one that reads a key may leave out the others.
+    values = {"yarrow": NOTE, **dict.fromkeys(OTHER_INPUTS, 0), "hazel": [{"of": IN_A_LIST}]}
     return request | {"custom_inputs": (request.get("custom_inputs") or {}) | values}
 
 
@@ -182,6 +183,7 @@ def test_long_outputs(
     use_replies("long-texts", partial(with_long_texts, ENDS))
     offline_llm.use("long-texts")
     refuse_connections(monkeypatch)  # no service gets these arguments
+    returned = record_outputs(monkeypatch)
     try:
         output = output_of(agent, example)
     except AGENT_ERRORS:  # `failing-tools` checks it
@@ -190,13 +192,28 @@ def test_long_outputs(
         offline_llm.skip_if_unused()
     answered = " ".join(output_text(item["output"]) for item in output if "output" in item)
     messages = LLMCall(offline_llm.bodies[-1]).messages
-    received = joined(strings([one["content"] for one in messages if one["role"] == "tool"]))
+    outputs = [joined(strings([one["content"]])) for one in messages if one["role"] == "tool"]
+    received = joined(outputs)
     cut = [end for end in ENDS if end in answered and end not in received]
     # An agent may shorten long outputs, but then all of them.
     assert not cut or not any(end in received for end in ENDS), (
         f"The LLM receives only the start of {len(cut)} of {len(ENDS)} tool outputs that are "
         "equally long."
     )
+    check_whole(returned, outputs)
+
+
+def check_whole(returned: list[str], received: list[str]) -> None:
+    """Assert that the LLM does not receive only the start of an output, without a note."""
+    whole = {joined([text]) for text in returned}
+    for start in filter(None, set(received) - whole):
+        if text := next((one for one in whole if one.startswith(start)), None):
+            raise FailedRuleError(
+                f"The LLM receives only the first {len(start)} of {len(text)} characters of a tool "
+                "output, and cannot know that the rest is missing.",
+                "Send whole outputs. `tool_max_characters` in config.yml limits them, and adds a "
+                "note.",
+            )
 
 
 def check_rounds(calls: list[LLMCall]) -> None:
@@ -289,7 +306,8 @@ def test_provider_streams(
 def calls_of(items: list[Item]) -> list[tuple[str, Any]]:
     """Return the name and the arguments of each tool call; `tool-calls` checks that they exist."""
     calls = (item for item in items if item.get("type") == "function_call")
-    return [(str(call.get("name")), parsed(call.get("arguments"))) for call in calls]
+    found = [(str(call.get("name")), parsed(call.get("arguments"))) for call in calls]
+    return sorted(found, key=str)  # an agent may yield each call when its tool has finished
 
 
 def parsed(text: Any) -> Any:

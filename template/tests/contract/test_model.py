@@ -218,8 +218,8 @@ def problem_with_pin(requirement: Requirement) -> str:
 UNLOCKED = (
     r"\buv sync\b(?![^\n&|;]*--(locked|frozen)\b)( --upgrade\b)?",
     r"\buv sync\b[^\n&|;]* (--upgrade|-U)\b",
-    r"\brm\b[^\n&|;]*\buv\.lock\b",
-    r"\bpip install\b[^\n&|;]* \.(\[[\w,-]+\])?(?=[\s&|;]|$)",
+    r"\brm\b[^\n&|;]*\buv\.lock\b(?=(?s:.*)\buv sync\b)",
+    r"\bpip install\b(?![^\n&|;]*--no-deps\b)[^\n&|;]* \.(\[[\w,-]+\])?(?=[\s&|;]|$)",
 )
 
 
@@ -533,13 +533,6 @@ def test_settings_of_image(url: str | None, external_model: Path | None) -> None
         raise FailedRuleError(
             f"The image does not use the LLM of config.yml, because of `{llm[0]}`.",
             "Remove AGENT_LLM from the Dockerfile. Set the LLM in config.yml.",
-        )
-    if (start := re.search(r"^CMD\b.*\bserve\b.*", commands, re.MULTILINE)) and (
-        "--host" not in start[0]
-    ):
-        raise FailedRuleError(
-            f"Nobody outside the container reaches the server, because of `{start[0]}`.",
-            'Serve at all addresses of the container: add `"--host", "0.0.0.0"` to CMD.',
         )
 
 

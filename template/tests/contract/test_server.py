@@ -145,11 +145,14 @@ def types_of(events: list[Event]) -> str:
 
 @SERVED_ANSWERS
 def test_same_answers(served: ServedAgent, agent: Agent, llm: str) -> None:
-    answers = []
+    check_same_items(agent, answers_of(served))
+
+
+def answers_of(served: ServedAgent) -> Iterator[tuple[str, list[Item]]]:
+    """Yield the items of the answer of each route, with the route in words."""
     for route in ROUTES:
-        answers.append((f"/{route}", output_at(served, HELLO, route)))
-        answers.append((f"Streaming /{route}", done_items(list(served.stream(HELLO, route)))))
-    check_same_items(agent, answers)
+        yield f"/{route}", output_at(served, HELLO, route)
+        yield f"Streaming /{route}", done_items(list(served.stream(HELLO, route)))
 
 
 OPENAI_CLIENT = rule(
@@ -323,7 +326,7 @@ SERVER_ERRORS = rule(
     why="Tracebacks, paths and messages of the LLM's provider reveal code and accounts. Clients "
     "take an error with status 200 for an answer.",
     fix="Raise exceptions with a one-sentence message for the caller, without a traceback or "
-    "headers. `error_of_agent` in server/errors.py logs the details.",
+    "headers. `report_failure` in server/errors.py logs the details.",
 )
 
 

@@ -32,13 +32,11 @@ def matches(url: str | None, external_model: Path | None) -> list[dict[str, Any]
     config = ["--config", SOURCE / "sgconfig.yml"]
     # A file that git ignores runs like any other.
     ignored = [f"--no-ignore={kind}" for kind in ("dot", "exclude", "global", "parent", "vcs")]
-    scan = subprocess.run(
-        [AST_GREP, "scan", *config, *ignored, "--json=compact", "src"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [AST_GREP, "scan", *config, *ignored, "--json=compact", "src"]
+    try:
+        scan = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise NotCheckedError("ast-grep is not installed; run `uv sync`") from error
     if not scan.stdout:
         raise NotCheckedError(f"ast-grep failed: {scan.stderr}")
     return json.loads(scan.stdout)

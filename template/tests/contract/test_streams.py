@@ -3,11 +3,11 @@
 import asyncio
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, get_args
 
 import pytest
-from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentRequest
 from openai.types.responses import ResponseStreamEvent
 
@@ -19,16 +19,18 @@ from .harness.agents import (
     Request,
     done_items,
     ids_of,
+    implements_streams,
     instance_of,
     stream_of,
     text_of,
     with_custom_inputs,
 )
-from .harness.conversation import LLMCall, joined
-from .harness.errors import describe_error
+from .harness.conversation import LLMCall, joined, wants_json
+from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, rule
 from .harness.same_items import check_same_items
+from .harness.sample_requests import user
 from .harness.strict_json import problems_with_json
 from .harness.waiting import PATIENCE, Attempt, eventually
 
@@ -61,10 +63,13 @@ STREAMS = rule(
 
 
 @STREAMS
+def test_predict_stream(loaded_agent: LoadedAgent) -> None:
+    name = type(loaded_agent.instance).__name__
+    assert implements_streams(loaded_agent.instance), f"{name} does not implement predict_stream."
+
+
+@STREAMS
 def test_streams(agent: Agent) -> None:
-    cls = type(instance_of(agent))
-    implemented = getattr(cls, "predict_stream", None) is not ResponsesAgent.predict_stream
-    assert implemented, f"{cls.__name__} does not implement predict_stream."
     stream = instance_of(agent).predict_stream(hello_request(agent))
     assert inspect.isgenerator(stream), (
         f"predict_stream returns a {type(stream).__name__}, not a generator."
@@ -80,7 +85,8 @@ def test_events_one_by_one(
     offline_llm.use("demo")
     answer = joined(map(text_of, done_items(list(agent.stream(request)))))
     offline_llm.skip_if_unused()
-    if answer in LLMCall(offline_llm.bodies[-1]).text:  # another LLM checks it first
+    body = offline_llm.bodies[-1]
+    if answer in LLMCall(body).text or wants_json(body):  # another LLM checks it, or code parses it
         return
     # The last request of the next answer; earlier ones may be about something else.
     rounds = offline_llm.calls
@@ -183,6 +189,23 @@ def test_text_after_a_broken_stream(
     if attempt.error:  # the agent does not call the LLM again, or calls it in vain
         return
     check_texts(attempt.answer, "After a stream of the LLM broke: ")
+
+
+# What agents remove, mask or rewrite.
+FILTERED_TEXT = (
+    "Ada <ada@example.com>, +1 (555) 010-9999, card 4111 1111 1111 1111: **see** [1] "
+    "https://example.com <think>Really?</think> TODO   damn"
+)
+
+
+@STREAM_TEXT
+def test_text_that_agents_filter(agent: Agent, offline_llm: OfflineLLM) -> None:
+    offline_llm.repeat_all_messages()
+    events: list[Event] = []
+    with suppress(*AGENT_ERRORS):  # the agent may refuse the request
+        events += agent.stream({"input": [user(FILTERED_TEXT)]})
+    offline_llm.skip_if_unused()
+    check_texts(events, "With personal data in the text of the LLM: ")
 
 
 def check_texts(events: list[Event], when: str = "") -> None:

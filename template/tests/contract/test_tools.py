@@ -7,12 +7,14 @@ import itertools
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
 from .harness.agents import HELLO_MESSAGE, Agent, Item, Request, output_of
+from .harness.clock import EVERY_HOUR
 from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS
 from .harness.fresh_process import FreshProcess
@@ -126,34 +128,48 @@ def test_tools_in_a_new_process(fresh_process: FreshProcess) -> None:
         raise NotCheckedError("the model does not answer, see `fresh-process`")
     first = [ToolCall(**one) for one in observed.tool_calls]
     check_calls(first, " in a new process and folder")
+    repeated = [ToolCall(**one) for one in observed.repeated_tool_calls]
     later = [ToolCall(**one) for one in observed.later_tool_calls]
-    check_calls(later, " again")
+    check_calls([*repeated, *later], " again")
     by_time = {
-        now: [ToolCall(**call) for call in calls]
+        datetime.fromisoformat(now): [ToolCall(**call) for call in calls]
         for now, calls in observed.tool_calls_by_time.items()
     }
     at_all_times = [*first, *itertools.chain.from_iterable(by_time.values())]
     for now, calls in by_time.items():
         for one in broken_by_time(calls, at_all_times):
             raise FailedRuleError(
-                f"On {now}, the tool {one.name} returns: {one.output}",
+                f"On {now.day} {now:%B, %H:%M} UTC, the tool {one.name} returns: {one.output}",
                 "The time that it computes does not exist. Add a `timedelta` instead of changing "
                 "a part, such as the month or the hour.",
             )
     check_clock(by_time)
-    for one, again in itertools.product(first, later):
+    for one, again in itertools.product(first, repeated):
         is_used_up = NOTHING.fullmatch(again.output) and not NOTHING.fullmatch(one.output)
         assert not is_used_up or (one.name, one.arguments) != (again.name, again.arguments), (
             f"The tool {one.name} returns {one.output}, but later {again.output}."
         )
 
 
-def check_clock(by_time: dict[str, list[ToolCall]]) -> None:
+@WORKING_TOOLS
+def test_tools_in_another_time_zone(fresh_process: FreshProcess) -> None:
+    answers = fresh_process.observations().tool_calls_by_zone
+    for calls in zip(*answers, strict=False):
+        outputs = [call["output"] for call in calls]
+        here, there = outputs[::2], outputs[1::2]
+        if here[0] != there[0] and len({*here}) == len({*there}) == 1:
+            raise FailedRuleError(
+                f"The tool {calls[0]['name']} returns {here[0]}, but {there[0]} if the machine has "
+                "another time zone.",
+                "Name the time zone, as in `datetime.now(UTC)` or `time.astimezone(ZoneInfo(…))`.",
+            )
+
+
+def check_clock(by_time: dict[datetime, list[ToolCall]]) -> None:
     """Assert that no tool returns the same time before noon and 12 hours later."""
     outputs: dict[str, list[str]] = {}
-    for now in (one for one in by_time if ":59" in one):  # all hours of one day
-        for call in by_time[now]:
-            outputs.setdefault(f"{call.name}({as_json(call.arguments)})", []).append(call.output)
+    for call in itertools.chain.from_iterable(by_time[now] for now in EVERY_HOUR):
+        outputs.setdefault(f"{call.name}({as_json(call.arguments)})", []).append(call.output)
     for call, texts in outputs.items():
         hours = {int(found[1]) for found in map(TIME.search, texts) if found}
         repeated = next((text for text in texts if texts.count(text) > 1), None)

@@ -4,29 +4,22 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import pytest
 from mlflow.genai.agent_server.utils import set_request_headers
 
-from .harness.agents import HELLO_MESSAGE, Agent, Request, instance_of, stream_of
+from .harness.agents import Agent, Request, instance_of, stream_of
+from .harness.custom_inputs import accepted_inputs, request_of
 from .harness.errors import AGENT_ERRORS, describe_error
 from .harness.fixes import fix_for
+from .harness.network import refuse_connections
 from .harness.offline import OfflineLLM
-from .harness.project import PACKAGE
-from .harness.rules import FailedRuleError, NotCheckedError, rule
-from .harness.sample_requests import (
-    ANSWER,
-    EARLIER_USER,
-    USER_DATA,
-    headers_of,
-    two_turns,
-    user,
-)
+from .harness.rules import FailedRuleError, NotCheckedError, NotProvenError, rule
+from .harness.sample_requests import EARLIER_USER, USER_DATA, headers_of, two_turns
 from .harness.state import changes_of_state, state_of
 from .harness.tool_calls import use_replies, with_data_of_user, with_varied_arguments
 from .harness.waiting import PATIENCE, Attempt
@@ -60,47 +53,6 @@ def test_requests_apart(agent: Agent) -> None:
 
 
 USERS = ("alder", "birch")
-ANY_USER = "{user}"
-# A variable with `custom_inputs`, and how a key is read, such as `or {}).get("city")`.
-INPUTS_VARIABLE = re.compile(r"(\w+)(?:: [^=\n]+)? = .*\bcustom_inputs\b(?! ?[(\[.])")
-READ_KEY = r"""(?: or \{\}\)?)?(?:\.get\(|\[)["'](\w+)["']"""
-
-
-def request_of(name: str, text: str, custom_inputs: dict[str, Any]) -> Request:
-    """Return the request of a user; every value that belongs to the user starts with the name.
-
-    Args:
-        name: The name of the user.
-        text: The last message of the user.
-        custom_inputs: Those of any user, from `accepted_inputs`.
-    """
-    context = {"user_id": f"{name}-user", "conversation_id": f"{name}-conversation"}
-    request = {"input": [HELLO_MESSAGE, ANSWER, user(text)], "context": context}
-    inputs = {
-        key: value.replace(ANY_USER, name) if isinstance(value, str) else value
-        for key, value in custom_inputs.items()
-    }
-    return request | {"custom_inputs": inputs} if inputs else request
-
-
-def accepted_inputs(agent: Agent) -> dict[str, Any]:
-    """Return the `custom_inputs` of the example, with data of `ANY_USER` that the agent accepts."""
-    inputs = agent.example.get("custom_inputs") or {}
-    for keys in (USER_DATA, *((key,) for key in known_inputs())):
-        more = inputs | {key: f"{ANY_USER}-{key}" for key in keys}
-        with suppress(*AGENT_ERRORS):
-            agent.predict(request_of(USERS[0], "Hello.", more))
-            inputs = more
-    return inputs
-
-
-def known_inputs() -> list[str]:
-    """Return the keys of `custom_inputs` that the code of the agent reads."""
-    paths = (path for path in files(PACKAGE).iterdir() if path.name.endswith(".py"))
-    code = "\n".join(path.read_text(encoding="utf-8") for path in paths)
-    names = "|".join({"custom_inputs", *INPUTS_VARIABLE.findall(code)})
-    keys = re.findall(rf"\b(?:{names})\b{READ_KEY}", code)
-    return [key for key in dict.fromkeys(keys) if key not in USER_DATA]
 
 
 @REQUESTS_APART
@@ -123,19 +75,19 @@ def test_two_users(agent: Agent, offline_llm: OfflineLLM) -> None:
 @REQUESTS_APART
 def test_later_requests(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     inputs = accepted_inputs(agent)
-    earlier = request_of(USERS[0], "Say it.", inputs)
+    earlier = request_of(EARLIER_USER, "Say it.", inputs)
     offline_llm.use("demo")
     agent.predict(earlier)
     if inputs.keys() >= {*USER_DATA}:
         changed = earlier["custom_inputs"] | {"language": "maple"}
         text = texts_about(agent, offline_llm, earlier | {"custom_inputs": changed})
-        assert f"{USERS[0]}-language" not in text, (
+        assert f"{EARLIER_USER}-language" not in text, (
             "The request of a user is answered with the `custom_inputs` of an earlier one."
         )
     check_apart(
         "The LLM request or the answer to a user without `custom_inputs`",
         texts_about(agent, offline_llm, example),
-        USERS[0],
+        EARLIER_USER,
     )
 
 
@@ -156,6 +108,7 @@ def interleaved(
 
     Raises:
         NotCheckedError: One of them did not finish.
+        NotProvenError: A client of the agent's own hides which request sent what.
     """
     start = offline_llm.calls
     set_request_headers(headers_of(USERS[0]))
@@ -170,13 +123,26 @@ def interleaved(
         raise NotCheckedError("a request waits for another one, see `side-by-side`")
     if not has_ended:
         raise NotCheckedError(f"a request did not end within {PATIENCE} s after the LLM answered")
+    last = offline_llm.calls
+    is_hidden = None in offline_llm.attempts[held:end]
+    if is_hidden and end - held > calls_alone(agent, offline_llm, requests[1]):
+        raise NotProvenError(
+            "the agent's own LLM client sends several requests at once, which hides whose they are"
+        )
     bodies: dict[Attempt, list[str]] = {first: [], second: []}
-    for number in range(start, offline_llm.calls):
+    for number in range(start, last):
         attempt = offline_llm.attempts[number]
         if attempt not in bodies:  # a client of the agent's own; then the order decides
             attempt = second if number in range(held, end) else first
         bodies[attempt].append(offline_llm.bodies[number])
     return list(bodies.items())
+
+
+def calls_alone(agent: Agent, offline_llm: OfflineLLM, request: Request) -> int:
+    """Return the number of LLM requests for an answer without others at the same time."""
+    start = offline_llm.calls
+    agent.predict(request)
+    return offline_llm.calls - start
 
 
 def check_answered(attempts: Iterable[Attempt]) -> None:
@@ -228,7 +194,10 @@ def test_stateless(agent: Agent, model_path: Path, llm: str) -> None:
 
 
 @STATELESS
-def test_stateless_tools(agent: Agent, model_path: Path, offline_llm: OfflineLLM) -> None:
+def test_stateless_tools(
+    agent: Agent, model_path: Path, offline_llm: OfflineLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_connections(monkeypatch)  # so that no service gets these arguments
     use_replies("varied-arguments", partial(with_varied_arguments, USERS))
     offline_llm.use("varied-arguments")
     requests = [two_turns(user) for user in USERS]
@@ -240,9 +209,9 @@ def test_stateless_tools(agent: Agent, model_path: Path, offline_llm: OfflineLLM
 def changes_by_first(
     call: Callable[[Request], object], requests: list[Request], instance: Any, model: Path
 ) -> list[str]:
-    """Return what the first of several requests changes after all of them have been answered.
+    """Answer all requests, then the first one again, and return what this last answer changes.
 
-    They may create clients and fill caches, but the first one again finds them as they are.
+    The first answers may create clients and fill caches.
     """
     for request in requests:
         call(request)

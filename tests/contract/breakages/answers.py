@@ -926,7 +926,7 @@ def predict(self, request):
     # Two users
     "the previous user in custom_outputs": breaks(
         "requests-apart",
-        "The answer to one user contains data of another: (alder|birch)-conversation",
+        "The answer to one user contains data of another: (alder|birch|cedar)-conversation",
         at_import('LAST: dict[str, Any] = {"context": None}'),
         in_answer('previous, LAST["context"] = LAST["context"], str(request.context)'),
         in_agent('"rounds": rounds}', '"rounds": rounds, "previous": previous}'),
@@ -945,7 +945,7 @@ def predict(self, request):
     ),
     "a nickname of a user on the toolbox": breaks(
         "requests-apart",
-        "The LLM request or the answer to a user without `custom_inputs` contains .*alder-nickname",
+        "The LLM request or the answer to a user without `custom_inputs` contains .*cedar-nickname",
         in_answer("""
 inputs = request.custom_inputs or {}
 if "nickname" in inputs:

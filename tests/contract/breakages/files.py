@@ -115,6 +115,11 @@ def log_agent(""",
         r"listens on 127\.0\.0\.1, which others cannot reach",
         Patch("Dockerfile", COMMAND, '"serve"]\n'),
     ),
+    "an image without docstrings": breaks(
+        "image",
+        "Python in the image removes docstrings, which describe the tools to the LLM",
+        Patch("Dockerfile", "ENV PATH=", "ENV PYTHONOPTIMIZE=2 PATH="),
+    ),
     "a server on a port that the image does not expose": breaks(
         "image",
         r"listens on port 8080, but EXPOSE names 8000",

@@ -298,6 +298,14 @@ LLM_REQUESTS = {
             'tools=[LOOK_UP], stream_options={"include_usage": True}',
         ),
     ),
+    "tool outputs that are cut without a note": breaks(
+        "every-round",
+        "The LLM receives only the first 400 of ",
+        in_agent(
+            'yield function_call_output(item["call_id"], output)',
+            'yield function_call_output(item["call_id"], output[:400])',
+        ),
+    ),
     "numbers in the metadata": breaks(
         "every-round",
         "'metadata.round': expected a string, got int",

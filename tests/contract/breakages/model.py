@@ -270,11 +270,6 @@ def _log_agent(""",
         "The Dockerfile installs other versions than those of uv.lock: `pip install .`",
         Patch("Dockerfile", "COPY . .\n", "COPY . .\nRUN uv pip install .\n"),
     ),
-    "an image that serves only itself": breaks(
-        "sensible-settings",
-        "Nobody outside the container reaches the server",
-        Patch("Dockerfile", '"serve", "--host", "0.0.0.0"]', '"serve"]'),
-    ),
     "an image with the offline LLM": breaks(
         "sensible-settings",
         "because of `ENV AGENT_LLM=offline:/demo`",
@@ -761,7 +756,7 @@ def search(text: str) -> str:
     ),
     "an argument of the LLM's client as an option": breaks(
         "accepted",
-        "extra_body is an argument of OpenAI's Python client",
+        "Remove extra_body: it is for OpenAI's Python client",
         Patch("config.yml", "llm_options: {}", "llm_options: {extra_body: {top_k: 5}}"),
     ),
     "an option of the Responses API": breaks(

@@ -4,7 +4,6 @@ from textwrap import indent
 
 from tests.contract.breakages.changes import (
     RUN_IN_THREAD,
-    WITHOUT_STREAM,
     Patch,
     at_import,
     breaks,
@@ -37,7 +36,7 @@ STREAM_BLOCKING = """                for event in self.agent.predict_stream(requ
 """
 BODY = "                body = writer.finished_response()\n"
 END = "                yield encode([writer.end()])\n"
-FAILED_STREAM = "                yield encode(failure_events(writer, error_of_agent(error)))\n"
+FAILED_STREAM = "                yield encode(failure_events(writer, report_failure(error)))\n"
 SAMPLER = "        self.sampler = TraceSampler(self.settings.traces_per_second)\n"
 ERROR_RESPONSE = 'return ApiError(status, f"The agent could not answer. {details}")'
 AUTHENTICATED = 'is_correct and scheme.lower() == "bearer"'
@@ -76,11 +75,6 @@ if sum(len(str(item)) for item in request.input) > 20_000:
 yield ResponsesAgentStreamEvent(type="response.audio.delta", delta={"used": {"a"}})
 yield event
 """),
-    ),
-    "an agent without predict_stream behind the server": breaks(
-        "served-answers",
-        "answered 500",
-        WITHOUT_STREAM,
     ),
     "an error while the server starts": breaks(
         "served-answers",
@@ -277,7 +271,7 @@ class Verbose(Agent):
         "server-errors",
         "The server answered 200",
         in_endpoint(
-            "                return error_of_agent(error).response()\n",
+            "                return report_failure(error).response()\n",
             '                return JSONResponse(writer.response("completed"))\n',
         ),
     ),

@@ -19,6 +19,15 @@ STREAMS = {
         "Silent does not implement predict_stream",
         WITHOUT_STREAM,
     ),
+    "addresses that are removed from the item only": breaks(
+        "stream-text",
+        "With personal data in the text of the LLM: The deltas are",
+        each_item("""
+for part in item.get("content", []):
+    part["text"] = re.sub(r"[\\w.+-]+@[\\w.-]+", "[removed]", part.get("text", ""))
+"""),
+        at_import("import re"),
+    ),
     "a list of events instead of a generator": breaks(
         "accepted",
         "generator",

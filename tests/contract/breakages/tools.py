@@ -64,6 +64,16 @@ TOOLS = {
             "    return str(date(2026, month + 1, 1) - timedelta(days=1))",
         ),
     ),
+    "a time in the zone of the machine": breaks(
+        "working-tools",
+        "The tool opens returns .* if the machine has another time zone",
+        *tool(
+            "opens",
+            'def opens() -> str:\n    """Tell when the museum opens today."""\n'
+            "    now = datetime.now().replace(hour=9, minute=0, second=0, microsecond=0)\n"
+            "    return f\"It opens at {now.astimezone(ZoneInfo('Asia/Tokyo')):%H:%M}\"",
+        ),
+    ),
     "a tool that fails in the last hour of a day in a zone": breaks(
         "working-tools",
         "On 31 December, .* UTC, the tool next_hour returns: .*hour must be in",

@@ -80,6 +80,8 @@ TRIED_TOGETHER = (
         "guardrails before and after the answer",
         "a memory in custom_inputs and custom_outputs",
     ),
+    ("one of the custom_inputs in the instructions",),
+    ("a moderation with a client of its own",),
     (
         "a critic that approves the answer before it is sent",
         "a handoff between two agents",

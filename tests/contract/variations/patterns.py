@@ -28,6 +28,29 @@ def after_messages(code: str) -> Patch:
 
 
 PATTERNS: dict[str, tuple[Patch, ...]] = {
+    "one of the custom_inputs in the instructions": (
+        in_agent(
+            "        if request.custom_inputs:\n            inputs = json.dumps("
+            "request.custom_inputs, ensure_ascii=False, default=str)\n",
+            '        if inputs := (request.custom_inputs or {}).get("note"):\n',
+        ),
+    ),
+    "a moderation with a client of its own": (
+        at_import("""
+import openai
+
+
+async def moderate(text: str) -> None:
+    async with openai.AsyncOpenAI() as client:
+        await client.chat.completions.create(
+            model="gpt-5-nano", messages=[{"role": "user", "content": text}], max_tokens=5
+        )
+"""),
+        after_messages(f"""
+{LAST_QUESTION}
+await moderate(question or "nothing")
+"""),
+    ),
     "a handbook that is searched before the answer": (
         new_file(
             "src/weather_agent/handbook.md",

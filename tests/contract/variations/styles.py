@@ -34,6 +34,7 @@ STYLES: dict[str, tuple[Patch, ...]] = {
     "a pipeline of generators with guardrails": (agent_file("pipeline.py"),),
     "structured output": (agent_file("extractor.py"),),
     "JSON mode": (agent_file("json_mode.py"),),
+    "pages that the LLM chooses": (agent_file("pages.py"),),
     "MLflow's own helpers": (agent_file("helpers.py"),),
     "thoughts, actions and observations as text": (agent_file("react.py"),),
     "tools that are registered by a decorator": (agent_file("decorators.py"),),

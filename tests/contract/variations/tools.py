@@ -247,6 +247,65 @@ async def lend(book: str) -> str:
 
 # They share a run; the last one changes the line before which the others add their imports.
 MORE_TOOLS: dict[str, tuple[Patch, ...]] = {
+    "a tool with chance": tool(
+        "toss_coin",
+        '''
+def toss_coin() -> str:
+    """Toss a coin."""
+    import random
+
+    return random.choice(["heads", "tails"])
+''',
+    ),
+    "a table by year": tool(
+        "rainy_days",
+        '''
+def rainy_days() -> dict[int, int]:
+    """Return the number of rainy days by year."""
+    return {year: 100 + year % 7 for year in range(1990, 2020)}
+''',
+    ),
+    "sessions of a conference that is over": tool(
+        "upcoming_sessions",
+        '''
+def upcoming_sessions() -> list[str]:
+    """List the sessions that are not over."""
+    sessions = {"Keynote": date(2019, 5, 2), "Workshop": date(2019, 5, 3)}
+    return [name for name, day in sessions.items() if day >= date.today()]
+''',
+    ),
+    "a pattern that only Pydantic knows": tool(
+        "greet",
+        '''
+def greet(name: typing.Annotated[str, pydantic.Field(pattern=r"^\\p{Lu}\\p{L}+$")]) -> str:
+    """Greet a person by name."""
+    return f"Good day, {name}!"
+''',
+    ),
+    "embeddings of an endpoint on Databricks": (
+        *tool(
+            "similarity",
+            '''
+def similarity(text: str) -> float:
+    """Compare a text with the question that users ask most."""
+    import os
+
+    import httpx
+
+    url = f"{os.environ['DATABRICKS_HOST']}/serving-endpoints/databricks-gte-large-en/invocations"
+    headers = {"authorization": f"Bearer {os.environ['DATABRICKS_TOKEN']}"}
+    body = {"input": [text, "When do you open?"]}
+    response = httpx.post(url, json=body, headers=headers, timeout=30)
+    first, second = (one["embedding"] for one in response.raise_for_status().json()["data"])
+    return sum(map(lambda pair: pair[0] * pair[1], zip(first, second)))
+''',
+        ),
+        Patch(
+            "config.yml",
+            "resources: {}\n",
+            "resources:\n  serving_endpoint: [databricks-gte-large-en]\n",
+        ),
+    ),
     "methods of a class as tools": (
         *tool(
             "SHOP.find_product, SHOP.list_products",

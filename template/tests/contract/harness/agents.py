@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import httpx
 import mlflow
 import pytest
-from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc import PyFuncModel, ResponsesAgent
 
 from .modules import file_of
 from .rules import FailedRuleError
@@ -69,10 +69,7 @@ class LoadedAgent:
     @property
     def instance(self) -> Any:
         """The object passed to `set_model`, which should be a ResponsesAgent."""
-        try:
-            return self.model.get_raw_model()
-        except NotImplementedError:
-            return self.model.unwrap_python_model()
+        return instance_in(self.model)
 
     def predict(self, request: Request) -> Answer:
         answer: Any = self.model.predict(with_custom_inputs(request, self.example))
@@ -81,6 +78,19 @@ class LoadedAgent:
     def stream(self, request: Request) -> Iterator[Event]:
         events: Any = self.model.predict_stream(with_custom_inputs(request, self.example))
         return iter(events)
+
+
+def instance_in(model: PyFuncModel) -> Any:
+    """Return the object passed to `set_model`."""
+    try:
+        return model.get_raw_model()
+    except NotImplementedError:
+        return model.unwrap_python_model()
+
+
+def implements_streams(instance: Any) -> bool:
+    """Return whether the class of an agent implements predict_stream."""
+    return getattr(type(instance), "predict_stream", None) is not ResponsesAgent.predict_stream
 
 
 class ServedAgent:

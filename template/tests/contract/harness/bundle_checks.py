@@ -84,7 +84,7 @@ def broken_references(bundle: Bundle, root: Path, llm: str) -> Iterator[str]:
     """Yield what is used but does not exist, or exists twice."""
     yield from (f"{reference} is not defined" for reference in bundle.undefined)
     for place, app in bundle.of_kind("apps"):
-        folder = str(app.get("source_code_path"))
+        folder = str(app.get("source_code_path", "."))
         is_local = is_known(folder) and "git_source" not in app
         if is_local and not folder.startswith("/Workspace/") and not (root / folder).is_dir():
             yield f"{place}.source_code_path is {folder!r}, which is not a folder"

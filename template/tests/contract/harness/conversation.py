@@ -145,6 +145,12 @@ def strings(value: Any) -> Iterator[str]:
     return (leaf for leaf in leaves(value) if isinstance(leaf, str))
 
 
+def wants_json(body: str) -> bool:
+    """Return whether a request to the LLM asks for JSON, which is complete only at its end."""
+    wanted = json.loads(body).get("response_format") or {}
+    return wanted.get("type", "text") != "text"
+
+
 def joined(texts: Iterable[str]) -> str:
     """Join texts with single spaces between all words."""
     return " ".join(" ".join(texts).split())

@@ -1,4 +1,4 @@
-"""Error messages with the line of the agent's code."""
+"""The errors of agents: their messages, causes and lines."""
 
 import re
 import traceback

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .errors import causes_of, line_of_agent, text_of
 from .moved_modules import moved_module
-from .project import PACKAGE
+from .project import COMMAND, PACKAGE
 
 
 class Fix(NamedTuple):
@@ -48,6 +48,7 @@ FIXES = (
         "Write the version as a constant: Model Serving copies the code of the package, and does "
         "not install it.",
         error="PackageNotFoundError",
+        message=rf"\b{COMMAND}\b",
     ),
     Fix(
         "Run coroutines on a separate event loop in another thread, or move them into the "
@@ -73,7 +74,13 @@ FIXES = (
     Fix(
         "Derive the agent's class from mlflow.pyfunc.ResponsesAgent, read `request.input`, and "
         "return a ResponsesAgentResponse.",
-        message=r"\b(ChatAgent|ChatModel)\b|^'messages'$",
+        message=r"\b(ChatAgent|ChatModel)\b",
+    ),
+    Fix(
+        "The messages are in `request.input`, not in `messages`.",
+        error="KeyError",
+        message="^'messages'$",
+        line="request",
     ),
     Fix(
         "Write `def predict(self, request)` and `def predict_stream(self, request)`. The messages "
@@ -125,11 +132,13 @@ FIXES = (
     Fix(
         "Yield ResponsesAgentStreamEvent objects with items from create_text_output_item and "
         "similar helpers. The content of a message is a list of parts of type output_text.",
+        error="ValidationError|MlflowException|TypeError",
         message="ResponsesAgentStreamEvent",
     ),
     Fix(
         "Return ResponsesAgentResponse(output=[…]) from `predict`, with items from "
         "create_text_output_item and similar helpers.",
+        error="ValidationError|MlflowException|TypeError",
         message="ResponsesAgentResponse|ResponsesResponse",
     ),
     Fix(
@@ -162,7 +171,7 @@ FIXES = (
         "None, so check before you read from them.",
         error="AttributeError|TypeError",
         message="Request' object|'tuple' object has no attribute|'NoneType' object",
-        line="request|custom_inputs|context",
+        line=r"\brequest\.|custom_inputs|\bcontext\.",
     ),
     Fix(NO_STORE, message="Run with (id=.* not found|UUID .* is already active)"),
     Fix(NO_STORE, line="set_tracking_uri|set_experiment"),
@@ -185,8 +194,13 @@ FIXES = (
         "`api_key` in the code. The tests answer at that address in place of the provider.",
         error="APIConnectionError|AuthenticationError",
     ),
-    Fix(NO_CREDENTIALS, message="[Cc]redentials|api_key|API_KEY"),
+    Fix(NO_CREDENTIALS, message="[Cc]redentials|api_key|API_KEY", line=r"^(?!.*custom_inputs)"),
     Fix(NO_CREDENTIALS, line=r"environ[\[.]|getenv\("),
+    Fix(
+        "Use a Python package instead of the program, or install it in the Dockerfile.",
+        error="FileNotFoundError",
+        line=r"subprocess|Popen|check_(call|output)",
+    ),
     Fix(
         "Put the file into the agent's package, and read it with importlib.resources.",
         error="FileNotFoundError",
@@ -198,7 +212,8 @@ def fix_for(error: BaseException) -> str | None:
     """Return the usual fix of an error or of its first cause, or None if there is none."""
     first, *others = causes_of(error)
     # Others often repeat its message in their own.
-    others = [one for one in others if text_of(first) not in text_of(one)]
+    message = text_of(first)
+    others = [one for one in others if not message or message not in text_of(one)]
     for cause in (first, *others):
         if moved := moved_module(text_of(cause), PACKAGE):
             return f"{moved} Change the import."

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import sys
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
@@ -22,7 +23,7 @@ import mlflow.pyfunc
 import pytest
 import time_machine
 
-from .agents import HELLO, Item, Request, read_example
+from .agents import HELLO, Request, implements_streams, instance_in, read_example
 from .audit_hook import (
     CONTRACT,
     AuditHook,
@@ -30,7 +31,14 @@ from .audit_hook import (
     record_redirections,
     record_searches,
 )
-from .clock import UNUSUAL_TIMES, date_of_loading, excerpts_with_date, llm_data, on_an_earlier_day
+from .clock import (
+    UNUSUAL_TIMES,
+    ZONES,
+    date_of_loading,
+    on_a_machine_in,
+    on_an_earlier_day,
+    stale_dates,
+)
 from .errors import AGENT_ERRORS, describe_error, is_refusal
 from .fixes import fix_for
 from .leftovers import (
@@ -45,11 +53,11 @@ from .leftovers import (
 )
 from .library_settings import changed_settings, library_settings
 from .modules import imported_files
-from .observations import Observations
+from .observations import Observations, progress_file
 from .offline import OfflineLLM
 from .project import COMMAND, ENVIRONMENTS
 from .provider import Provider
-from .reloading import stale_since_loading
+from .reloading import stale_since_loading, sure_dates
 from .tool_calls import calls_in
 from .undefined_names import undefined_names
 from .waiting import Attempt, eventually
@@ -66,12 +74,6 @@ def modules_outside(model: Path, repository: Path) -> list[str]:
         if file.is_relative_to(repository)
         and not any(map(file.is_relative_to, (CONTRACT, model, *ENVIRONMENTS)))
     )
-
-
-def stale_dates(llm: OfflineLLM, output: list[Item], loaded: datetime) -> list[str]:
-    """Return texts of an answer that contain the day on which the model was loaded."""
-    texts = [item.get("output") or item.get("content") for item in output]
-    return list(excerpts_with_date([*llm_data(llm.bodies), texts], loaded))
 
 
 def random_generators() -> list[Any]:
@@ -135,61 +137,145 @@ def hide_distribution(name: str) -> None:
     distribution.from_name = classmethod(find)
 
 
+def start_recording(model: Path, repository: Path, observations: Observations) -> AuditHook:
+    """Record from now on what the code of the model does to this process."""
+    hook = AuditHook(model, repository, observations)
+    record_mlflow_calls(hook)
+    record_redirections(hook)
+    record_searches(hook)
+    sys.addaudithook(hook)
+    return hook
+
+
+class ReportingModel:
+    """A model that appends a byte to a file after each answer.
+
+    Without an implementation of `predict_stream`, streams are empty; the rule `streams` fails.
+    """
+
+    def __init__(self, model: mlflow.pyfunc.PyFuncModel, progress: Path) -> None:
+        self._model = model
+        self._progress = progress
+        self._can_stream = implements_streams(instance_in(model))
+
+    def predict(self, request: Request) -> Any:
+        """Return an answer."""
+        answer: Any = self._model.predict(request)
+        self._report()
+        return answer
+
+    def predict_stream(self, request: Request) -> Generator[Any]:
+        """Yield the events of an answer."""
+        if self._can_stream:
+            yield from self._model.predict_stream(request)
+        self._report()
+
+    def _report(self) -> None:
+        with self._progress.open("ab") as file:
+            file.write(b".")
+
+
+def load(model: Path, hook: AuditHook, progress: Path) -> Any:
+    """Load the model, and record what it changes; afterwards, it can reach the provider."""
+    before = state_of_process()
+    loaded = mlflow.pyfunc.load_model(str(model), suppress_warnings=True)
+    hook.importing = False
+    observations = hook.observations
+    observations.changes_at_import += changes(before, state_of_process())
+    replaced = sorted(replaced_functions(model))
+    observations.changes_at_import += [f"{name} is another function" for name in replaced]
+    observations.undefined_names = undefined_names(model)
+    hook.provider = Provider()
+    os.environ |= hook.provider.variables()
+    return ReportingModel(loaded, progress)
+
+
+def record_changes(model: Path, observations: Observations) -> Callable[[], None]:
+    """Return a function that records how the process differs from now."""
+    before, variables_before = state_after_loading(model), variables()
+    settings = library_settings()
+
+    def record() -> None:
+        observations.left_behind += changes(before, state_after_loading(model))
+        observations.left_behind += changed_settings(settings)
+        # Not with their values, which may be secret.
+        names = changed(variables_before, variables())
+        observations.left_behind += [f"{name} has another value" for name in names]
+
+    return record
+
+
+def answer_at_unusual_times(model: Any, request: Request) -> dict[str, list[dict[str, Any]]]:
+    """Return the tool calls in the answers at each of the times."""
+    calls = {}
+    for now in UNUSUAL_TIMES:
+        with time_machine.travel(now):
+            calls[now.isoformat()] = tool_calls_in(model.predict(request))
+    return calls
+
+
+def answer_in_zones(model: Any, request: Request) -> list[list[dict[str, Any]]]:
+    """Return the tool calls in the answers in each of the time zones."""
+    calls = []
+    for zone in ZONES:
+        with on_a_machine_in(zone):
+            calls.append(tool_calls_in(model.predict(request)))
+    return calls
+
+
+def tool_calls_in(answer: Any) -> list[dict[str, Any]]:
+    """Return the tool calls in an answer as JSON objects."""
+    return [asdict(call) for call in calls_in(answer["output"])]
+
+
+def observe(
+    model_path: Path, hook: AuditHook, folder: Path, loaded: datetime
+) -> tuple[Any, Request]:
+    """Load the model on an earlier day, and call it on that day, today and at unusual times.
+
+    Args:
+        model_path: The folder of the model.
+        hook: Records what its code does.
+        folder: The folder in which this process works.
+        loaded: The earlier day.
+
+    Returns:
+        The model, and a request that it has answered.
+    """
+    observations = hook.observations
+    with on_an_earlier_day(loaded):
+        model = load(model_path, hook, progress_file(folder))
+        record_changes_since_loading = record_changes(model_path, observations)
+        gc.freeze()  # so that later collections are fast
+        request = read_example(model_path) or HELLO
+        model.predict(request)
+        list(model.predict_stream(request))
+        os.environ["AGENT_LLM"] = "offline:/tools"  # calls what the example does not use
+        observations.tool_calls = tool_calls_in(model.predict(request))
+    llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
+    later_answer: Any = model.predict(request)
+    observations.tool_calls_by_time = answer_at_unusual_times(model, request)
+    observations.tool_calls_by_zone = answer_in_zones(model, request)
+    observations.stale_dates = stale_dates(llm.bodies, later_answer["output"], loaded)
+    observations.left_behind += left_behind(model, request, folder, llm)
+    last_answer = model.predict(request)
+    with time_machine.travel(loaded):
+        observations.repeated_tool_calls = tool_calls_in(model.predict(request))
+    observations.later_tool_calls = [*tool_calls_in(later_answer), *tool_calls_in(last_answer)]
+    record_changes_since_loading()
+    return model, request
+
+
 def main(model_path: Path, repository: Path, result: Path) -> None:
     observations = Observations(error="It raised an error that cannot be described.")
     # The model must not be able to import this program.
     sys.path = [entry for entry in sys.path if Path(entry).resolve() != CONTRACT]
     mlflow.tracing.disable()  # a trace would need a store, which takes seconds to create
     hide_distribution(COMMAND)
-    before = state_of_process()
-    hook = AuditHook(model_path, repository, observations)
-    record_mlflow_calls(hook)
-    record_redirections(hook)
-    record_searches(hook)
-    sys.addaudithook(hook)
+    hook = start_recording(model_path, repository, observations)
     loaded = date_of_loading(model_path)
     try:
-        with on_an_earlier_day(loaded):
-            model = mlflow.pyfunc.load_model(str(model_path), suppress_warnings=True)
-            hook.importing = False
-            observations.changes_at_import += changes(before, state_of_process())
-            replaced = sorted(replaced_functions(model_path))
-            observations.changes_at_import += [f"{name} is another function" for name in replaced]
-            hook.provider = Provider()
-            os.environ |= hook.provider.variables()
-            before, variables_before = state_after_loading(model_path), variables()
-            settings = library_settings()
-            observations.undefined_names = undefined_names(model_path)
-            gc.freeze()  # so that later collections are fast
-            request = read_example(model_path) or HELLO
-            model.predict(request)
-            list(model.predict_stream(request))
-            os.environ["AGENT_LLM"] = "offline:/tools"  # calls what the example does not use
-            first_answer: Any = model.predict(request)
-        llm = OfflineLLM(pytest.MonkeyPatch(), Observations)
-        later_answer: Any = model.predict(request)
-        answers_by_time: dict[str, Any] = {}
-        for now in UNUSUAL_TIMES:
-            with time_machine.travel(now):
-                answers_by_time[f"{now.day} {now:%B, %H:%M} UTC"] = model.predict(request)
-        observations.stale_dates = stale_dates(llm, later_answer["output"], loaded)
-        observations.left_behind += left_behind(model, request, result.parent, llm)
-        last_answer: Any = model.predict(request)
-        for answer, calls in (
-            (first_answer, observations.tool_calls),
-            (later_answer, observations.later_tool_calls),
-            (last_answer, observations.later_tool_calls),
-        ):
-            calls += map(asdict, calls_in(answer["output"]))
-        observations.tool_calls_by_time = {
-            now: [asdict(call) for call in calls_in(answer["output"])]
-            for now, answer in answers_by_time.items()
-        }
-        observations.left_behind += changes(before, state_after_loading(model_path))
-        observations.left_behind += changed_settings(settings)
-        # Not with their values, which may be secret.
-        names = changed(variables_before, variables())
-        observations.left_behind += [f"{name} has another value" for name in names]
+        model, request = observe(model_path, hook, result.parent, loaded)
         observations.error = ""
     except AGENT_ERRORS as error:
         observations.error, observations.fix = describe_error(error), fix_for(error)
@@ -198,8 +284,10 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
         observations.modules_outside = modules_outside(model_path, repository)
         observed = asdict(observations)  # what happens later does not count
         result.write_text(json.dumps(observed), encoding="utf-8")
-    if not observations.error and not observations.stale_dates:
-        observed["stale_texts"] = stale_since_loading(model, model_path, request, loaded)
+    if not observations.error:
+        dates = sure_dates(observations.stale_dates, model_path, request, loaded)
+        texts = [] if dates else stale_since_loading(model, model_path, request, loaded)
+        observed |= {"stale_dates": dates, "stale_texts": texts}
         result.write_text(json.dumps(observed), encoding="utf-8")
 
 

@@ -48,7 +48,7 @@ class Names:
         return []
 
     def path(self, node: ast.AST, scopes: Scopes) -> str:
-        """Return an expression such as `openai.OpenAI(KEY).responses`, without own variables."""
+        """Return an expression such as `openai.OpenAI(KEY).responses`, with variables replaced."""
         match node:
             case ast.Name(name):
                 return self._follow(self._key(node, scopes), self.path) or name

@@ -1,6 +1,7 @@
 """Removes the network from a test, or shortens the timeouts of clients."""
 
 import socket
+import sys
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 # The default of the clients of OpenAI and Anthropic.
 LONGEST_TIMEOUT = 600
+AIOHTTP_LIMITS = ("total", "connect", "sock_read", "sock_connect")
 
 
 def refuse_connections(patch: pytest.MonkeyPatch) -> None:
@@ -76,5 +78,16 @@ def shorten_timeouts(patch: pytest.MonkeyPatch, seconds: float) -> None:
         request.extensions = {**request.extensions, "timeout": shorter_ones}
         return await send(self, request, **options)
 
+    if aiohttp := sys.modules.get("aiohttp"):
+        request = vars(aiohttp.ClientSession)["_request"]
+
+        async def request_shorter(self: Any, *arguments: Any, **options: Any) -> Any:
+            timeout = options.get("timeout") or self.timeout
+            if isinstance(timeout, aiohttp.ClientTimeout):
+                limits = {name: shorter(getattr(timeout, name)) for name in AIOHTTP_LIMITS}
+                options["timeout"] = aiohttp.ClientTimeout(**limits)
+            return await request(self, *arguments, **options)
+
+        patch.setattr(aiohttp.ClientSession, "_request", request_shorter)
     patch.setattr(socket.socket, "settimeout", set_shorter)
     patch.setattr(httpx.AsyncClient, "send", send_shorter)

@@ -1,7 +1,17 @@
 """What `fresh_process_main.py` passes to the tests."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+
+def progress_file(folder: Path) -> Path:
+    """Return the file that grows by a byte with each answer; in the folder, it would be a leftover.
+
+    Args:
+        folder: The folder in which the program runs.
+    """
+    return folder.with_name(f"{folder.name}.progress")
 
 
 @dataclass
@@ -19,8 +29,11 @@ class Observations:
     undefined_names: list[str] = field(default_factory=list)
     modules_outside: list[str] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    # Made last, but on the day of `tool_calls`.
+    repeated_tool_calls: list[dict[str, Any]] = field(default_factory=list)
     later_tool_calls: list[dict[str, Any]] = field(default_factory=list)  # of later answers
     tool_calls_by_time: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tool_calls_by_zone: list[list[dict[str, Any]]] = field(default_factory=list)
     stale_dates: list[str] = field(default_factory=list)
     stale_texts: list[str] = field(default_factory=list)
     changes_meanwhile: list[str] = field(default_factory=list)  # while it answers

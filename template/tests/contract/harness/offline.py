@@ -22,7 +22,7 @@ from .waiting import PATIENCE, Attempt, eventually
 
 # A model of the offline LLM that does not answer before the test ends.
 SILENT = "silent"
-# After so many checks of a waiting request, those that are sent with it have arrived, too.
+# After this many checks, the parallel requests of the same answer have arrived.
 QUIET_CHECKS = 10
 # The error with status 400 of a refused request.
 TOO_LONG = {
@@ -47,7 +47,7 @@ class OfflineLLM:
         bodies: The bodies of the requests, JSON.
         attempts: The attempt that sent each request, None if its thread or client hides it.
         held_call: The number of the first request that is not answered before `released`, or 0.
-        quiet_checks: How often requests have checked if they must wait, since the last arrived.
+        quiet_checks: The number of checks by waiting requests since the last request arrived.
         held_back: The number of the request whose response waits for `released` before it ends.
         broken: The number of the request whose stream breaks before its end.
         refusal: The status of all responses if the LLM refuses requests.
@@ -89,7 +89,7 @@ class OfflineLLM:
         handle = transport.handle_async_request
 
         async def record(transport: Any, request: httpx.Request) -> httpx.Response:
-            self.has_own_client = request.url.host == HOST
+            self.has_own_client |= request.url.host == HOST
             with self._record((await request.aread()).decode()) as (number, is_waiting):
                 while is_waiting():
                     await asyncio.sleep(0.02)

@@ -104,13 +104,10 @@ class Provider:
         body = json.loads(request.content or b"{}")
         if "messages" in body:
             return await _complete(body, request)
+        if request.url.path.endswith("/embeddings") or _are_texts(body.get("input")):
+            return _embeddings(body)
         if "input" in body and request.url.path.endswith(("/responses", "/invocations")):
             return await self._respond(body, request)
-        if request.url.path.endswith("/embeddings"):
-            texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
-            vector = [1.0] * body.get("dimensions", 1536)
-            data = [{"index": index, "embedding": vector} for index, _ in enumerate(texts)]
-            return httpx.Response(200, json={"object": "list", "data": data, "usage": {}})
         message = f"The contract has no API for {request.method} {request.url.path}."
         return httpx.Response(404, json={"error": {"message": message}})
 
@@ -157,6 +154,18 @@ class Provider:
         end = writer.end()
         self._conversations[end["response"]["id"]] = [*items, *writer.output]
         yield end
+
+
+def _are_texts(value: Any) -> bool:
+    """Return whether a value is a list of texts, which only endpoints of embeddings accept."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
+
+
+def _embeddings(body: dict[str, Any]) -> httpx.Response:
+    texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    vector = [1.0] * body.get("dimensions", 1536)
+    data = [{"index": index, "embedding": vector} for index, _ in enumerate(texts)]
+    return httpx.Response(200, json={"object": "list", "data": data, "usage": {}})
 
 
 def _response_format(settings: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import pytest
 import time_machine
 
 from .agents import Request, unload_code
-from .clock import let_a_year_pass, llm_data
+from .clock import let_a_year_pass, llm_data, names_the_day, stale_dates
 from .nested_data import leaves
 from .observations import Observations
 from .offline import OfflineLLM
@@ -46,6 +46,32 @@ def stale_since_loading(
         attempt = Attempt(compare, model)
         attempt.finished()  # on a clock that stands still, a tool that waits never ends
     return attempt.answer or []  # `loads-again` checks whether the model can be loaded again
+
+
+def sure_dates(dates: list[str], model_path: Path, request: Request, loaded: datetime) -> list[str]:
+    """Return the texts with the date of loading that do not merely have a number like its year.
+
+    A table by year has that number on every day, so the model is loaded again today.
+
+    Args:
+        dates: Texts that `stale_dates` has found.
+        model_path: The folder of the model.
+        request: The request that it answered.
+        loaded: The time of loading.
+    """
+    sure = [text for text in dates if names_the_day(text, loaded)]
+    if not dates or sure:
+        return sure
+
+    def dates_of_today(request: Request) -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            llm = OfflineLLM(patch, Observations)
+            output = reloaded(model_path).predict(request)["output"]
+        return stale_dates(llm.bodies, output, loaded)
+
+    attempt = Attempt(dates_of_today, request)
+    attempt.finished()
+    return [] if attempt.answer else dates
 
 
 def another_day(loaded: datetime) -> datetime:

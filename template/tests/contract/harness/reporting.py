@@ -125,6 +125,10 @@ class RuleReporter:
         if session.testscollected:
             self.write(finished=exitstatus)
 
+    def report_progress(self) -> None:
+        """Print a record that shows that the running test makes progress."""
+        self.write(progress=True)
+
     def write(self, **event: object) -> None:
         """Print a record."""
         if self.stdout is not None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-# The cause why a rule is not checked if the agent hangs after an error of the LLM.
+# Why a rule is not checked if the agent hangs after an error of the LLM.
 ENDLESS_FAILURE = "the agent does not stop when the LLM fails, see `llm-failures`"
 
 

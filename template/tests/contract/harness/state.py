@@ -30,7 +30,7 @@ MAX_LENGTH = 200
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """Equals descriptions of the same object.
+    """The description of an object; equal only to descriptions of the same object.
 
     It keeps the object, so that no new object gets the same address before states are compared.
     """

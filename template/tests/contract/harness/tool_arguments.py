@@ -93,7 +93,7 @@ def _values(schema: Any, root: Schema, depth: int) -> Iterator[Any]:
     if not isinstance(schema, dict):
         schema = {}
     if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+        schema = _referenced(schema["$ref"], root)
     if "const" in schema:
         yield schema["const"]
     elif schema.get("enum"):
@@ -113,6 +113,22 @@ def _values(schema: Any, root: Schema, depth: int) -> Iterator[Any]:
         for bound in ("minimum", "maximum"):
             values += [schema[bound]] if bound in schema else []
         yield from (value for value in values if _is_valid(value, schema))
+
+
+def _referenced(reference: str, root: Schema) -> Schema:
+    """Return the part of a schema that a reference such as `#/$defs/Room` names."""
+    part: Any = root
+    for key in reference.removeprefix("#").strip("/").split("/"):
+        part = part.get(key, {}) if isinstance(part, dict) else {}
+    return part
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Return whether a text matches; never for a pattern of another syntax, such as Rust's."""
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return False
 
 
 def _examples(schema: Schema) -> list[Any]:
@@ -150,7 +166,7 @@ def _lists(schema: Schema, root: Schema, depth: int) -> Iterator[list[Any]]:
 def _is_valid(value: Any, schema: Schema) -> bool:
     if isinstance(value, str):
         is_long_enough = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1000)
-        return is_long_enough and re.search(schema.get("pattern", ""), value) is not None
+        return is_long_enough and _matches(schema.get("pattern", ""), value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True
     step = schema.get("multipleOf")

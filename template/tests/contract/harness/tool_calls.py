@@ -81,7 +81,7 @@ def with_first_arguments(
 def with_data_of_user(
     users: Sequence[str], messages: list[Any], tools: list[Any]
 ) -> tuple[tuple[str, str], ...]:
-    """Call tools with texts that start with the user's name: first those that take the fewest.
+    """Call tools with texts that start with the user's name, those with the fewest first.
 
     A tool without arguments may return what another one has stored for the previous user.
     """
@@ -130,6 +130,22 @@ def _first_arguments(tools: list[Any], text: str | None = None) -> dict[str, dic
     """
     sets = {tool["name"]: argument_sets(tool["parameters"], text) for tool in tools}
     return {name: arguments[0] for name, arguments in sets.items() if arguments}
+
+
+def record_outputs(patch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each output of a toolbox is added."""
+    outputs: list[str] = []
+    with suppress(ImportError):  # of models that were logged with a template before v0.5.0
+        toolbox: Any = importlib.import_module(f"{PACKAGE}.runtime.toolbox").Toolbox
+        run = toolbox.run
+
+        async def recording_run(self: Any, *arguments: Any, **options: Any) -> str:
+            output = await run(self, *arguments, **options)
+            outputs.append(output)
+            return output
+
+        patch.setattr(toolbox, "run", recording_run)
+    return outputs
 
 
 def as_json(arguments: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ INVALID_TIME = re.compile(
     r"day is out of range for month|day \d+ must be in range 1\.\.\d+"
     r"|(month|hour|minute|second) must be in \d+\.\.\d+"
 )
-# Missing data can be the reason of these, unless they occur only if arguments are omitted.
+# Missing data can cause these. They are bugs only if they disappear when all arguments are passed.
 OMITTED = re.compile(r"'NoneType'|division by zero")
 MAX_ERROR = 1000  # characters; longer outputs are texts that may quote such messages
 

@@ -1,6 +1,6 @@
 """Calls an agent that may never answer, and waits for conditions.
 
-Waits consist of short steps. Each takes longer on a busy machine, so a wait does, too.
+Waits consist of short steps, so that they take longer on a busy machine.
 """
 
 import time
