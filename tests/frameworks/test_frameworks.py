@@ -14,7 +14,7 @@ from tests.batch.conftest import read_output
 from tests.conftest import Render
 from tests.contract.verify import results_of
 from tests.helpers.agents import Agent, install
-from tests.helpers.model_server import ChatServer, Turn, calls, text
+from tests.helpers.model_server import ChatServer, Turn, calls, chat_server, text
 from tests.helpers.template import QUESTIONS
 from tests.server.serving import TOKYO, Served, serving
 
@@ -360,6 +360,100 @@ def test_reasoning_is_an_item_before_what_follows(agent: Agent, server: ChatServ
     assert [item["summary"][0]["text"] for item in output[::3]] == ["A place in Japan.", "Late."]
 
 
+@pytest.fixture(scope="module")
+def served_with_server(
+    agent: Agent, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Served, ChatServer]]:
+    """The agent behind `serve`, with the fake LLM."""
+    with chat_server() as server:
+        llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+        with serving(agent, tmp_path_factory.mktemp("serve"), **llm) as running:
+            yield running, server
+
+
+def test_a_text_before_a_call_is_streamed_once(
+    served_with_server: tuple[Served, ChatServer],
+) -> None:
+    served, server = served_with_server
+    server.reply(
+        [*text("Let me check"), *calls(("current_time", {"place": "Tokyo"}))], text("It is")
+    )
+    events = list(served.events({"input": TOKYO}))
+    deltas = [one["delta"] for one in events if one["type"] == "response.output_text.delta"]
+    assert "".join(deltas) == "LetmecheckItis"
+    added = [one for one in events if one["type"] == "response.output_item.added"]
+    assert [one["output_index"] for one in added] == [0, 1, 2, 3]
+    kinds = ["message", "function_call", "function_call_output", "message"]
+    assert [item["type"] for item in events[-1]["response"]["output"]] == kinds
+    assert server.bodies[-1]["messages"][-2]["content"] == "Letmecheck"
+
+
+def test_reasoning_after_the_start_of_a_text_follows_the_message(
+    served_with_server: tuple[Served, ChatServer],
+) -> None:
+    served, server = served_with_server
+    deltas = [*text("It"), {"reasoning_content": "Late."}, *text("is late")]
+    server.reply(Turn(deltas, seconds_between=0.2))  # the text arrives before the reasoning
+    events = list(served.events({"input": TOKYO}))
+    added = [one for one in events if one["type"] == "response.output_item.added"]
+    assert [one["item"]["type"] for one in added] == ["message", "reasoning"]
+    message, _ = events[-1]["response"]["output"]
+    assert message["content"][0]["text"] == "Itislate"
+
+
+def test_white_space_before_a_call_is_no_message(agent: Agent, server: ChatServer) -> None:
+    blank = [{"content": "\n"}, {"content": "\n"}]
+    server.reply([*blank, *calls(("current_time", {"place": "Tokyo"}))], [*blank, *text("It is")])
+    output, _ = answer_of(agent, server)
+    kinds = ["function_call", "function_call_output", "message"]
+    assert [item["type"] for item in output] == kinds
+    assert output[-1]["content"][0]["text"] == "\n\nItis"
+
+
+def test_citations_are_annotations(agent: Agent, server: ChatServer) -> None:
+    source = {"url": "https://example.com", "title": "Clocks"}
+    annotation = {"type": "url_citation", "url_citation": source}
+    server.reply([*text("It is"), {"annotations": [annotation]}])
+    (message,), _ = answer_of(agent, server)
+    (found,) = message["content"][0]["annotations"]
+    assert found["url"] == "https://example.com"
+
+
+def test_messages_arrive_as_the_llm_accepts_them(
+    served_with_server: tuple[Served, ChatServer],
+) -> None:
+    served, server = served_with_server
+    server.reply(text("It is"))
+    image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    call = {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
+    items: Any = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [*TEXT, image | {"detail": "low"}]},
+        {"role": "assistant", "content": "Let me look."},
+        call,
+        {"type": "function_call_output", "call_id": "call_1", "output": [*TEXT, image]},
+        {"role": "user", "content": "And now?"},
+    ]
+    served.client().responses.create(model="weather-agent", input=items)
+    messages = server.bodies[-1]["messages"]
+    assert "developer" not in [message["role"] for message in messages]
+    assert "Be brief." in json.dumps(messages)
+    assert '"detail": "low"' in json.dumps(messages)
+    (answer,) = [message for message in messages if message["role"] == "assistant"]
+    assert (answer["content"], len(answer["tool_calls"])) == ("Let me look.", 1)
+    (output,) = [message for message in messages if message["role"] == "tool"]
+    assert output["content"].replace("\\n", "\n") == "Hello\n(image)"
+
+
+@pytest.mark.parametrize("name", ["config", "run_manager", "context", "ctx"])
+def test_tools_may_have_arguments_of_any_name(agent: Agent, server: ChatServer, name: str) -> None:
+    code = f'def find({name}: str) -> str:\n    """Find it."""\n    return {name}.upper()\n\n\n'
+    server.reply(calls(("find", {name: "a lamp"})), text("It is"))
+    with agent.patched("tools.py", "TOOLS = [", f"{code}TOOLS = [find, "):
+        answer_of(agent, server)
+    assert server.bodies[-1]["messages"][-1]["content"] == "A LAMP"
+
+
 def test_a_refusal_is_the_answer(agent: Agent, server: ChatServer) -> None:
     server.reply([{"refusal": "I cannot "}, {"refusal": "do that."}])
     (message,), _ = answer_of(agent, server)
@@ -379,6 +473,20 @@ def test_an_evaluation_passes(agent: Agent, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     done = agent.run("weather-agent", "evaluate", MLFLOW_TRACKING_URI=store)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr
+
+
+def test_an_evaluation_counts_tokens_once(agent: Agent, server: ChatServer, tmp_path: Path) -> None:
+    server.choose = lambda _: Turn(text("It is"), usage=usage(5))
+    environment = {"AGENT_LLM": "openai:/model", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    done = agent.run(
+        "weather-agent", "evaluate", "--json", MLFLOW_TRACKING_URI=store, **environment
+    )
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["scores"]["total_tokens"]["value"] for row in rows] == [
+        5 * len(row["case"]["inputs"]["turns"]) for row in rows
+    ]
 
 
 def test_a_batch_counts_tokens(agent: Agent, server: ChatServer, tmp_path: Path) -> None:

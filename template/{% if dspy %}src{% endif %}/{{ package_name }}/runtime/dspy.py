@@ -21,8 +21,8 @@ from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEv
 from pydantic import PrivateAttr
 
 from .dspy_adapter import AnswerListener, ChatAdapter, add_results, to_history
-from .framework import adapt_events
-from .items import RequestError, delta_event, done_event, function_call_output, unique_id
+from .framework import adapt_events, function_call, message
+from .items import RequestError, delta_event, function_call_output, unique_id
 from .llm import LLM, LLMError
 from .llm.transport import LLMTransport, select_llm
 from .messages import to_messages
@@ -74,7 +74,7 @@ def language_model() -> dspy.LM:
         "openai/llm",
         engine=_SynchronousEngine(),
         async_engine=AsyncLM15Engine(config),
-        num_retries=0,  # a failed request has been repeated before
+        num_retries=0,  # `LLM.stream` has already retried a request that fails
         cache=False,
     )
 
@@ -107,9 +107,7 @@ class Tools(list[dspy.Tool]):
     async def run(self, calls: dspy.ToolCalls) -> None:
         """Run calls at the same time, and add their results to them."""
         for call in calls.tool_calls:
-            fields = {"call_id": call.id, "name": call.name, "arguments": _json(call.args)}
-            fields |= {"id": unique_id("fc"), "status": "completed"}
-            await _send(done_event({"type": "function_call", **fields}))
+            await _send(function_call(str(call.id), call.name, _json(call.args)))
         outputs = await asyncio.gather(*map(self._run, calls.tool_calls))
         for call, output in zip(calls.tool_calls, outputs, strict=True):
             await _send(function_call_output(str(call.id), output))
@@ -213,9 +211,7 @@ async def to_events(values: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
                 text = answer
                 yield delta_event(answer, message_id)
         if text:
-            content = [{"type": "output_text", "text": text, "annotations": []}]
-            fields = {"id": message_id, "role": "assistant", "content": content}
-            yield done_event({"type": "message", "status": "completed", **fields})
+            yield message(text, message_id)
             message_id, text = unique_id("msg"), ""
         if isinstance(value, ResponsesAgentStreamEvent):
             yield value

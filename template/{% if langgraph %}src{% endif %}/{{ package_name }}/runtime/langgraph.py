@@ -6,24 +6,21 @@ from contextlib import aclosing
 from types import FunctionType
 from typing import Any, NoReturn
 
-import mlflow
 from langchain.agents.middleware.model_call_limit import ModelCallLimitExceededError
 from langchain.messages import AIMessage, AIMessageChunk, ToolMessage
-from langchain.tools import BaseTool, tool
+from langchain.tools import BaseTool
 from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
+from pydantic import SecretStr
 
-from .framework import adapt_events, too_many_rounds
-from .items import delta_event, done_event, function_call_output, unique_id
+from .framework import adapt_events, function_call, message, too_many_rounds
+from .items import delta_event, function_call_output, unique_id
 from .llm import LLM
 from .llm.transport import openai_client, select_llm
 from .messages import to_messages
 from .toolbox import Toolbox
-
-# The LLM and the tools have spans. MLflow's evaluation would add those of LangChain beside them.
-mlflow.langchain.autolog(disable=True)
 
 
 class ChatModel(ChatOpenAI):
@@ -39,7 +36,15 @@ def chat_model() -> ChatModel:
     """Return the LLM of each request as one chat model of LangChain."""
     client = openai_client()
     return ChatModel(
-        model="llm", async_client=client.chat.completions, root_async_client=client, streaming=True
+        model="llm",
+        # Without these two, LangChain reads the environment.
+        api_key=SecretStr("none"),
+        base_url=str(client.base_url),
+        async_client=client.chat.completions,
+        root_async_client=client,
+        streaming=True,
+        # `LLM.stream` has a timeout. No chunk arrives while the LLM thinks.
+        stream_chunk_timeout=None,
     )
 
 
@@ -49,16 +54,28 @@ def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[Base
     return [_tool(toolbox, one["function"], max_length) for one in toolbox.specifications]
 
 
-def _tool(toolbox: Toolbox, function: Any, max_length: int) -> BaseTool:
-    async def run(**arguments: Any) -> str:
-        return await toolbox.run(function["name"], json.dumps(arguments), max_length=max_length)
+class ToolboxTool(BaseTool):
+    """A function of a toolbox. Other tools of LangChain cannot have an argument `config`."""
 
-    as_tool = tool(
-        function["name"],
+    toolbox: Toolbox
+    max_length: int
+
+    def _run(self, **_arguments: Any) -> NoReturn:
+        raise TypeError("Call the tool with `await tool.ainvoke(…)`.")
+
+    async def _arun(self, **arguments: Any) -> str:
+        text = json.dumps(arguments)
+        return await self.toolbox.run(self.name, text, max_length=self.max_length)
+
+
+def _tool(toolbox: Toolbox, function: Any, max_length: int) -> BaseTool:
+    return ToolboxTool(
+        name=function["name"],
         description=function["description"],
         args_schema=function["parameters"],
+        toolbox=toolbox,
+        max_length=max_length,
     )
-    return as_tool(run)
 
 
 def stream(
@@ -93,13 +110,13 @@ async def to_events(updates: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgen
             if isinstance(chunk, AIMessageChunk) and chunk.text:
                 yield delta_event(chunk.text, message_id)
             continue
-        for message in _messages(data):
-            if isinstance(message, AIMessage):
-                for item in _items(message, message_id):
-                    yield done_event(item)
+        for new in _messages(data):
+            if isinstance(new, AIMessage):
+                for done in _items(new, message_id):
+                    yield done
                 message_id = unique_id("msg")
-            elif isinstance(message, ToolMessage):
-                yield function_call_output(message.tool_call_id, str(message.text))
+            elif isinstance(new, ToolMessage):
+                yield function_call_output(new.tool_call_id, str(new.text))
 
 
 def _messages(update: dict[str, Any]) -> Iterator[Any]:
@@ -107,13 +124,10 @@ def _messages(update: dict[str, Any]) -> Iterator[Any]:
         yield from (state or {}).get("messages", [])
 
 
-def _items(message: AIMessage, message_id: str) -> Iterator[dict[str, Any]]:
-    """Yield the items of a message: its text, and its calls."""
-    if message.text:
-        content = [{"type": "output_text", "text": str(message.text), "annotations": []}]
-        fields = {"id": message_id, "role": "assistant", "content": content}
-        yield {"type": "message", "status": "completed", **fields}
-    for call in message.tool_calls:
-        fields = {"call_id": call["id"], "name": call["name"], "status": "completed"}
+def _items(new: AIMessage, message_id: str) -> Iterator[ResponsesAgentStreamEvent]:
+    """Yield the events that complete the text and the calls of a message."""
+    if new.text:
+        yield message(str(new.text), message_id)
+    for call in new.tool_calls:
         arguments = json.dumps(call["args"], ensure_ascii=False)
-        yield {"type": "function_call", "id": unique_id("fc"), "arguments": arguments, **fields}
+        yield function_call(str(call["id"]), call["name"], arguments)

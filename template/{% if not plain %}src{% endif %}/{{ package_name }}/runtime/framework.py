@@ -1,15 +1,19 @@
-"""Adapts the events of a framework: their task, their order, and what only the LLM knows."""
+"""What the adapters of frameworks share: the task of a run, the order of its events, details."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TypeVar
 
-from mlflow.types.responses import ResponsesAgentStreamEvent
+from mlflow.types.responses import (
+    ResponsesAgentStreamEvent,
+    create_function_call_item,
+    create_text_output_item,
+)
 
-from .items import Item, done_event, done_item, unique_id
+from .items import Item, done_event, done_item, text_delta, unique_id
 from .llm import LLMError
-from .llm.transport import is_cut_off, take_reasoning
+from .llm.transport import citations, is_cut_off, take_reasoning
 
 Event = TypeVar("Event")
 
@@ -78,27 +82,58 @@ async def with_details(
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
     """Yield events with what frameworks do not pass on.
 
-    The reasoning of the LLM comes before the event that follows it. A message that the LLM cut off
-    has the status `incomplete`.
+    The reasoning of the LLM comes before the event that follows it, or after the message that is
+    being streamed.
     """
+    is_streaming = False  # the text of a message
     async with aclosing(events):
         async for event in events:
-            for text in take_reasoning():
-                summary = [{"type": "summary_text", "text": text}]
-                fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
-                yield done_event({"type": "reasoning", **fields})
+            if not is_streaming:
+                for reasoning in _reasoning():
+                    yield reasoning
             item = done_item(event) or {}
-            if item.get("type") == "message" and is_cut_off():
-                item["status"] = "incomplete"
+            if item.get("type") == "message":
+                _complete(item)
             yield event
+            is_streaming = not item and (is_streaming or bool(text_delta(event)))
+    for reasoning in _reasoning():
+        yield reasoning
+
+
+def _reasoning() -> Iterator[ResponsesAgentStreamEvent]:
+    for text in take_reasoning():
+        summary = [{"type": "summary_text", "text": text}]
+        fields = {"id": unique_id("rs"), "summary": summary, "status": "completed"}
+        yield done_event({"type": "reasoning", **fields})
+
+
+def _complete(message: Item) -> None:
+    """Add the status of a message and the sources of its text."""
+    if is_cut_off():
+        message["status"] = "incomplete"
+    for part in message["content"]:
+        if part["type"] == "output_text":
+            part["annotations"] = citations()
+
+
+def message(text: str, item_id: str) -> ResponsesAgentStreamEvent:
+    """Return the event that completes a message."""
+    item = create_text_output_item(text, item_id)
+    return done_event(item | {"status": "completed"})
+
+
+def function_call(call_id: str, name: str, arguments: str) -> ResponsesAgentStreamEvent:
+    """Return the event that completes a tool call.
+
+    Args:
+        call_id: The id that the LLM gave it.
+        name: The name of the tool.
+        arguments: A JSON object.
+    """
+    item = create_function_call_item(unique_id("fc"), call_id, name, arguments)
+    return done_event(item | {"status": "completed"})
 
 
 def too_many_rounds(uri: str) -> LLMError:
     """Return the error of an LLM that calls tools until the limit of the framework."""
     return LLMError(f"{uri} calls tools in the last round. Raise max_rounds in config.yml.")
-
-
-def text_of(content: str | list[Item]) -> str:
-    """Return the text of a message, whose content may be a list of parts."""
-    parts = [{"text": content}] if isinstance(content, str) else content
-    return "\n".join(part.get("text") or part.get("refusal") or "" for part in parts)

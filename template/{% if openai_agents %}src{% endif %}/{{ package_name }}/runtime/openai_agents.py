@@ -21,13 +21,14 @@ from mlflow.types.responses import (
     OutputItem,
     ResponsesAgentRequest,
     ResponsesAgentStreamEvent,
+    create_text_output_item,
 )
 
-from .framework import adapt_events, text_of, too_many_rounds
+from .framework import adapt_events, too_many_rounds
 from .items import Item, delta_event, done_event, function_call_output, unique_id
 from .llm import LLM
 from .llm.transport import openai_client, select_llm
-from .messages import to_content
+from .messages import to_messages
 from .toolbox import Toolbox
 
 # MLflow traces the run, so the SDK does not. A call of an unknown tool returns an error to the LLM.
@@ -93,22 +94,25 @@ def to_input(items: Iterable[Message | OutputItem]) -> Iterator[TResponseInputIt
     Raises:
         RequestError: A content part cannot be sent to the LLM.
     """
-    for item in items:
-        fields: Any = item.model_dump(exclude_none=True)
-        if fields.get("role") == "assistant":
-            if text := text_of(fields["content"]).strip():  # some models refuse blank texts
-                yield {"role": "assistant", "content": text}
-        elif fields.get("role"):
-            yield {"role": fields["role"], "content": _content(fields["content"])}
-        elif fields["type"] == "function_call":
-            yield fields
-        elif fields["type"] == "function_call_output":
-            yield fields | {"output": _content(fields["output"])}
+    for message in to_messages(items):
+        yield from _input_items(message)
 
 
-def _content(parts: str | list[Item]) -> Any:
-    content = to_content(parts)
-    return content if isinstance(content, str) else [_part(part) for part in content]
+def _input_items(message: Item) -> Iterator[Any]:
+    """Yield the items for a message of chat completions, as `to_messages` returns it."""
+    content = message["content"]
+    if message["role"] == "tool":
+        call_id = message["tool_call_id"]
+        yield {"type": "function_call_output", "call_id": call_id, "output": content}
+    elif message["role"] == "assistant" and content:
+        # The SDK joins items of this type with the calls of the same turn.
+        item = create_text_output_item(content, unique_id("msg"))
+        yield item | {"status": "completed"}
+    elif content:
+        parts = content if isinstance(content, str) else [_part(part) for part in content]
+        yield {"role": message["role"], "content": parts}
+    for call in message.get("tool_calls", []):
+        yield {"type": "function_call", "call_id": call["id"], **call["function"]}
 
 
 def _part(part: Item) -> Item:
@@ -131,11 +135,11 @@ async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
             data: Any = event.data
             if data.type == "response.output_text.delta" and data.delta:
                 yield delta_event(data.delta, message_id)
-            elif data.type == "response.output_item.done":
-                if item := _item(data.item.model_dump(exclude_none=True), message_id):
-                    yield done_event(item)
-                if data.item.type == "message":
-                    message_id = unique_id("msg")
+            elif data.type == "response.completed":  # its items are in order
+                for done in data.response.output:
+                    if item := _item(done.model_dump(exclude_none=True), message_id):
+                        yield done_event(item)
+                message_id = unique_id("msg")
 
 
 def _item(item: Item, message_id: str) -> Item | None:

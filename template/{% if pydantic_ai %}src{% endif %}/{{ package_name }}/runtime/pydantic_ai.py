@@ -47,10 +47,11 @@ from pydantic_ai.capabilities import (
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from .framework import adapt_events, text_of, too_many_rounds
-from .items import Item, RequestError, delta_event, done_event, function_call_output, unique_id
+from .framework import adapt_events, function_call, message, too_many_rounds
+from .items import Item, RequestError, delta_event, function_call_output, unique_id
 from .llm import LLM
 from .llm.transport import openai_client, select_llm
+from .messages import ChatMessage, to_messages
 from .toolbox import Toolbox
 
 AUDIO_TYPES = ("audio/mpeg", "audio/wav")
@@ -152,7 +153,7 @@ def to_history(items: Iterable[Message | OutputItem]) -> list[ModelMessage]:
         RequestError: A content part cannot be sent to the LLM.
     """
     history: list[ModelMessage] = []
-    for is_answer, group in groupby(_parts(items), key=_is_of_llm):
+    for is_answer, group in groupby(_parts(to_messages(items)), key=_is_of_llm):
         parts: Any = list(group)
         history.append(ModelResponse(parts) if is_answer else ModelRequest(parts))
     if history and isinstance(history[-1], ModelResponse):
@@ -164,22 +165,22 @@ def _is_of_llm(part: Part) -> bool:
     return isinstance(part, TextPart | ToolCallPart)
 
 
-def _parts(items: Iterable[Message | OutputItem]) -> Iterator[Part]:
+def _parts(messages: Iterable[ChatMessage]) -> Iterator[Part]:
     names: dict[str, str] = {}  # of tools, by the ids of their calls
-    for item in items:
-        match item.model_dump(exclude_none=True):
+    for one in messages:
+        match one:
             case {"role": "user", "content": content}:
                 yield UserPromptPart(content if isinstance(content, str) else _user(content))
-            case {"role": "system" | "developer", "content": content}:
-                yield SystemPromptPart(text_of(content))
-            case {"role": "assistant", "content": content}:
-                if text := text_of(content).strip():  # some models refuse blank texts
-                    yield TextPart(text)
-            case {"type": "function_call", "call_id": call_id, "name": name, "arguments": args}:
-                names[call_id] = name
-                yield ToolCallPart(name, args, call_id)
-            case {"type": "function_call_output", "call_id": call_id, "output": output}:
+            case {"role": "system", "content": content}:
+                yield SystemPromptPart(content)
+            case {"role": "assistant", "content": str(text)}:
+                yield TextPart(text)
+            case {"role": "tool", "tool_call_id": call_id, "content": output}:
                 yield ToolReturnPart(names.get(call_id, "tool"), output, call_id)
+        for call in one.get("tool_calls", []):
+            function = call["function"]
+            names[call["id"]] = function["name"]
+            yield ToolCallPart(function["name"], function["arguments"], call["id"])
 
 
 def _user(parts: list[Item]) -> list[UserContent]:
@@ -190,14 +191,12 @@ def _user_part(part: Item) -> UserContent:
     match part:
         case {"text": str(text)}:
             return text
-        case {"type": "input_image", "image_url": str(url)}:
-            return ImageUrl(url)
-        case {"type": "input_file", "file_data": str(data)}:
+        case {"image_url": {"url": url, "detail": detail}}:
+            return ImageUrl(url, vendor_metadata={"detail": detail})
+        case {"file": {"file_data": data}}:
             return _file(data)
-    kind = part.get("type")
     raise RequestError(
-        f"A content part of type {kind!r} cannot be sent to the LLM. Send input_text with "
-        "text, input_image with image_url, or input_file with file_data.",
+        "A file without `file_data` cannot be sent to the LLM. Send its content as `file_data`.",
         "input",
     )
 
@@ -234,13 +233,9 @@ async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
             case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
                 yield delta_event(text, message_id)
             case PartEndEvent(part=TextPart(content=text)) if text:
-                content = [{"type": "output_text", "text": text, "annotations": []}]
-                fields = {"id": message_id, "role": "assistant", "content": content}
-                yield done_event({"type": "message", "status": "completed", **fields})
+                yield message(text, message_id)
             case PartEndEvent(part=ToolCallPart() as call):
-                fields = {"id": unique_id("fc"), "call_id": call.tool_call_id}
-                fields |= {"name": call.tool_name, "arguments": call.args_as_json_str()}
-                yield done_event({"type": "function_call", "status": "completed", **fields})
+                yield function_call(call.tool_call_id, call.tool_name, call.args_as_json_str())
             case FunctionToolResultEvent(part=ToolReturnPart() as part):
                 yield function_call_output(part.tool_call_id, part.model_response_str())
             case FunctionToolResultEvent(part=retry):

@@ -41,12 +41,14 @@ class _Answer:
         turns: Its own messages by the ids of their tool calls.
         thoughts: The reasoning of each completion that `take_reasoning` has not returned yet.
         is_cut_off: Whether its last completion is incomplete.
+        citations: The sources of the text of its last completion, as in a Response.
     """
 
     llm: LLM
     turns: dict[str, Fields] = field(default_factory=dict)
     thoughts: list[str] = field(default_factory=list)
     is_cut_off: bool = False
+    citations: list[Fields] = field(default_factory=list)
 
 
 _current: ContextVar[_Answer] = ContextVar("answer")
@@ -70,11 +72,16 @@ def is_cut_off() -> bool:
     return _current.get().is_cut_off
 
 
+def citations() -> list[Fields]:
+    """Return the sources of the text of the last completion in this context."""
+    return _current.get().citations
+
+
 def openai_client() -> AsyncOpenAI:
     """Return a client that sends chat completions to the LLM that `select_llm` has selected.
 
     It has no connections of its own, so one client serves all requests. An error of the LLM is an
-    `LLMError`, or the cause of the client's error; a failed request has been repeated before.
+    `LLMError`, or the cause of the client's error. `LLM.stream` has already retried the request.
     """
     # openai 3 accepts clients of httpx, but its type hints name those of httpx2.
     http_client: Any = httpx.AsyncClient(transport=LLMTransport(), trust_env=False)
@@ -146,15 +153,21 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
     head["model"] = answer.llm.model
     role = {"role": "assistant"}
     thoughts: list[str] = []
+    blank = ""  # white space before the text; without a text, it is not a message
     async with aclosing(read_pieces(chunks, completion)) as pieces:
         async for piece in pieces:
             if piece.kind == "reasoning":
                 thoughts.append(piece.text)
                 continue
+            text = blank + piece.text
+            if role and not text.strip():
+                blank = text
+                continue
             _move(thoughts, answer.thoughts)
-            yield head | _choice({**role, "content": piece.text})
-            role = {}
+            yield head | _choice({**role, "content": text})
+            role, blank = {}, ""
     answer.is_cut_off = completion.incomplete_reason is not None
+    answer.citations = completion.citations
     _move(thoughts, answer.thoughts)
     calls = [call.message_part() for call in completion.calls]
     if calls:
