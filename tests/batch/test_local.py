@@ -23,7 +23,7 @@ from mlflow.types.responses import ResponsesAgentStreamEvent
 from tests.batch.conftest import Batch, Row, read_output, wait_for
 from tests.conftest import Package
 from tests.helpers.agents import Agent, clean_environment
-from tests.helpers.model_server import Turn, calls
+from tests.helpers.model_server import Turn, calls, text
 
 TABLE = [
     {"id": "a", "question": "One, two"},
@@ -137,6 +137,24 @@ def test_failed_rows_are_repeated(batch: Batch) -> None:
     assert len(batch.server.bodies) == 4
 
 
+def test_incomplete_answers_are_named(batch: Batch) -> None:
+    batch.server.choose = lambda _: Turn(text("It is"), finish_reason="length")
+    code, printed = batch.run(write_jsonl(batch.folder / "in.jsonl", TABLE[:1]))
+    assert code == 0, printed
+    (row,) = batch.rows()
+    assert (row["answer"], row["status"]) == ("It is", "answered")
+    assert row["error"] == "The answer is incomplete: max_output_tokens."
+
+
+def test_answers_with_half_of_a_surrogate_pair_are_stored(batch: Batch) -> None:
+    batch.server.choose = lambda _: Turn(text("Well \ud83c"))
+    code, printed = batch.run(write_jsonl(batch.folder / "in.jsonl", TABLE[:1]))
+    assert code == 0, printed
+    (row,) = batch.rows()
+    assert row["answer"] == "Well \\ud83c"
+    assert json.loads(row["output"])[0]["content"][0]["text"] == "Well \ud83c"
+
+
 def test_a_busy_llm_gets_time(batch: Batch) -> None:
     source = write_jsonl(batch.folder / "in.jsonl", TABLE)
     busy = [Turn(status=429, error="Slow down.", headers={"retry-after": "0.1"}) for _ in range(4)]
@@ -203,6 +221,12 @@ INVALID: list[tuple[list[Row], tuple[str, ...], str]] = [
         [message([{"type": "input_text", "text": ""}])],
         (),
         "Row 1 of the input: the question is empty",
+    ),
+    ([message([{"text": " "}])], (), "Row 1 of the input: the question is empty."),
+    (
+        [{"id": 1, "input": "[" * 100_000 + "]" * 100_000}],
+        (),
+        "Row 1 of the input: input has too many levels of nesting.",
     ),
     ([{"id": 1, "input": "{"}], (), "Row 1 of the input: input is invalid JSON"),
     ([{"id": 1, "input": "[]"}], (), "Row 1 of the input: the input has no items."),
@@ -591,6 +615,31 @@ def test_traces_are_sampled(batch: Batch) -> None:
     with closing(sqlite3.connect(batch.folder / "mlflow.db")) as store:
         stored = store.execute("SELECT request_id FROM trace_info").fetchall()
     assert sorted(traced) == sorted(name for (name,) in stored)
+
+
+def test_traces_have_the_request_and_the_answer(batch: Batch) -> None:
+    batch.run(write_jsonl(batch.folder / "in.jsonl", TABLE[:1]))
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{batch.folder / 'mlflow.db'}"}
+    done = batch.commands.run("evaluate", "--from-traces", "", **store)
+    assert json.loads(done.stdout)["inputs"] == {"turns": ["One, two"]}, done.stderr
+
+
+def test_a_longer_pause_delays_the_rows_that_wait(package: Package) -> None:
+    limit = package("ops.batch.rate").RateLimit(8)
+
+    async def start_of_a_row() -> float:
+        async with limit.slot():
+            return asyncio.get_running_loop().time()
+
+    async def refuse_twice() -> float:
+        limit.refused(0.05)
+        row = asyncio.create_task(start_of_a_row())
+        await asyncio.sleep(0.01)
+        limit.refused(0.5)
+        end = asyncio.get_running_loop().time() + 0.4
+        return await row - end
+
+    assert asyncio.run(refuse_twice()) > 0
 
 
 def test_bound_halves_once_per_pause_and_grows_again(package: Package) -> None:

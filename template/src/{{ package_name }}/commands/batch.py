@@ -123,6 +123,7 @@ class ProgressLine:
     answered: int = 0
     failed: int = 0
     tokens: int = 0
+    is_terminal: bool = field(default_factory=lambda: bool(sys.stderr and sys.stderr.isatty()))
     started_at: float = field(default_factory=time.monotonic)
 
     def start(self, *, rows: int, answered: int) -> None:
@@ -138,8 +139,7 @@ class ProgressLine:
         self.tokens += tokens
         self.left -= answered + failed
         if answered + failed:
-            is_terminal = sys.stderr.isatty()
-            start, end = ("\r\x1b[K", "") if is_terminal else ("", "\n")
+            start, end = ("\r\x1b[K", "") if self.is_terminal else ("", "\n")
             click.echo(f"{start}{self}{end}", err=True, nl=False)
 
     def __str__(self) -> str:
@@ -156,7 +156,7 @@ class ProgressLine:
         if self.rows is None:
             return
         seconds = time.monotonic() - self.started_at
-        start = "\n" if sys.stderr.isatty() and self.answered + self.failed else ""
+        start = "\n" if self.is_terminal and self.answered + self.failed else ""
         click.echo(
             f"{start}{self.answered:,} answered, {self.failed:,} failed in {seconds:.1f} s, "
             f"{self.tokens:,} tokens. The answers are in {self.target}.",

@@ -17,6 +17,7 @@ from ...runtime.items import items_text
 from ..sampling import TraceSampler
 from .agent import BatchAgent
 from .answers import MAX_FAILURES, Answer, UnusableLLMError
+from .fields import valid_text
 from .questions import Question
 from .rate import RateLimit
 
@@ -59,7 +60,7 @@ class Answerer:
                 if not running and done.empty():
                     return
                 answer = (await done.get()).result()
-                failures = failures + 1 if answer.error else 0
+                failures = failures + 1 if answer.status == "failed" else 0
                 yield answer
             self.stopped_by = UnusableLLMError(failures, answer.error)
         finally:
@@ -83,8 +84,12 @@ class Answerer:
             items: list[Any] | None = None
             error: Exception | None = None
             with self.sampler.sample() as is_sampled, trace_answer(is_sampled) as span:
+                if span:
+                    span.set_inputs(question.request.model_dump(exclude_none=True))
                 try:
                     items = await self.agent.items(question.request)
+                    if span:
+                        span.set_outputs({"output": items})
                 except Exception as caught:
                     error = caught
                     if span:
@@ -93,11 +98,13 @@ class Answerer:
                     self.limit.succeeded()
             if is_busy(error):
                 self.limit.refused(getattr(error, "retry_after", None))
+        reason = getattr(tokens, "incomplete_reason", None)  # older models do not record it
+        problem = f"The answer is incomplete: {reason}." if reason else None
         answer = Answer(
             id=question.id,
-            answer=None if items is None else items_text(items),
-            output=None if items is None else json.dumps(items, ensure_ascii=False),
-            error=f"{type(error).__name__}: {error}" if error else None,
+            answer=None if items is None else valid_text(items_text(items)),
+            output=None if items is None else valid_text(json.dumps(items, ensure_ascii=False)),
+            error=valid_text(f"{type(error).__name__}: {error}") if error else problem,
             attempts=attempt,
             seconds=time.monotonic() - started,
             input_tokens=tokens.input,

@@ -17,8 +17,8 @@ class Answer:
         id: The id of the question.
         answer: The text of the answer, or None.
         output: The items of the answer, JSON, or None.
-        error: Why there is no answer, or None.
-        attempts: The number of attempts in this run.
+        error: Why there is no answer, or why it is incomplete, or None.
+        attempts: The number of attempts in this run, without the retries of the LLM's client.
         seconds: How long the last attempt took.
         input_tokens: The tokens of all requests to the LLM, as it counts them.
         output_tokens: The tokens of its completions.

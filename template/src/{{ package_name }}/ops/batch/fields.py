@@ -35,6 +35,21 @@ def check_unicode(field: str, text: str) -> None:
         raise ValueError(f"the {field} contains invalid Unicode") from error
 
 
+def valid_text(text: str) -> str:
+    """Replace halves of surrogate pairs, which UTF-8 and Parquet cannot represent."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def without_nulls(value: Any) -> Any:
+    """Return nested values without the fields that are null."""
+    match value:
+        case dict():
+            return {key: without_nulls(one) for key, one in value.items() if one is not None}
+        case list():
+            return [without_nulls(one) for one in value]
+    return value
+
+
 def question_text(value: Any) -> str:
     """Return the question of a row.
 

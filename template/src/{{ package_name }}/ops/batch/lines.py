@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from .columns import COLUMNS
-from .fields import check_unicode, identifier, is_blank, question_text
+from .fields import check_unicode, identifier, is_blank, question_text, without_nulls
 from .tables import parse_row
 
 PARSED = pa.schema([(column, pa.string()) for column in (*COLUMNS, "problem")])
@@ -38,7 +38,7 @@ class LineParser:
             row_id = identifier(fields["id"])
             if is_blank(fields["input"]):
                 question_text(fields["question"])
-            texts = {column: as_text(value) for column, value in fields.items()}
+            texts = {column: as_text(without_nulls(value)) for column, value in fields.items()}
             check_unicode("question", "".join(filter(None, texts.values())))
         except ValueError as error:
             return {"problem": f"{error}: {line[:100]}"}

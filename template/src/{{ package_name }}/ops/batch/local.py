@@ -95,7 +95,7 @@ class LocalBatch:
             some = ready.answers
             commit(self.target, some, ready.name)
             ready = Unstored()  # in one step, so that no interruption can come between
-            failed = sum(one.error is not None for one in some)
+            failed = sum(one.status == "failed" for one in some)
             tokens = sum(one.input_tokens + one.output_tokens for one in some)
             progress.add(answered=len(some) - failed, failed=failed, tokens=tokens)
 

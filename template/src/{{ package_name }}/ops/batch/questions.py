@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ...runtime.validation import describe_validation_error, parse_json
 from ..project import ProjectError
 from .columns import COLUMN_NAMES
-from .fields import check_unicode, identifier, is_blank, question_text
+from .fields import check_unicode, identifier, is_blank, question_text, without_nulls
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ def _is_empty(item: dict[str, Any]) -> bool:
     content = item.get("content") or ""
     if isinstance(content, str):
         return is_blank(content)
-    return all(part["type"] == "input_text" and is_blank(part["text"]) for part in content)
+    return all(
+        part.get("type", "input_text") == "input_text" and is_blank(part.get("text"))
+        for part in content
+    )
 
 
 def _input(question: Any, items: Any) -> Any:
@@ -76,16 +79,8 @@ def _parsed(value: Any, column: str) -> Any:
         return parse_json(value if isinstance(value, str) else json.dumps(without_nulls(value)))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{column} is invalid JSON: {error}") from error
-
-
-def without_nulls(value: Any) -> Any:
-    """Return nested values without the fields that are null."""
-    match value:
-        case dict():
-            return {key: without_nulls(one) for key, one in value.items() if one is not None}
-        case list():
-            return [without_nulls(one) for one in value]
-    return value
+    except RecursionError as error:
+        raise ValueError(f"{column} has too many levels of nesting") from error
 
 
 def check_questions(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Iterator[str]:

@@ -31,7 +31,9 @@ class RateLimit:
             await self._changed.wait_for(lambda: self._running < max(1, int(self.current)))
             self._running += 1
         try:
-            await asyncio.sleep(self._resume_at - asyncio.get_running_loop().time())
+            loop = asyncio.get_running_loop()
+            while (pause := self._resume_at - loop.time()) > 0:  # a refusal may extend the pause
+                await asyncio.sleep(pause)
             yield
         finally:
             async with self._changed:

@@ -53,7 +53,7 @@ class ArrowTable:
 
 @dataclass(frozen=True)
 class TextTable:
-    """A file with JSON lines or CSV. Arrow would read dates, and accept a quote without an end.
+    """A file with JSON lines or CSV. Arrow would convert dates, and accept an unclosed quote.
 
     Attributes:
         path: The file.

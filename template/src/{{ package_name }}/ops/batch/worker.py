@@ -72,7 +72,7 @@ class RowAnswerer:
         concurrency: How many rows of the partition are answered at the same time.
         traces_per_second: The number of rows of the partition per second to trace.
 
-    The others are those of `RowChecker`.
+    `RowChecker` describes the others.
     """
 
     concurrency: int
