@@ -12,7 +12,7 @@ import pytest
 from mlflow.types.responses import ResponsesAgentRequest
 
 from tests.server.conftest import RunApp
-from tests.server.scripted import STREAM, Events, delta, message
+from tests.server.scripted import STREAM, Events, answer_with, delta, message
 from tests.server.serving import HELLO, access_log, wait_until
 
 
@@ -50,6 +50,18 @@ def test_access_log(run_app: RunApp, caplog: pytest.LogCaptureFixture) -> None:
         if match.groups():
             total, first = map(float, match.groups())
             assert 0.05 <= first <= total - 0.05
+
+
+def test_access_log_of_a_disconnect_before_the_end_of_the_body(
+    run_app: RunApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "weather_agent.server")
+    with run_app(answer_with("Hi")).open_request(b"{", length=100):
+        pass
+    wait_until(lambda: access_log(caplog))
+    (line,) = access_log(caplog)
+    assert line.startswith("POST /responses disconnected in 0.")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("body", [HELLO, STREAM])

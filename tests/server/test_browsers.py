@@ -126,10 +126,11 @@ def test_bodies_with_a_byte_order_mark_are_read(run_app: RunApp) -> None:
     [
         (BODY, "gzip", 400, "is not valid gzip."),
         (gzip.compress(BODY)[:-9], "gzip", 400, "its end is missing"),
+        (gzip.compress(BODY) + gzip.compress(b" "), "gzip", 400, "more than one gzip member"),
         (gzip.compress(b" " * 2000 + BODY), "gzip", 413, "larger than 1,000 bytes"),
         (BODY, "br", 415, "encoding gzip or none"),
     ],
-    ids=["no gzip", "a cut end", "too large", "another encoding"],
+    ids=["no gzip", "a cut end", "two members", "too large", "another encoding"],
 )
 def test_other_encodings_are_refused(
     body: bytes, encoding: str, status: int, text: str, run_app: RunApp

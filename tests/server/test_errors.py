@@ -140,6 +140,28 @@ def test_error_names_the_invalid_field(run_app: RunApp) -> None:
         assert f"`{param}`" in error["message"]
 
 
+OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "42"}
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (json.dumps({"input": [OUTPUT]}), "`input` is empty. Send at least one message."),
+        (f'{{"input": "Hi", "seed": {"1" * 5000}}}', "an integer has more than 4,300 digits."),
+    ],
+    ids=["only a tool output", "a long integer"],
+)
+def test_error_of_the_body(body: str, text: str, run_app: RunApp) -> None:
+    response = run_app(answer_with("Hi")).post(body.encode())
+    assert response.status_code == httpx.codes.BAD_REQUEST
+    assert text in response.json()["error"]["message"]
+
+
+def test_a_message_of_the_assistant_is_enough(run_app: RunApp) -> None:
+    body = {"input": [{"role": "assistant", "content": "I am an agent."}]}
+    assert run_app(answer_with("Hi")).post(body).status_code == httpx.codes.OK
+
+
 def test_too_many_requests_asks_to_retry(package: Package, run_app: RunApp) -> None:
     response = respond_with(429, package, run_app)
     assert response.headers["retry-after"] == "1"

@@ -185,4 +185,4 @@ def test_an_error_of_the_llm_counts_before_that_of_a_client(package: Package) ->
     request: Any = httpx.Request("POST", "http://llm.invalid")  # openai 3 has its own type
     error = openai.APIConnectionError(request=request)
     error.__cause__ = package("runtime.llm").LLMError("m returned status 429.", 429)
-    assert package("server.errors").error_of_agent(error).status == 429
+    assert package("server.errors").report_failure(error).status == 429

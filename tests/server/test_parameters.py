@@ -147,7 +147,7 @@ def test_config_yml_sets_no_field_that_the_agent_sets(package: Package, name: st
 @pytest.mark.parametrize("name", ["extra_body", "timeout"])
 def test_config_yml_sets_no_argument_of_the_client(package: Package, name: str) -> None:
     settings = package("agent").AGENT.config.model_dump() | {"llm_options": {name: {}}}
-    with pytest.raises(ValidationError, match=f"{name} is an argument of OpenAI's Python client"):
+    with pytest.raises(ValidationError, match=f"Remove {name}: it is for OpenAI's Python client"):
         package("runtime.config").Config(**settings)
 
 

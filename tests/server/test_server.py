@@ -199,6 +199,17 @@ def test_serve_reports_its_addresses_llm_and_store(serve: Serve) -> None:
     assert re.search(r" LLM: offline:/demo. Traces: sqlite:///\S+/mlflow.db. Press Ctrl", second)
 
 
+def test_an_error_while_the_agent_is_imported_has_a_traceback(
+    agent: Agent,
+) -> None:
+    tools = agent.folder / "src/weather_agent/tools.py"
+    with agent.patched("tools.py", "TOOLS = [", "TOOLS = len(7), ["):
+        done = agent.run("weather-agent", "--debug", "serve", f"--port={free_port()}")
+    assert done.returncode == 1
+    assert f'File "{tools}"' in done.stderr
+    assert "object of type 'int' has no len()" in done.stderr
+
+
 def test_port_in_use_is_an_error_before_mlflow_is_imported(served: Served, agent: Agent) -> None:
     done = agent.run("python", "-c", RUN_SERVE, f"--port={port_of(served.url)}")
     assert (done.returncode, done.stdout) == (1, "False\n")

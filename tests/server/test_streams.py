@@ -159,6 +159,16 @@ def test_stream_of_another_server_starts_and_ends_once(run_app: RunApp) -> None:
     assert own.count("response.completed") == 1
 
 
+def test_forwarded_events_continue_the_sequence(run_app: RunApp) -> None:
+    async def answer(_request: ResponsesAgentRequest) -> Events:
+        yield ResponsesAgentStreamEvent(type="response.progress", sequence_number=7)
+        yield message("Hi")
+
+    events = list(run_app(answer).events(HELLO))
+    assert "response.progress" in [event["type"] for event in events]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+
+
 def test_custom_outputs_of_any_event_reach_the_client(run_app: RunApp) -> None:
     async def answer(_request: ResponsesAgentRequest) -> Events:
         yield message("Hi")

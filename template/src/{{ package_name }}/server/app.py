@@ -51,7 +51,7 @@ def create_app(
     Args:
         agent: The agent that answers.
         settings: The settings; by default, those of the environment.
-        on_shutdown: Called in a thread after the last request.
+        on_shutdown: Called in a thread at shutdown. Canceled requests may still be ending.
     """
     settings = settings or load_settings()
     endpoint = with_limits(AgentEndpoint(agent, settings), settings)
@@ -90,7 +90,7 @@ def with_limits(endpoint: ASGIApp, settings: ServerSettings) -> ASGIApp:
 
 @asynccontextmanager
 async def run_on_shutdown(callback: Callable[[], None], _app: Starlette) -> AsyncGenerator[None]:
-    """Run a function in a thread when the server has answered its last request."""
+    """Run a function in a thread at shutdown."""
     yield
     await run_in_threadpool(callback)
 

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..ops.project import PROJECT_NAME
 from ..runtime.llm.pieces import join_pieces
-from .errors import ApiError, error_of_agent, stopping_error
+from .errors import ApiError, report_failure, stopping_error
 from .events import Event, ResponseWriter
 from .requests import parse_request
 from .sampling import TraceSampler
@@ -91,7 +91,7 @@ class AgentEndpoint:
                 return stopping.response()
             except Exception as error:
                 span.record_exception(error)
-                return error_of_agent(error).response()
+                return report_failure(error).response()
 
     async def stream(
         self, request: ResponsesAgentRequest, state: RequestState, return_trace_id: bool
@@ -115,7 +115,7 @@ class AgentEndpoint:
                 yield encode(failure_events(writer, stopping))
             except Exception as error:
                 span.record_exception(error)
-                yield encode(failure_events(writer, error_of_agent(error)))
+                yield encode(failure_events(writer, report_failure(error)))
         yield encode([metadata, "[DONE]"] if metadata else ["[DONE]"])
 
 

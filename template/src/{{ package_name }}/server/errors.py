@@ -39,13 +39,13 @@ class ApiError(Exception):
 
     Args:
         status: The HTTP status.
-        message: What is wrong and what to do, in the words of the caller.
+        message: What is wrong and how to fix it, in terms that the caller knows.
         param: The path of the invalid field, such as `input.0.role`.
         code: The code for programs; by default, that of the status.
         headers: Additional headers.
 
     Attributes:
-        id: The id of the error in the server's log, if it is there.
+        id: The id of the cause in the server log; None if nothing was logged.
     """
 
     id: str | None = None
@@ -86,7 +86,7 @@ class ApiError(Exception):
         return JSONResponse({"error": self.fields()}, self.status, self.headers)
 
 
-def error_of_agent(error: Exception) -> ApiError:
+def report_failure(error: Exception) -> ApiError:
     """Log an exception of the agent, and return an error for the caller without its details."""
     if isinstance(error, RequestError):
         return ApiError(400, str(error), error.param)
@@ -144,4 +144,4 @@ async def handle_api_error(_request: Request, error: Exception) -> Response:
 
 async def handle_error(_request: Request, error: Exception) -> Response:
     """Respond to an error outside the agent: of the request's parameters, or of the server."""
-    return error_of_agent(error).response()
+    return report_failure(error).response()

@@ -19,7 +19,7 @@ from ..runtime.llm.usage import record_completions
 
 Event = dict[str, Any]
 
-# The writer makes these events itself, so those of a stream that the agent passes on are dropped.
+# The writer creates these events itself. It drops them from a stream that the agent forwards.
 DROPPED_EVENTS = {
     "response.created",
     "response.queued",
@@ -152,7 +152,7 @@ class ResponseWriter:
             part = REFUSAL if event.type == REFUSAL.delta else TEXT
             yield from self._delta(part, text, (event.model_extra or {})["item_id"])
         elif event.type not in DROPPED_EVENTS:
-            fields = event.model_dump(exclude_none=True)
+            fields = event.model_dump(exclude_none=True, exclude={"sequence_number"})
             yield self._event(fields.pop("type"), **fields)
         self.add(event)
 

@@ -54,8 +54,9 @@ def serve(listener: socket, *, workers: int = 1, reload: bool = False) -> None:
     connect(llm, timeout=1, max_retries=0)  # sends no request
     configure_logging()
     store = try_to_connect_store()
-    if workers > 1:
-        load_agent()  # uvicorn restarts workers that cannot import it forever
+    if not reload:
+        # uvicorn hides the traceback of a TypeError, and restarts workers that fail without end.
+        load_agent()
     Thread(target=report_start, args=(listener.getsockname(), llm, store), daemon=True).start()
     options: dict[str, Any] = {
         "app": f"{__name__}:create_worker",
@@ -134,7 +135,7 @@ def flush_traces() -> None:
     flush.join(TRACE_FLUSH_SECONDS)
     if flush.is_alive():
         logger.warning("The store did not accept the last traces in time; they are lost.")
-        # Everything else has ended, and MLflow would wait for the store forever.
+        # At exit, MLflow would wait for the store without end.
         os._exit(0)  # ast-grep-ignore: exit-call
 
 

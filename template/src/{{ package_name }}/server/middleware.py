@@ -121,19 +121,22 @@ class RequestBody:
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 body = await self._read(receive)
-                state_of(scope).body = self._unzip(body) if encoding == "gzip" else body
+            if body is None:
+                return  # nobody reads a response
+            state_of(scope).body = self._unzip(body) if encoding == "gzip" else body
         except TimeoutError as error:
             message = f"The request body took longer than {self.timeout_seconds:g} s to arrive."
             raise ApiError(408, f"{message} Try again.") from error
         await self.app(scope, receive, send)
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read(self, receive: Receive) -> bytes | None:
+        """Return the body, or None if the client disconnected before its end."""
         body = bytearray()
         more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise ApiError(400, "The client disconnected before the end of the request body.")
+                return None
             body += message.get("body", b"")
             if len(body) > self.max_bytes:
                 raise self._too_large()
@@ -151,6 +154,8 @@ class RequestBody:
             raise self._too_large()
         if not decompressor.eof:
             raise ApiError(400, "The request body is not valid gzip: its end is missing.")
+        if decompressor.unused_data:
+            raise ApiError(400, "The request body has more than one gzip member. Send it as one.")
         return unzipped
 
     def _too_large(self) -> ApiError:

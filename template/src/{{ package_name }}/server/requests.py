@@ -18,6 +18,8 @@ from .unsupported import reject_unsupported
 MAX_VALUES = 50_000
 # Far below Python's recursion limit, which MLflow reaches sooner than the JSON parser.
 MAX_DEPTH = 100
+# Python's own limit, which an error message would tell callers to change.
+MAX_DIGITS = 4_300
 TOO_DEEP = "The JSON of the request body is nested too deeply."
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -31,7 +33,7 @@ def parse_request(body: bytes) -> tuple[ResponsesAgentRequest, bool]:
 
     Raises:
         ApiError: The body is not a valid request; the message names the field.
-        RequestError: A parameter would have no effect.
+        RequestError: A parameter is invalid or not supported; the message names it.
     """
     fields = _parse_json(body)
     stream = fields.pop("stream", None)
@@ -73,6 +75,7 @@ def _parse_json(body: bytes) -> dict[str, Any]:
             object_pairs_hook=unique_keys,
             parse_constant=_reject_number,
             parse_float=_finite_float,
+            parse_int=_short_integer,
         )
         if _SURROGATE.search(text):
             json.dumps(fields, ensure_ascii=False).encode()
@@ -98,6 +101,12 @@ def _reject_number(constant: str) -> float:
 def _finite_float(text: str) -> float:
     number = float(text)
     return number if abs(number) != float("inf") else _reject_number(text)
+
+
+def _short_integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"an integer has more than {MAX_DIGITS:,} digits")
+    return int(text)
 
 
 def _limit_size(fields: dict[str, Any]) -> None:
@@ -129,7 +138,7 @@ def _is_blank(value: Any) -> bool:
             return False
         case {"role": _, "content": text} | {"text": text}:
             return _is_blank(text)
-        case {"type": "reasoning"}:
+        case {"type": "reasoning" | "function_call_output"}:
             return True
     return False
 

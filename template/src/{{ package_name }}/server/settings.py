@@ -47,7 +47,7 @@ class ServerSettings(BaseSettings):
     @field_validator("allowed_hosts")
     @classmethod
     def check_hosts(cls, hosts: str) -> str:
-        """Reject what no request names as its host, such as a URL, a port or a pattern."""
+        """Reject values that are not names of hosts, such as a URL, a port or a pattern."""
         for name in hosts.split(","):
             if not re.fullmatch(r"\*|(([\w-]+\.)*[\w-]+)?|\[[\da-f:.]+\]", name.strip(), re.ASCII):
                 raise ValueError("Write names such as agent.example.com, separated by commas")

@@ -1,4 +1,4 @@
-// The server's bearer token. It is stored for this tab until the tab is closed.
+// The server's bearer token, stored for this tab until it is closed.
 
 const KEY = "agent-token";
 const ids = ["token-dialog", "token-message", "token"];
@@ -28,7 +28,7 @@ function save(newValue) {
   try {
     sessionStorage.setItem(KEY, value);
   } catch {
-    // Without storage, the page asks for the token again after a reload.
+    // The page asks for the token again after a reload.
   }
 }
 
