@@ -65,7 +65,8 @@ def test_llm_that_cannot_answer(commands: ForkedCommands, llm: str, words: str) 
     ],
 )
 def test_empty_value(commands: ForkedCommands, parameter: str, arguments: list[str]) -> None:
-    words = f"Invalid value for '{parameter}': The value is empty."
+    what = "question" if "ask" in arguments else "value"
+    words = f"Invalid value for '{parameter}': The {what} is empty. "
     assert words in error_of(commands, *arguments)
 
 
@@ -446,7 +447,9 @@ def test_env_file_that_is_a_folder(agent: Agent, commands: ForkedCommands) -> No
     env = agent.folder / ".env"
     env.mkdir()
     try:
-        assert error_of(commands, *ASK) == "error: .env cannot be read: Is a directory."
+        assert error_of(commands, *ASK) == (
+            "error: .env cannot be read: Is a directory. Replace it with a file that you may read."
+        )
     finally:
         env.rmdir()
 

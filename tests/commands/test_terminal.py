@@ -98,7 +98,7 @@ finally:
 
 @pytest.mark.parametrize(
     ("stdin", "words"),
-    [("", "The value is empty."), ("\\351", "The question is not UTF-8 text.")],
+    [("", "The question is empty. Pass one"), ("\\351", "The question is not UTF-8 text.")],
 )
 def test_question_is_checked_before_mlflow_is_imported(
     agent: Agent, stdin: str, words: str
@@ -138,7 +138,7 @@ def test_chat_in_a_pipe_answers_each_line(
     [
         ("printf '\\351' | $0 chat", "error: Standard input is not UTF-8 text."),
         ("$0 ask $(printf '\\351')", "The question is not UTF-8 text."),
-        ("$0 ask <&-", "The value is empty."),
+        ("$0 ask <&-", "The question is empty."),
         ("$0 chat <&-", ""),
         ("cd $(mktemp -d); rmdir $PWD; $0 ask Hi", "The current folder no longer exists."),
         # `yes` ends with the first question; `chat` must end with it.

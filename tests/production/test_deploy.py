@@ -5,6 +5,7 @@ import sys
 import time
 from unittest.mock import Mock, call
 
+import databricks
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -161,6 +162,17 @@ def test_a_version_that_fails_its_checks_is_replaced(deployer: Deployer) -> None
     deployer.check("deploy", "2")
     assert deployer.run("deploy", "2", VERIFY_FAILS="1").returncode == 1  # now it answers itself
     assert deployer.answering == "1"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit(143)])
+def test_an_interrupted_check_restores_the_version_before(
+    package: Package, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(databricks, "agents", Mock(), raising=False)  # an extra of the agent
+    endpoint, now = Mock(), Mock(entities={"1": Mock(), "2": Mock()})
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        package("ops.deploy").check_or_restore(endpoint, now, ["1"], Mock(side_effect=error))
+    endpoint.route.assert_called_once_with(now, "1")
 
 
 def test_the_version_that_answered_is_restored(deployer: Deployer) -> None:
@@ -327,11 +339,12 @@ def test_an_update_that_does_not_end_is_reported(
     endpoint = object.__new__(module.Endpoint)
     endpoint.name = "weather-agent"
     ready, updating = module.Served({}), module.Served({}, is_updating=True)
-    endpoint.report, endpoint.read = Mock(), Mock(side_effect=[updating, ready])
+    endpoint.report, endpoint.read = Mock(), Mock(side_effect=[*[updating] * 3, ready])
     sleep = Mock()
     monkeypatch.setattr(time, "sleep", sleep)
     assert endpoint.wait() == ready
-    assert sleep.mock_calls == [call(2)]
+    assert sleep.mock_calls == [call(2)] * 3
+    assert endpoint.report.call_count == 1  # every 30 seconds
     endpoint.read = lambda: updating
     monkeypatch.setattr(module, "UPDATE_TIMEOUT", -1)
     with pytest.raises(RuntimeError, match="weather-agent is still updating after 0 s"):

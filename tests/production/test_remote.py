@@ -40,6 +40,16 @@ def test_a_url_without_an_agent_is_reported(answer: Any, status: int) -> None:
         answer("", status).require_agent_at(URL)
 
 
+@pytest.mark.parametrize("status", [200, 401, 404, 500])
+def test_errors_contain_no_password(answer: Any, status: int) -> None:
+    remote = answer("<html>", status)
+    check = remote.require_agent_at if status in (401, 404) else remote.respond_at
+    options = {} if status in (401, 404) else {"request": {}, "timeout": 1}
+    with pytest.raises(RuntimeError, match=r"http://joe:\*\*\*@agent.example") as raised:
+        check("http://joe:hunter2@agent.example", **options)
+    assert "hunter2" not in str(raised.value)
+
+
 @pytest.mark.parametrize("status", [302, 429, 500])
 def test_a_status_that_is_no_success_fails_the_case(answer: Any, status: int) -> None:
     with pytest.raises(RuntimeError, match=f"{URL} answered {status}: Busy"):

@@ -28,6 +28,28 @@ def test_copier_is_the_version_of_the_settings(package: Package) -> None:
     assert package("ops.template.releases").COPIER.startswith(f"copier>={floor},<")
 
 
+@pytest.mark.parametrize("has_changes", [True, False])
+def test_a_merge_that_fails_can_be_undone_if_it_has_changed_files(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_changes: bool
+) -> None:
+    merge, git = package("ops.template.merge"), package("ops.template.git")
+    (tmp_path / "tools.py").write_text("1\n", encoding="utf-8")
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    for command in (["init"], ["add", "."], [*identity, "commit", "--message=1"]):
+        git.git(tmp_path, *command)
+    head = git.git(tmp_path, "rev-parse", "HEAD").strip()
+
+    def fail(*_: object) -> None:
+        if has_changes:
+            (tmp_path / "tools.py").write_text("2\n", encoding="utf-8")
+        raise git.GitError("fatal")
+
+    monkeypatch.setattr(merge, "merge_template", fail)
+    with pytest.raises(git.GitError):
+        merge.start_merge(tmp_path, head, head, head, "v9.0.0")
+    assert (tmp_path / ".git/MERGE_HEAD").exists() == has_changes
+
+
 def test_merges_the_newest_release(updating: UpdatingProject) -> None:
     project = updating.project
     project.append(TOOLS, "# Mine.\n")

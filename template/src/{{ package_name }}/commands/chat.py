@@ -18,7 +18,7 @@ def hold_conversation() -> bool:
     """Answer each line of standard input; each request contains the conversation before it.
 
     Returns:
-        Whether no turn failed.
+        Whether all turns succeeded.
     """
     conversation: list[Item] = []
     has_failed = False

@@ -21,7 +21,7 @@ from ..ops.git import clean_commit
 from ..ops.project import CASES, ROOT, ProjectError, require_checkout
 from ..ops.registry import Registry
 from ..ops.remote import require_agent_at, respond_at
-from ..ops.store import connect_store
+from ..ops.store import connect_store, without_password
 from ..ops.trace_cases import cases_from, find_traces
 from ..ops.traces import trace_location
 from ..runtime.config import Config, ConfigError, load_config
@@ -40,6 +40,8 @@ ENVIRONMENT = {
     "OTEL_SDK_DISABLED": "false",
     # Otherwise MLflow answers the first case once more.
     "MLFLOW_GENAI_EVAL_SKIP_TRACE_VALIDATION": "true",
+    # MLflow imports LiteLLM if it is installed, which would download a list of prices.
+    "LITELLM_LOCAL_MODEL_COST_MAP": "true",
 }
 SHOWN_CASES = 5  # per scorer; the report lists all
 
@@ -131,7 +133,7 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     before = load_rows(champion) if champion else []
     respond = responder(config, url)
     check_judge(config)
-    target = url or f"this source with {config.llm_uri()}"
+    target = without_password(url) if url else f"this source with {config.llm_uri()}"
     click.echo(f"Evaluating {target}: {len(cases)} cases, in {store} …", err=True)
     # The agent at a URL may be of another commit, and other cases decide nothing about this one.
     commit = clean_commit() if not url and path.resolve() == CASES.resolve() else None

@@ -9,7 +9,7 @@ import click
 def not_empty(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """Reject an empty value, such as that of an unset variable in a script."""
     if value is not None and not value.strip():
-        raise click.BadParameter("The value is empty.")
+        raise click.BadParameter("The value is empty. Check the variable that it comes from.")
     return value
 
 
@@ -25,7 +25,7 @@ def model_name(ctx: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
-def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
+def read_question(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> str:
     """Join the words of a question, or read it from standard input."""
     try:
         if words != ("-",) and (words or sys.stdin.isatty()):
@@ -35,7 +35,10 @@ def read_question(ctx: click.Context, parameter: click.Parameter, words: tuple[s
             question = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeError as error:
         raise click.BadParameter("The question is not UTF-8 text.") from error
-    not_empty(ctx, parameter, question)
+    if not question.strip():
+        raise click.BadParameter(
+            'The question is empty. Pass one, such as "What time is it in Tokyo?".'
+        )
     return question
 
 

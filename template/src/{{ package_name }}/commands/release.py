@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def release_version(*, registered: bool, junit: Path | None, allow_skipped: bool) -> int:
     """Verify, evaluate, register, deploy, check and promote the agent of the current commit.
 
-    A second run continues where the first one stopped: it repeats no evaluation that the commit has
-    passed, and the other steps do only what is missing.
+    A second run continues where the first one stopped: it skips the evaluation if the commit has
+    passed one, and the other steps do only what is missing.
 
     Args:
         registered: Release the challenger, without the first three steps.

@@ -65,7 +65,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no rule failed and all could be checked."""
+        """Whether every rule passed or was skipped."""
         return not self.exit_code
 
     @property

@@ -126,7 +126,7 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
 
     Yields:
         The events of `tests/contract/harness/reporting.py` as they happen. The last event is
-        `{"ended": REASON}`, with a `fix` if the reason is an endless function.
+        `{"ended": REASON}`, with a `fix` if a function of the agent did not return.
 
     Raises:
         ProjectError: pytest does not start; the message contains its output.

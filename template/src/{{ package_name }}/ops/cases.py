@@ -75,7 +75,7 @@ def load_cases(path: Path) -> list[Case]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read cases: {error}.") from error
+        raise ConfigError(f"Cannot read cases: {error}. Check --cases.") from error
     cases: dict[str, Case] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -95,7 +95,7 @@ def load_cases(path: Path) -> list[Case]:
 
 
 def calls_in(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the tool calls in items of the Responses API; invalid ones were mistakes of the LLM."""
+    """Yield the tool calls in items of the Responses API, without those with invalid JSON."""
     for item in items:
         if item.get("type") == "function_call":
             with suppress(ValueError):

@@ -5,7 +5,7 @@ from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
 from .cases import Row
-from .project import PROJECT_NAME, ProjectError
+from .project import PROJECT_NAME, ProjectError, cause_of
 from .registry import CHAMPION, EVALUATION_RUN, Registry
 
 ROWS = TypeAdapter(list[Row])
@@ -41,7 +41,7 @@ def load_rows(run_id: str) -> list[Row]:
         return ROWS.validate_json(mlflow.artifacts.load_text(f"runs:/{run_id}/{ROWS_ARTIFACT}"))
     except (MlflowException, OSError, ValidationError) as error:
         raise ProjectError(
-            f"Cannot read the champion's evaluation in run {run_id}: {error}. {ALONE}"
+            f"Cannot read the champion's evaluation in run {run_id}: {cause_of(error)}. {ALONE}"
         ) from error
 
 

@@ -112,7 +112,7 @@ def start(
 
 
 def register_deployment(endpoint: Endpoint, version: str, entity: str | None) -> None:
-    """Register a served version with the Review App, which an interrupted run has not done."""
+    """Register a served version with the Review App, if an interrupted run did not."""
     path = "/api/2.0/agents/deployments"
     host = endpoint.workspace.config.host
     query = f"{host}/serving-endpoints/{endpoint.name}/served-models/{entity}/invocations"
@@ -135,7 +135,7 @@ def check_or_restore(
     """Check the version that answers, and give the traffic to another one if it fails."""
     try:
         check()
-    except Exception:
+    except BaseException:  # also Ctrl+C and SIGTERM
         if before := next((one for one in others if one in now.entities), None):
             endpoint.route(now, before)
         raise

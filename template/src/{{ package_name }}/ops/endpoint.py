@@ -13,6 +13,7 @@ from .project import PROJECT_NAME, ProjectError
 from .workspace import reason_of
 
 POLL_SECONDS = 2
+REPORT_SECONDS = 30
 UPDATE_TIMEOUT = 45 * 60  # seconds
 
 
@@ -99,13 +100,22 @@ class Endpoint:
         return Served(entities, answering if share else None, share, is_updating)
 
     def wait(self) -> Served:
-        """Wait until the endpoint is not updating, and return what it serves."""
-        start = time.monotonic()
+        """Wait until the endpoint is not updating, and return what it serves.
+
+        Raises:
+            ProjectError: The update takes too long.
+        """
+        start, reports = time.monotonic(), 0
         while (now := self.read()).is_updating:
             seconds = time.monotonic() - start
             if seconds > UPDATE_TIMEOUT:
-                raise ProjectError(f"{self.name} is still updating after {seconds:.0f} s.")
-            self.report(f"{self.name} is updating, {seconds:.0f} s …")
+                raise ProjectError(
+                    f"{self.name} is still updating after {seconds:.0f} s. See its events in the "
+                    "workspace, and run the command again when it is ready."
+                )
+            if seconds >= reports * REPORT_SECONDS:
+                self.report(f"{self.name} is updating, {seconds:.0f} s …")
+                reports += 1
             time.sleep(POLL_SECONDS)
         return now
 

@@ -20,7 +20,10 @@ def load_env_file(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ProjectError(f"{path.name} cannot be read: {error.strerror}.") from error
+        raise ProjectError(
+            f"{path.name} cannot be read: {error.strerror}. Replace it with a file that you may "
+            "read."
+        ) from error
     except UnicodeDecodeError as error:
         raise ProjectError(f"{path.name} is not UTF-8 text. Save it as UTF-8.") from error
     for binding in parse_stream(StringIO(text)):

@@ -80,6 +80,8 @@ def evaluate_cases(cases: Sequence[Case], scorers: list[Scorer], respond: Respon
         A row per case, in the same order.
     """
     data = [case.model_dump(exclude_none=True) for case in cases]
+    # The LLM and the tools have spans. Those of autologging would count the tokens twice.
+    mlflow.autolog(disable=True, silent=True)
     with redirect_stdout(io.StringIO()):  # MLflow prints where to find the results
         result = mlflow.genai.evaluate(
             data=data, predict_fn=conversation_with(respond), scorers=scorers

@@ -15,7 +15,11 @@ JUNIT_ARTIFACT = "evaluation/junit.xml"
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 
 # Characters that XML 1.0 does not allow.
-_CONTROL = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r"}
+_INVALID = {
+    code: "\ufffd"
+    for code in (*range(32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF)
+    if chr(code) not in "\t\n\r"
+}
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,11 @@ class Evaluation:
 
     Attributes:
         run_id: Its MLflow run.
-        commit: The commit that it measured; None if it is unknown or had uncommitted changes.
+        commit: The commit that it measured; None with uncommitted changes, a URL or other cases.
         target: What it measured, such as a URL.
         rows: The results of each case.
         verdict: The comparison with the thresholds and the champion.
-        champion: The rows of the champion's evaluation; empty if there is none.
+        champion: The rows of the champion's evaluation; empty if it was not compared with one.
     """
 
     run_id: str
@@ -115,4 +119,4 @@ def _add_test(suite: ElementTree.Element, group: str, name: str, **outcome: str)
 
 
 def _clean(text: str) -> str:
-    return text.translate(_CONTROL)
+    return text.translate(_INVALID)

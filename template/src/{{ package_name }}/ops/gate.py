@@ -97,7 +97,8 @@ def check_regressions(
     if pairs:
         is_worse = len(worse) > maximum or is_significant(len(worse), better, p_value)
         measured = f"{len(worse)} worse, {better} better than the champion"
-        yield Check(name, measured, f"at most {maximum} worse", not is_worse, worse)
+        required = f"at most {maximum} worse, and no significant decline"
+        yield Check(name, measured, required, not is_worse, worse)
 
 
 def check_quantity(
@@ -116,7 +117,8 @@ def check_quantity(
         growth = median(growth_of(number(old, name), number(row, name)) for row, old in pairs)
         is_worse = growth > maximums.growth and is_significant(len(larger), smaller, p_value)
         measured = f"{growth:+.0%} against the champion"
-        yield Check(name, measured, f"at most {maximums.growth:+.0%}", not is_worse, larger)
+        required = f"at most {maximums.growth:+.0%}, unless insignificant"
+        yield Check(name, measured, required, not is_worse, larger)
 
 
 def find_problems(rows: Sequence[Row], config: Config) -> Iterator[str]:

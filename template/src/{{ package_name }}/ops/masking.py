@@ -6,13 +6,15 @@ Names and addresses of people have no pattern, so a person must still read the t
 import re
 from typing import Any
 
-_CREDENTIAL = r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|private)[_ -]?key)"
+_CREDENTIAL = (
+    r"(?:pass(?:word|wd|phrase|code)|pwd|token|(?:api|access|private|secret)[_ -]?key|secret)"
+)
 _PATTERNS = {
     "SECRET": (
         r"-----BEGIN [A-Z ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z ]*-----|\Z)",
         r"(?<=://)[^/\s:@]*:[^/\s]+(?=@)",
         r"(?i)(?:(?<=bearer )|(?<=authorization: basic )|(?<=authorization: token ))\S+",
-        rf"(?i){_CREDENTIAL}\b[\"']?\s*(?:[:=]|\bis\b)\s*\S+",
+        rf"(?i){_CREDENTIAL}\b[\"']?\s*(?:[:=]|\bis\b)[\s:=>]*\S+",
         r"\b(?:sk|xox[a-z])-[\w-]{8,}",
         # A long word with letters and digits: keys, tokens, hashes, ids.
         r"(?<![\w+/=.~-])(?=[\w+/=.~-]*\d)(?=[\w+/=.~-]*[A-Za-z])[\w+/=~-][\w+/=.~-]{19,}",

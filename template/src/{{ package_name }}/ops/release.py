@@ -107,8 +107,8 @@ def promote(registry: Registry, version: ModelVersion) -> None:
 def version_before(registry: Registry, answering: str | None) -> ModelVersion:
     """Return the version to roll back to.
 
-    It is the champion before the champion, or the champion if a version answers that was not
-    promoted.
+    It is the champion before the champion, or the champion itself if the version that answers was
+    never promoted.
 
     Args:
         registry: The registry.

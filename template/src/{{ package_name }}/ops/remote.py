@@ -10,6 +10,7 @@ from mlflow.entities import SpanType
 from ..runtime.validation import is_token
 from .cases import calls_in
 from .project import ProjectError, cause_of
+from .store import without_password
 
 
 def require_agent_at(url: str) -> None:
@@ -23,12 +24,13 @@ def require_agent_at(url: str) -> None:
     # Databricks Apps redirects to its login.
     if answer.is_redirect or status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise ProjectError(
-            f"{url} answered {status}. Set AGENT_TOKEN to a token that may query the agent."
+            f"{without_password(url)} answered {status}. Set AGENT_TOKEN to a token that may query "
+            "the agent."
         )
     if status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
         raise ProjectError(
-            f"No agent answers at {route_of(url)} (status {status}). Pass the address of a server, "
-            "or the whole URL of an endpoint, which ends in /invocations."
+            f"No agent answers at {without_password(route_of(url))} (status {status}). Pass the "
+            "address of a server, or the whole URL of an endpoint, which ends in /invocations."
         )
 
 
@@ -47,13 +49,16 @@ def respond_at(url: str, request: dict[str, Any], *, timeout: float) -> dict[str
     """
     answer = _post(url, request, timeout=timeout)
     if not answer.is_success:
-        raise ProjectError(f"{url} answered {answer.status_code}: {answer.text[:500]}")
+        raise ProjectError(
+            f"{without_password(url)} answered {answer.status_code}: {answer.text[:500]}"
+        )
     try:
         response = answer.json()
         calls = list(calls_in(response["output"]))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ProjectError(
-            f"{url} did not answer with a response of the Responses API: {answer.text[:500]}"
+            f"{without_password(url)} did not answer with a response of the Responses API: "
+            f"{answer.text[:500]}"
         ) from error
     for call in calls:
         with mlflow.start_span(call["name"], span_type=SpanType.TOOL) as span:
@@ -70,15 +75,19 @@ def route_of(url: str) -> str:
 def _post(url: str, body: dict[str, Any], *, timeout: float) -> httpx.Response:
     token = os.environ.get("AGENT_TOKEN", "")
     if not is_token(token):
-        raise ProjectError("AGENT_TOKEN contains a space, a line break or a non-ASCII character.")
+        raise ProjectError(
+            "AGENT_TOKEN contains a space, a line break or a non-ASCII character. Copy it again."
+        )
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         return httpx.post(route_of(url), json=body, headers=headers, timeout=timeout)
     except httpx.ReadTimeout as error:
         raise ProjectError(
-            f"{url} did not answer within {timeout:g} s. Check its log, and whether it is busy."
+            f"{without_password(url)} did not answer within {timeout:g} s. Check its log, and "
+            "whether it is busy."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProjectError(
-            f"Could not reach {url}: {cause_of(error)}. Start the server, or check the URL."
+            f"Could not reach {without_password(url)}: {cause_of(error)}. Start the server, or "
+            "check the URL."
         ) from error

@@ -127,7 +127,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _is_of_database(error: BaseException) -> bool:
-    """Return whether SQLAlchemy raised an error, which only stores in a database import."""
+    """Return whether SQLAlchemy raised an error. Only stores in a database import it."""
     return any(one.__module__.startswith("sqlalchemy.") for one in type(error).__mro__)
 
 

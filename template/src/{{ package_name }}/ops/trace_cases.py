@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ..runtime.config import ConfigError
 from .cases import Case, Inputs, calls_in
 from .masking import mask
+from .project import cause_of
 
 MAX_TRACES = 1000
 
@@ -30,11 +31,14 @@ def find_traces(experiment_id: str, condition: str) -> list[Trace]:
             return_type="list",
         )
     except MlflowException as error:
-        raise ConfigError(f"MLflow rejects the filter {condition!r}: {error}.") from error
+        raise ConfigError(
+            f"MLflow rejects the filter {condition!r}: {cause_of(error)}. Correct it; the "
+            "documentation of mlflow.search_traces has the syntax."
+        ) from error
 
 
 def cases_from(traces: Iterable[Trace], known: Iterable[Case]) -> list[Case]:
-    """Return a case per conversation, without credentials and personal data.
+    """Return a case per conversation, with masked credentials and personal data.
 
     The tool calls in the newest trace become the expected ones, unless the agent failed. Cases that
     are known are left out, as are conversations that another one continues.

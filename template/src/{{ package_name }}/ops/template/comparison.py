@@ -151,7 +151,9 @@ def difference(root: Path, folder: Path, path: str) -> str:
     render(template, {folder / "old": (answers.version, answers.values)})
     rendered, file = folder / "old" / path, root / path
     if not rendered.is_file():
-        raise ProjectError(f"{path} is not a file of the template {answers.version}.")
+        raise ProjectError(
+            f"{path} is not a file of the template {answers.version}. `status --json` lists them."
+        )
     old, new = (
         one.read_text(encoding="utf-8") if one.is_file() else "" for one in (rendered, file)
     )

@@ -129,7 +129,7 @@ def git(
         folder: Where git runs.
         arguments: The arguments of git.
         stdin: What git reads.
-        accepted: The exit codes that are no errors.
+        accepted: The exit codes that do not count as errors.
         variables: More environment variables.
 
     Raises:

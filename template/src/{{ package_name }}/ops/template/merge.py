@@ -78,7 +78,8 @@ def start_merge(top: Path, base: str, head: str, theirs: str, version: str) -> M
     git(top, "update-ref", "ORIG_HEAD", head)
     try:
         return merge_template(top, base, head, theirs, version)
-    except GitError:  # git has not started
-        for path in files:
-            path.unlink()
+    except GitError:
+        if not git(top, "status", "--porcelain", "--untracked-files=no"):  # git has changed nothing
+            for path in files:
+                path.unlink()
         raise

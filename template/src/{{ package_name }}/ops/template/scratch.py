@@ -47,7 +47,7 @@ class Scratch:
         Args:
             tree: The tree.
             other: The tree or the commit with the files.
-            paths: The path there for each path to replace; both start at the agent's folder.
+            paths: The path in `other` for each path to replace in `tree`, from the agent's folder.
         """
         self.git("read-tree", tree)
         for path, source in paths.items():
