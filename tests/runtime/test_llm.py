@@ -5,6 +5,7 @@ import gc
 import json
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -132,6 +133,7 @@ def test_invalid_uri_or_missing_credentials(package: Package, uri: str, hint: st
     [
         (Turn(status=401, error="No such key."), "401: No such key. Check the credentials"),
         (Turn(status=404, error="No such model."), "404: No such model. Check the name"),
+        (Turn(status=422, error="No seed."), "422: No seed. The model does not accept this req"),
         (Turn(status=429, error="Too much."), "429: Too much. Try again later, or ask"),
         (Turn(status=503, error="Busy."), "503: Busy. Try again later"),
         (Turn(text("Well"), cut=True), "closed the connection"),
@@ -173,6 +175,17 @@ def test_error_contains_the_reason_of_the_server(package: Package, body: Any, re
     assert str(raised.value) == f"openai:/m reported an error: {reason} Try again later."
 
 
+def test_unusable_databricks_login_is_named(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[DEFAULT]\nhost = https://a.cloud.databricks.com\n")
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("DATABRICKS_CONFIG_PROFILE", "typo")
+    match = "No Databricks login was found: .* has no typo profile configured. Set DATABRICKS_HOST"
+    with pytest.raises(package("runtime.llm").LLMError, match=match):
+        complete(package, "databricks:/an-endpoint")
+
+
 def test_unreachable_server_raises_llm_error(
     package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +193,7 @@ def test_unreachable_server_raises_llm_error(
     with pytest.raises(package("runtime.llm").LLMError, match="is unreachable") as raised:
         complete(package, "openai:/a-model")
     assert "ssl:" not in str(raised.value)
-    assert str(raised.value).endswith(". Check OPENAI_BASE_URL.")
+    assert str(raised.value).endswith(" Check the network and OPENAI_BASE_URL.")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,14 @@ def test_function_with_a_cache_is_described_like_the_function(package: Package) 
     assert specification(package, lru_cache(paint)) == specification(package, paint)
 
 
+def test_positional_only_parameters_are_an_error(package: Package) -> None:
+    def find(city: str, /) -> str:
+        return city
+
+    with pytest.raises(ValueError, match="The tool find has positional-only parameters"):
+        package("runtime.toolbox").specification(find)
+
+
 def test_description_without_a_docstring_is_the_name(package: Package) -> None:
     assert specification(package, undocumented)["description"] == "undocumented"
 

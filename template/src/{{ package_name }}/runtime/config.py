@@ -130,14 +130,14 @@ class Config(BaseModel):
 
     @field_validator("llm_options")
     @classmethod
-    def reject_own_fields(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Reject fields of a request to the LLM that the agent sets itself."""
+    def reject_other_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Reject options that the agent sets itself, and arguments of OpenAI's Python client."""
         if own := sorted(_OWN_FIELDS.intersection(options)):
             raise ValueError(f"The agent sets {', '.join(own)} itself; remove it")
         if arguments := sorted(_CLIENT_ARGUMENTS.intersection(options)):
             raise ValueError(
-                f"{', '.join(arguments)} is an argument of OpenAI's Python client, not an option "
-                "of the API; write the options in extra_body here, and remove the others"
+                f"Remove {', '.join(arguments)}: it is for OpenAI's Python client, not for the "
+                "API. Write the contents of extra_body directly under llm_options"
             )
         return options
 

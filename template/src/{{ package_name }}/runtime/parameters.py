@@ -18,17 +18,17 @@ def llm_options(request: ResponsesAgentRequest) -> dict[str, Any]:
     Raises:
         RequestError: A parameter is invalid or not supported; the message names it.
     """
-    _refuse_unsupported(request)
+    _reject_invalid(request)
     options = {name: getattr(request, name) for name in _SAME_NAME}
     options["max_completion_tokens"] = request.max_output_tokens
     options["tool_choice"] = "none" if request.tool_choice == "none" else None
-    options["reasoning_effort"] = request.reasoning.effort if request.reasoning else None
-    options["verbosity"] = request.text.get("verbosity") if isinstance(request.text, dict) else None
+    options["reasoning_effort"] = _effort(request)
+    options["verbosity"] = _verbosity(request)
     options["response_format"] = _response_format(request.text)
     return {name: value for name, value in options.items() if value not in _NOT_SET}
 
 
-def _refuse_unsupported(request: ResponsesAgentRequest) -> None:
+def _reject_invalid(request: ResponsesAgentRequest) -> None:
     if request.tools:
         raise RequestError("`tools` is not supported: the agent has its own tools.", "tools")
     if request.tool_choice not in (None, "auto", "none"):
@@ -43,14 +43,20 @@ def _refuse_unsupported(request: ResponsesAgentRequest) -> None:
         raise RequestError("`top_p` must be between 0 and 1.", "top_p")
     if request.max_output_tokens is not None and request.max_output_tokens < 1:
         raise RequestError("`max_output_tokens` must be at least 1.", "max_output_tokens")
-    effort = request.reasoning.effort if request.reasoning else None
-    if effort not in (*_NOT_SET, *EFFORTS):
+    if _effort(request) not in (*_NOT_SET, *EFFORTS):
         allowed = ", ".join(EFFORTS)
         raise RequestError(f"`reasoning.effort` must be one of {allowed}.", "reasoning.effort")
-    verbosity = request.text.get("verbosity") if isinstance(request.text, dict) else None
-    if verbosity not in (*_NOT_SET, *VERBOSITIES):
+    if _verbosity(request) not in (*_NOT_SET, *VERBOSITIES):
         allowed = ", ".join(VERBOSITIES)
         raise RequestError(f"`text.verbosity` must be one of {allowed}.", "text.verbosity")
+
+
+def _effort(request: ResponsesAgentRequest) -> str | None:
+    return request.reasoning.effort if request.reasoning else None
+
+
+def _verbosity(request: ResponsesAgentRequest) -> Any:
+    return request.text.get("verbosity") if isinstance(request.text, dict) else None
 
 
 def _response_format(text: Any) -> dict[str, Any] | None:

@@ -129,6 +129,10 @@ def specification(function: FunctionType) -> ChatCompletionFunctionToolParam:
     docstring = parse(inspect.getdoc(function) or "")
     parameters = _adapter(inspect.unwrap(function)).json_schema()  # `functools.cache` wraps it
     _add_items(parameters)
+    if "properties" not in parameters:
+        raise ValueError(
+            f"The tool {function.__name__} has positional-only parameters. Remove the `/`."
+        )
     for parameter in docstring.params:
         if parameter.arg_name in parameters["properties"]:
             parameters["properties"][parameter.arg_name]["description"] = parameter.description

@@ -19,7 +19,7 @@ async def read_chunks(stream: AsyncStream[object]) -> AsyncIterator[Fields]:
     """Yield the chunks that contain something, without null fields.
 
     A server that does not stream sends the whole completion, which counts as one chunk. Some
-    servers that stream report no finish reason but only the end if the model stops by itself.
+    servers send no finish reason if the model stops by itself, only the end marker.
 
     Raises:
         APIError: The server reports an error.

@@ -25,10 +25,10 @@ _wants_streams: ContextVar[bool] = ContextVar("wants_streams", default=True)
 
 
 def request_whole_completions() -> None:
-    """Request the completions that follow in this context as a whole, instead of as streams.
+    """Turn off streaming for later requests in this context.
 
-    They take less CPU time. The LLM responds only when a completion is finished, so these requests
-    have no timeout. `answer_timeout_seconds` limits the answer.
+    This takes less CPU time. The LLM responds only when a completion is finished, so these requests
+    have no timeout; `answer_timeout_seconds` still applies.
     """
     _wants_streams.set(False)
 
@@ -60,6 +60,10 @@ class LLM:
             messages: The conversation as chat-completions messages.
             options: Other parameters of the API, such as `tools`. They override `LLM.options`, but
                 a caller's `tool_choice: none` stays in effect.
+
+        Yields:
+            Chunks of a chat completion, `{"choices": [{"delta": {…}}]}`, without null fields. If
+            streaming is off, the one chunk is the whole completion.
 
         Raises:
             LLMError: The LLM refused the request, failed, timed out or could not be reached, or

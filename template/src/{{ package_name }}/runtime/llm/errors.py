@@ -13,11 +13,16 @@ import openai
 
 from .fields import string
 
+_REFUSED = "The model does not accept this request; the message says why."
+_LATER = "Try again later."
 _HINTS = {
-    400: "The model does not accept this request; the message says why.",
+    400: _REFUSED,
     401: "Check the credentials.",
+    402: "Check the balance of the account.",
     403: "Check the permissions of the credentials.",
     404: "Check the name of the model and the URL of the server.",
+    408: _LATER,
+    413: "Send fewer or shorter items.",
     429: "Try again later, or ask for a higher limit.",
 }
 # Codes of errors that servers report in the middle of a stream.
@@ -92,7 +97,7 @@ def _refused(uri: str, error: openai.APIError) -> LLMError:
     message, status = _message(error), _status(error)
     response = getattr(error, "response", None)
     returned = f"returned status {status}" if response is not None else "reported an error"
-    hint = _HINTS.get(status or 0, "Try again later.")
+    hint = _HINTS.get(status or 0, _REFUSED if status in range(400, 500) else _LATER)
     return LLMError(
         f"{uri} {returned}: {message} {hint}",
         status,
@@ -112,7 +117,7 @@ def _seconds(headers: httpx.Headers) -> int | None:
 
 
 def _status(error: openai.APIError) -> int | None:
-    """Return the HTTP status of an error; in a stream, its code may be one or stand for one."""
+    """Return the HTTP status of an error; in a stream, its code is the status or maps to one."""
     if isinstance(error, openai.APIStatusError):
         return error.status_code
     code = str(error.code or error.type)
@@ -138,8 +143,12 @@ def _reason(body: Any) -> str:
 def _unreachable(uri: str, error: Exception) -> LLMError:
     cause = error if isinstance(error, httpx.HTTPError) else error.__cause__ or error
     if isinstance(cause, httpx.TimeoutException) and not isinstance(cause, httpx.ConnectTimeout):
-        limit = "llm_timeout_seconds in config.yml"
-        return LLMError(f"{uri} timed out: it sent nothing for longer than {limit}.")
+        return LLMError(
+            f"{uri} timed out: it sent nothing for longer than llm_timeout_seconds in config.yml. "
+            "Raise the limit, or use a faster model."
+        )
     reason = str(cause).replace(" ssl:default", "").removesuffix(".")
-    hint = " Check OPENAI_BASE_URL." if uri.startswith("openai:") else ""
+    variable = {"openai": "OPENAI_BASE_URL", "databricks": "DATABRICKS_HOST"}
+    name = variable.get(uri.partition(":")[0])
+    hint = f" Check the network and {name}." if name else ""
     return LLMError(f"{uri} is unreachable or closed the connection: {reason}.{hint}")

@@ -111,9 +111,11 @@ def _databricks(_credentials: dict[str, str]) -> Access:
     try:
         workspace = Config(retry_timeout_seconds=20)
     except ValueError as error:
+        # The SDK appends its settings.
+        reason = re.split(r"\. Config:|, please|\.$", str(error))[0]
         raise LLMError(
-            "No Databricks login was found. Set DATABRICKS_HOST and DATABRICKS_TOKEN, or run "
-            "`databricks auth login`, or try AGENT_LLM=offline:/demo."
+            f"No Databricks login was found: {reason}. Set DATABRICKS_HOST and DATABRICKS_TOKEN, "
+            "or run `databricks auth login`, or try AGENT_LLM=offline:/demo."
         ) from error
     http_client = partial(_http_client, auth=_DatabricksLogin(workspace))
     base_url = f"{workspace.host}/serving-endpoints"
