@@ -179,6 +179,19 @@ def test_reload_restarts_when_the_package_changes(agent: Agent, serve: Serve) ->
     assert served.stop()
 
 
+def test_reload_shows_where_a_type_error_comes_from(agent: Agent, serve: Serve) -> None:
+    served = serve("--reload", AGENT_LLM="offline:/demo")
+    code = agent.package / "agent.py"
+    before = code.read_text(encoding="utf-8")
+    try:
+        code.write_text(f"{before}\nlen(5)\n", encoding="utf-8")
+        wait_until(lambda: "object of type 'int' has no len()" in served.read_log())
+        assert "    len(5)" in served.read_log()
+    finally:
+        code.write_text(before, encoding="utf-8")
+    assert served.stop()
+
+
 RUN_SERVE = """
 import sys
 from weather_agent.commands.cli import main

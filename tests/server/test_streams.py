@@ -48,6 +48,21 @@ def test_silent_stream_is_kept_alive(run_app: RunApp) -> None:
     assert kinds[-1] == "response.completed"
 
 
+async def call_without_id(_request: ResponsesAgentRequest) -> Events:
+    """Call a tool; the Responses API does not require an id of the item."""
+    call = {"type": "function_call", "call_id": "call_1", "name": "clock", "arguments": "{}"}
+    yield ResponsesAgentStreamEvent(type="response.output_item.done", item=call)
+    yield message("Done")
+
+
+def test_the_call_id_names_a_call_without_an_id(run_app: RunApp) -> None:
+    lines = run_app(call_without_id).post(STREAM).text.splitlines()
+    events = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    ids = {one["type"]: one.get("item_id") for one in events}
+    assert ids["response.function_call_arguments.done"] == "call_1"
+    assert events[-1]["type"] == "response.completed"
+
+
 def test_no_comment_overtakes_a_message_that_a_slow_client_delays(package: Package) -> None:
     sent: list[bytes] = []
 

@@ -127,7 +127,8 @@ def interleaved(
     is_hidden = None in offline_llm.attempts[held:end]
     if is_hidden and end - held > calls_alone(agent, offline_llm, requests[1]):
         raise NotProvenError(
-            "the agent's own LLM client sends several requests at once, which hides whose they are"
+            "the agent's own LLM client sends several requests at once, so the tests cannot tell "
+            "which request of a user caused which"
         )
     bodies: dict[Attempt, list[str]] = {first: [], second: []}
     for number in range(start, last):

@@ -230,14 +230,11 @@ class ResponseWriter:
         index, arguments = len(self.output), item["arguments"]
         started = item | {"arguments": "", "status": "in_progress"}
         yield self._event("response.output_item.added", output_index=index, item=started)
-        position = {"item_id": item["id"], "output_index": index}
+        item_id = item.get("id") or item["call_id"]  # the id of a call is optional
+        position = {"item_id": item_id, "output_index": index}
         yield self._event("response.function_call_arguments.delta", **position, delta=arguments)
-        yield self._event(
-            "response.function_call_arguments.done",
-            **position,
-            name=item["name"],
-            arguments=arguments,
-        )
+        whole = {"name": item["name"], "arguments": arguments}
+        yield self._event("response.function_call_arguments.done", **position, **whole)
 
 
 def raise_failure(event: ResponsesAgentStreamEvent) -> None:

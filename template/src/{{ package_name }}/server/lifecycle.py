@@ -55,7 +55,7 @@ def serve(listener: socket, *, workers: int = 1, reload: bool = False) -> None:
     configure_logging()
     store = try_to_connect_store()
     if not reload:
-        # uvicorn hides the traceback of a TypeError, and restarts workers that fail without end.
+        # uvicorn restarts workers that fail without end.
         load_agent()
     Thread(target=report_start, args=(listener.getsockname(), llm, store), daemon=True).start()
     options: dict[str, Any] = {
@@ -94,7 +94,10 @@ def create_worker() -> Starlette:
     configure_logging()
     exit_with_parent()
     store = try_to_connect_store()
-    agent = load_agent()
+    try:
+        agent = load_agent()
+    except TypeError as error:  # uvicorn would hide the traceback
+        raise ImportError("The agent cannot be imported.") from error
     if store is None:
         mlflow.tracing.disable()
     app = create_app(agent, on_shutdown=flush_traces)
