@@ -36,6 +36,7 @@ from .harness.strict_json import problems_with_json
 from .harness.tool_calls import (
     as_json,
     calls_in,
+    delay_first_call,
     use_replies,
     with_last_arguments,
     with_many_arguments,
@@ -276,7 +277,10 @@ def test_several_calls_of_a_tool(
     def output_alone(call: tuple[str, str]) -> str:
         return outputs_with("last-alone")[call]
 
-    alone, together = outputs_with("last-alone"), outputs_with("all-together")
+    alone = outputs_with("last-alone")
+    with pytest.MonkeyPatch.context() as patch:
+        delay_first_call(patch)
+        together = outputs_with("all-together")
     offline_llm.skip_if_unused()
     for call, output in alone.items():
         found = together.get(call, output)
@@ -284,7 +288,8 @@ def test_several_calls_of_a_tool(
             raise FailedRuleError(
                 f"The tool {call[0]}, called with {call[1]}, returns: {output} With other calls in "
                 f"the same turn, the call has another output: {found}",
-                "Run the tool for each call, with the arguments of this call.",
+                "Run the tool for each call, with the arguments of this call, and keep the outputs in "
+                "the order of the calls.",
             )
 
 

@@ -165,6 +165,15 @@ def test_tools_in_another_time_zone(fresh_process: FreshProcess) -> None:
             )
 
 
+@WORKING_TOOLS
+def test_tools_in_any_order(fresh_process: FreshProcess) -> None:
+    for call in fresh_process.observations().dependent_calls:
+        raise FailedRuleError(
+            f"The tool {call}.",
+            "Keep no data of a call in the module. The key of a cache must contain all arguments.",
+        )
+
+
 def check_clock(by_time: dict[datetime, list[ToolCall]]) -> None:
     """Assert that no tool returns the same time before noon and 12 hours later."""
     outputs: dict[str, list[str]] = {}

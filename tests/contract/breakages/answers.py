@@ -15,6 +15,7 @@ from tests.contract.breakages.changes import (
     method,
     new_answer,
     new_file,
+    run_tools_together,
     subclass,
     tool,
 )
@@ -514,6 +515,15 @@ if item["type"] == "function_call":
             OUTPUT,
             """outputs.setdefault(item["name"], output)
                 yield function_call_output(item["call_id"], outputs[item["name"]])""",
+        ),
+    ),
+    "outputs in the order in which tools finish": breaks(
+        "tool-calls",
+        "The tool .*, called with .*With other calls in the same turn, the call has another output",
+        Patch("agent.py", "import json\n", "import asyncio\nimport json\n"),
+        run_tools_together(
+            "for call, run in zip(calls, asyncio.as_completed(runs), strict=True):\n"
+            "            output = await run"
         ),
     ),
     "repeated calls that run once": breaks(

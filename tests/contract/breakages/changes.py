@@ -4,6 +4,15 @@ import re
 from dataclasses import dataclass
 from textwrap import indent
 
+RUN_TOOLS = """        async for event in events:
+            yield event
+            item = done_item(event)
+            if item and item["type"] == "function_call":
+                output = await self.toolbox.run(
+                    item["name"], item["arguments"], max_length=self.config.tool_max_characters
+                )
+                yield function_call_output(item["call_id"], output)
+"""
 AGENT_CLASS = "class Agent(AsyncResponsesAgent):\n"
 ANSWER = "    async def answer(\n"
 MESSAGES = "        messages = [self.system_message(request), *to_messages(request.input)]\n"
@@ -132,6 +141,24 @@ def new_answer(code: str, imports: str = "") -> Patch:
 class Changed(Agent):
     async def answer(self, request, llm):
 {_lines(code, 8)}""")
+
+
+def run_tools_together(loop: str) -> Patch:
+    """Run the tools of a turn concurrently; the loop sets each `call` and its `output`."""
+    return in_agent(
+        RUN_TOOLS,
+        f"""        calls = []
+        async for event in events:
+            yield event
+            item = done_item(event)
+            if item and item["type"] == "function_call":
+                calls.append(item)
+        limit = self.config.tool_max_characters
+        runs = [self.toolbox.run(c["name"], c["arguments"], max_length=limit) for c in calls]
+        {loop}
+            yield function_call_output(call["call_id"], output)
+""",
+    )
 
 
 def subclass(code: str) -> Patch:

@@ -489,6 +489,31 @@ TOOLS = {
         ),
         Patch("tools.py", "from datetime import", "import sqlite3\nfrom datetime import"),
     ),
+    # In another order
+    "a cache whose key lacks an argument": breaks(
+        "working-tools",
+        "The tool forecast, called with .* returns .*, depending on the calls before it",
+        *tool(
+            "forecast",
+            "_forecasts: dict[str, str] = {}\n\n\n"
+            "def forecast(city: str, days: int = 3) -> str:\n"
+            "    if city not in _forecasts:\n"
+            '        _forecasts[city] = f"{city}: sunny for {days} days"\n'
+            "    return _forecasts[city]",
+        ),
+    ),
+    "a connection that remembers the unit of an earlier call": breaks(
+        "working-tools",
+        "The tool temperature, called with .* returns .*, depending on the calls before it",
+        *tool(
+            "temperature",
+            "_settings: dict[str, str] = {}\n\n\n"
+            "def temperature(celsius: float, unit: Literal['C', 'F'] | None = None) -> str:\n"
+            "    unit = _settings.setdefault('unit', unit or 'C')\n"
+            "    return f\"{celsius if unit == 'C' else celsius * 9 / 5 + 32:.1f} °{unit}\"",
+        ),
+        IMPORT_TYPING,
+    ),
     # Tools that are never called
     "one round": breaks(
         "callable-tools",

@@ -6,6 +6,7 @@ from tests.contract.breakages.changes import (
     in_agent,
     in_answer,
     new_file,
+    run_tools_together,
     tool,
     tools_file,
 )
@@ -247,6 +248,12 @@ async def lend(book: str) -> str:
 
 # They share a run; the last one changes the line before which the others add their imports.
 MORE_TOOLS: dict[str, tuple[Patch, ...]] = {
+    "tools that run concurrently": (
+        Patch("agent.py", "import json\n", "import asyncio\nimport json\n"),
+        run_tools_together(
+            "for call, output in zip(calls, await asyncio.gather(*runs), strict=True):"
+        ),
+    ),
     "a tool with chance": tool(
         "toss_coin",
         '''

@@ -51,6 +51,17 @@ def argument_sets(schema: Schema, text: str | None = None) -> list[dict[str, Any
     return _objects(schema, schema, 0)[:MAX_CALLS]
 
 
+def single_changes(schema: Schema) -> list[dict[str, Any]]:
+    """Return all arguments of a schema, then others that differ from them in one argument."""
+    sets = argument_sets(schema)
+    first = max(sets, key=len, default={})
+    changed = [
+        next((first | {name: one[name]} for one in sets if one.get(name, value) != value), first)
+        for name, value in first.items()
+    ]
+    return [first, *(one for one in changed if one != first)][:MAX_CALLS] if sets else []
+
+
 def values_of_enums(schema: Any) -> Iterator[Any]:
     """Yield the values of all enumerations in a schema."""
     if isinstance(schema, dict):

@@ -1,10 +1,12 @@
 """Calls of tools: an offline LLM that makes them, and those in an answer."""
 
+import asyncio
 import importlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from .agents import Item
 from .project import PACKAGE
 from .tool_arguments import argument_sets
+from .waiting import STEP
 
+DELAY_STEPS = 10
 LONG_TEXT = "long text " * 90
 
 
@@ -146,6 +150,23 @@ def record_outputs(patch: pytest.MonkeyPatch) -> list[str]:
 
         patch.setattr(toolbox, "run", recording_run)
     return outputs
+
+
+def delay_first_call(patch: pytest.MonkeyPatch) -> None:
+    """Let the first call of a tool end later than others that run concurrently."""
+    with suppress(ImportError):  # of models that were logged with a template before v0.5.0
+        toolbox: Any = importlib.import_module(f"{PACKAGE}.runtime.toolbox").Toolbox
+        run = toolbox.run
+        started = count()
+
+        async def delaying_run(self: Any, *arguments: Any, **options: Any) -> str:
+            is_first = next(started) == 0
+            output = await run(self, *arguments, **options)
+            for _ in range(DELAY_STEPS if is_first else 0):
+                await asyncio.sleep(STEP)
+            return output
+
+        patch.setattr(toolbox, "run", delaying_run)
 
 
 def as_json(arguments: dict[str, Any]) -> str:
