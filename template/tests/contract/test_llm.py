@@ -40,6 +40,7 @@ from .harness.fixes import fix_for
 from .harness.network import refuse_connections, shorten_timeouts
 from .harness.offline import OfflineLLM
 from .harness.rules import FailedRuleError, NotCheckedError, rule
+from .harness.sample_requests import IMAGE, PNG, TWO_PARTS, user
 from .harness.tool_calls import record_outputs, use_replies, with_long_texts
 from .harness.waiting import PATIENCE, Attempt
 
@@ -174,6 +175,21 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
     if attempt.answer and len(all_calls) > 1 and any(call.outputs for call in calls):
         check_outputs(attempt.answer["output"], all_calls[1:])
         check_failed_outputs(agent, example, offline_llm)
+
+
+@EVERY_ROUND
+def test_images_in_every_round(agent: Agent, offline_llm: OfflineLLM) -> None:
+    offline_llm.use("tools")
+    with suppress(*AGENT_ERRORS):  # the agent may refuse images
+        agent.predict({"input": [user([*TWO_PARTS, IMAGE])]})
+    if not offline_llm.calls:
+        pytest.skip("the agent does not call the LLM for an image")
+    for calls in calls_by_agent(main_calls([*map(LLMCall, offline_llm.bodies)])):
+        has_image = [PNG in call.body for call in calls]
+        assert all(has_image) or not has_image[0], (
+            f"Call {has_image.index(False) + 1} of {len(calls)} to the LLM lacks the image of the "
+            "user's message."
+        )
 
 
 @EVERY_ROUND

@@ -608,4 +608,17 @@ LLM_REQUESTS = {
         r"Call \d of \d to the LLM lacks the first user message",
         each_round("messages = [*messages[:2], *messages[-40:], *to_messages(items)][-46:]"),
     ),
+    "images only in the first round": breaks(
+        "every-round",
+        "Call 2 of 2 to the LLM lacks the image of the user's message",
+        in_agent(
+            ADD_ROUND,
+            """            for message in messages:
+                if message["role"] == "user" and isinstance(message["content"], list):
+                    texts = [part.get("text", "(image)") for part in message["content"]]
+                    message["content"] = "\\n".join(texts)
+"""
+            + ADD_ROUND,
+        ),
+    ),
 }
