@@ -288,8 +288,8 @@ def test_several_calls_of_a_tool(
             raise FailedRuleError(
                 f"The tool {call[0]}, called with {call[1]}, returns: {output} With other calls in "
                 f"the same turn, the call has another output: {found}",
-                "Run the tool for each call, with the arguments of this call, and keep the outputs in "
-                "the order of the calls.",
+                "Run the tool for each call, with the arguments of this call, and keep the outputs "
+                "in the order of the calls.",
             )
 
 

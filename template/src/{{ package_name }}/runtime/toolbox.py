@@ -98,7 +98,7 @@ class Toolbox:
             if task and task.cancelling():  # the request ends, not only what the tool waited for
                 raise
             return f"Error: {name} failed: it was cancelled."
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit would end the event loop
             return f"Error: {name} failed: {str(error) or type(error).__name__}"
 
 

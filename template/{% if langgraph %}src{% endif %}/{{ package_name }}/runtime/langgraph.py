@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from langchain.agents.middleware.model_call_limit import ModelCallLimitExceededError
 from langchain.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain.tools import BaseTool
+from langchain_core.messages import BaseMessage, convert_to_messages
 from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
@@ -24,7 +25,12 @@ from .toolbox import Toolbox
 
 
 class ChatModel(ChatOpenAI):
-    """A chat model without synchronous calls, for which LangChain has another client."""
+    """A chat model without synchronous calls; LangChain would send them with another client."""
+
+    def bind_tools(self, tools: Sequence[Any], **options: Any) -> Any:
+        """Offer tools to the LLM, those of a toolbox as it describes them."""
+        tools = [one.specification if isinstance(one, ToolboxTool) else one for one in tools]
+        return super().bind_tools(tools, **options)
 
     def _generate(self, *_arguments: Any, **_options: Any) -> NoReturn:
         raise TypeError("Call the LLM with `await model.ainvoke(…)`, in an `async def` node.")
@@ -37,11 +43,13 @@ def chat_model() -> ChatModel:
     client = openai_client()
     return ChatModel(
         model="llm",
-        # Without these two, LangChain reads the environment.
+        # What is missing here, LangChain reads from the environment.
         api_key=SecretStr("none"),
         base_url=str(client.base_url),
         async_client=client.chat.completions,
         root_async_client=client,
+        client=client.chat.completions,
+        root_client=client,
         streaming=True,
         # `LLM.stream` has a timeout. No chunk arrives while the LLM thinks.
         stream_chunk_timeout=None,
@@ -51,29 +59,32 @@ def chat_model() -> ChatModel:
 def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[BaseTool]:
     """Return functions as tools of LangChain. An error becomes an output, which the LLM reads."""
     toolbox = Toolbox(functions)
-    return [_tool(toolbox, one["function"], max_length) for one in toolbox.specifications]
+    return [_tool(toolbox, one, max_length) for one in toolbox.specifications]
 
 
 class ToolboxTool(BaseTool):
-    """A function of a toolbox. Other tools of LangChain cannot have an argument `config`."""
+    """A function of a toolbox. LangChain's own classes of tools reserve some names of arguments."""
 
     toolbox: Toolbox
+    specification: Any
     max_length: int
 
-    def _run(self, **_arguments: Any) -> NoReturn:
+    def _run(self, /, **_arguments: Any) -> NoReturn:
         raise TypeError("Call the tool with `await tool.ainvoke(…)`.")
 
-    async def _arun(self, **arguments: Any) -> str:
+    async def _arun(self, /, **arguments: Any) -> str:
         text = json.dumps(arguments)
         return await self.toolbox.run(self.name, text, max_length=self.max_length)
 
 
-def _tool(toolbox: Toolbox, function: Any, max_length: int) -> BaseTool:
+def _tool(toolbox: Toolbox, specification: Any, max_length: int) -> BaseTool:
+    function = specification["function"]
     return ToolboxTool(
         name=function["name"],
         description=function["description"],
         args_schema=function["parameters"],
         toolbox=toolbox,
+        specification=specification,
         max_length=max_length,
     )
 
@@ -81,17 +92,25 @@ def _tool(toolbox: Toolbox, function: Any, max_length: int) -> BaseTool:
 def stream(
     graph: CompiledStateGraph[Any, Any, Any, Any], request: ResponsesAgentRequest, llm: LLM
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
-    """Answer a request with a graph that has a list of `messages`."""
+    """Answer a request with a graph whose nodes add to the list `messages` of its state.
+
+    Raises:
+        LLMError: The LLM fails, or calls tools until the limit of the graph.
+        NotImplementedError: The graph interrupts itself to ask a person.
+    """
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
+        messages = convert_to_messages(to_messages(request.input))
+        for one in messages:
+            one.id = unique_id("msg")
         updates: Any = graph.astream(
-            {"messages": to_messages(request.input)},
+            {"messages": messages},
             context=request,
             stream_mode=["messages", "updates"],
         )
         try:
-            async with aclosing(updates), aclosing(to_events(updates)) as converted:
+            async with aclosing(updates), aclosing(to_events(updates, messages)) as converted:
                 async for event in converted:
                     yield event
         except (ModelCallLimitExceededError, GraphRecursionError) as error:
@@ -101,16 +120,29 @@ def stream(
     return adapt_events(run())
 
 
-async def to_events(updates: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgentStreamEvent]:
-    """Convert what a graph streams in the modes `messages` and `updates` to events."""
+async def to_events(
+    updates: AsyncIterator[Any], messages: Sequence[BaseMessage]
+) -> AsyncGenerator[ResponsesAgentStreamEvent]:
+    """Convert what a graph streams in the modes `messages` and `updates` to events.
+
+    Args:
+        updates: What it streams.
+        messages: The messages of the request. Nodes and middleware may return them again.
+    """
+    known = {one.id for one in messages}
     message_id = unique_id("msg")
     async for mode, data in updates:
         if mode == "messages":
-            chunk, _ = data
-            if isinstance(chunk, AIMessageChunk) and chunk.text:
+            chunk, metadata = data
+            # A tool may call the LLM, too; its text is not the answer.
+            is_answer = metadata.get("langgraph_node") != "tools"
+            if is_answer and isinstance(chunk, AIMessageChunk) and chunk.text:
                 yield delta_event(chunk.text, message_id)
             continue
         for new in _messages(data):
+            if new.id in known:
+                continue
+            known.update([new.id] if new.id else [])
             if isinstance(new, AIMessage):
                 for done in _items(new, message_id):
                     yield done
@@ -119,9 +151,17 @@ async def to_events(updates: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgen
                 yield function_call_output(new.tool_call_id, str(new.text))
 
 
-def _messages(update: dict[str, Any]) -> Iterator[Any]:
-    for state in update.values():
-        yield from (state or {}).get("messages", [])
+def _messages(update: dict[str, Any]) -> Iterator[BaseMessage]:
+    """Yield the messages that nodes return, as a list or alone, perhaps in several updates."""
+    if "__interrupt__" in update:
+        raise NotImplementedError(
+            "The graph waits for a person, but a request contains the whole conversation. Ask in "
+            "the answer instead of calling `interrupt`."
+        )
+    for states in update.values():
+        for state in states if isinstance(states, list) else [states]:
+            new = state.get("messages", []) if isinstance(state, dict) else []
+            yield from convert_to_messages(new if isinstance(new, list) else [new])
 
 
 def _items(new: AIMessage, message_id: str) -> Iterator[ResponsesAgentStreamEvent]:
@@ -130,4 +170,6 @@ def _items(new: AIMessage, message_id: str) -> Iterator[ResponsesAgentStreamEven
         yield message(str(new.text), message_id)
     for call in new.tool_calls:
         arguments = json.dumps(call["args"], ensure_ascii=False)
+        # JSON from the LLM may contain half of a surrogate pair.
+        arguments = arguments.encode(errors="backslashreplace").decode()
         yield function_call(str(call["id"]), call["name"], arguments)

@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import groupby
 from types import FunctionType
 from typing import Any
 
+import pydantic_ai
 from mlflow.types.responses import (
     Message,
     OutputItem,
@@ -24,6 +26,7 @@ from pydantic_ai import (
     ModelRequest,
     ModelRequestContext,
     ModelResponse,
+    ModelSettings,
     PartDeltaEvent,
     PartEndEvent,
     PartStartEvent,
@@ -44,13 +47,15 @@ from pydantic_ai.capabilities import (
     WrapModelRequestHandler,
     WrapRunHandler,
 )
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from .framework import adapt_events, function_call, message, too_many_rounds
 from .items import Item, RequestError, delta_event, function_call_output, unique_id
 from .llm import LLM
-from .llm.transport import openai_client, select_llm
+from .llm.transport import openai_client, select_llm, separate_answer
 from .messages import ChatMessage, to_messages
 from .toolbox import Toolbox
 
@@ -58,9 +63,50 @@ AUDIO_TYPES = ("audio/mpeg", "audio/wav")
 Part = SystemPromptPart | UserPromptPart | TextPart | ToolCallPart | ToolReturnPart
 
 
-def chat_model() -> OpenAIChatModel:
+# `LLM.stream` handles what providers do not accept, so texts and schemas stay as they are.
+PROFILE = OpenAIModelProfile(
+    json_schema_transformer=None,
+    openai_supports_strict_tool_definition=False,
+    may_tokenize_special_tokens_in_content=False,
+    thinking_tags=("\0", "\0"),  # never in a text
+)
+
+pydantic_ai.BANNER_ENABLED = False  # ty: ignore[invalid-assignment]
+
+
+class ChatModel(OpenAIChatModel):
+    """A model that gets the system messages of the agent and the request, and no others.
+
+    Pydantic AI adds some if a text contains tags such as `<system>`. Some servers refuse a system
+    message that is not the first one.
+    """
+
+    def prepare_messages(
+        self,
+        messages: list[ModelMessage],
+        model_request_parameters: ModelRequestParameters | None = None,
+    ) -> list[ModelMessage]:
+        own = {part.content for one in messages for part in _system_parts(one)}
+        prepared = super().prepare_messages(messages, model_request_parameters)
+        return [_without_others(one, own) for one in prepared]
+
+
+def _system_parts(one: ModelMessage) -> list[SystemPromptPart]:
+    return [part for part in one.parts if isinstance(part, SystemPromptPart)]
+
+
+def _without_others(one: ModelMessage, texts: set[str]) -> ModelMessage:
+    """Return a message without the system messages that have other texts."""
+    others = [part for part in _system_parts(one) if part.content not in texts]
+    if not isinstance(one, ModelRequest) or not others:
+        return one
+    return replace(one, parts=[part for part in one.parts if part not in others])
+
+
+def chat_model() -> ChatModel:
     """Return the LLM of each request as one model of Pydantic AI."""
-    return OpenAIChatModel("llm", provider=OpenAIProvider(openai_client=openai_client()))
+    provider = OpenAIProvider(openai_client=openai_client())
+    return ChatModel("llm", provider=provider, profile=PROFILE)
 
 
 def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[Tool[Any]]:
@@ -71,19 +117,22 @@ def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[Tool
 
 def _tool(toolbox: Toolbox, function: Any, max_length: int) -> Tool[Any]:
     async def run(**arguments: Any) -> str:
-        return await toolbox.run(function["name"], json.dumps(arguments), max_length=max_length)
+        text = json.dumps(arguments)
+        with separate_answer():
+            return await toolbox.run(function["name"], text, max_length=max_length)
 
     return Tool.from_schema(run, function["name"], function["description"], function["parameters"])
 
 
-class TaskScope(AbstractCapability[Any]):
-    """Ends the tasks of a run with it.
+class RunLimits(AbstractCapability[Any]):
+    """Ends the tasks of a run with it, and lets the LLM call no tools in the last round.
 
     Pydantic AI forgets a task if the run is cancelled between the start of the task and its first
     result. The task would wait forever, with its connection to the LLM open.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_rounds: int) -> None:
+        self.max_rounds = max_rounds
         self.tasks: set[asyncio.Task[Any]] = set()
         self.is_closed = False
 
@@ -114,6 +163,10 @@ class TaskScope(AbstractCapability[Any]):
         handler: WrapModelRequestHandler,
     ) -> ModelResponse:
         self.add_current_task()
+        if ctx.usage.requests + 1 >= self.max_rounds:
+            settings = request_context.model_settings or ModelSettings()
+            settings = ModelSettings(**settings | {"tool_choice": "none"})
+            request_context = replace(request_context, model_settings=settings)
         return await handler(request_context)
 
 
@@ -127,13 +180,13 @@ def stream(
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
-        scope = TaskScope()
+        limits = RunLimits(max_rounds)
         try:
             running = agent.run_stream_events(
                 message_history=to_history(request.input),
                 deps=request,
                 usage_limits=UsageLimits(request_limit=max_rounds),
-                capabilities=[scope],
+                capabilities=[limits],
             )
             async with running as events, aclosing(to_events(events)) as converted:
                 async for event in converted:
@@ -141,7 +194,7 @@ def stream(
         except UsageLimitExceeded as error:
             raise too_many_rounds(llm.uri) from error
         finally:
-            scope.close()
+            limits.close()
 
     return adapt_events(run())
 
@@ -205,7 +258,8 @@ def _file(uri: str) -> BinaryContent:
     try:
         file = BinaryContent.from_data_uri(uri)
         is_text = not (file.is_image or file.is_audio or file.is_video or file.is_document)
-        if is_text or file.media_type.startswith("text/"):  # it becomes a part of the message
+        is_text |= file.media_type.startswith("text/") or file.media_type.endswith("+xml")
+        if is_text:  # it becomes a part of the message
             file.data.decode()
             return BinaryContent(file.data, media_type="text/plain")
     except ValueError as error:
@@ -215,7 +269,7 @@ def _file(uri: str) -> BinaryContent:
     if file.is_video or (file.is_audio and file.media_type not in AUDIO_TYPES):
         raise RequestError(
             f"A file of type {file.media_type} cannot be sent to the LLM. Send an image, a "
-            "document, a text, or audio as WAV or MP3.",
+            "document, a text, or audio as audio/wav or audio/mpeg.",
             "input",
         )
     return file
@@ -236,7 +290,5 @@ async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
                 yield message(text, message_id)
             case PartEndEvent(part=ToolCallPart() as call):
                 yield function_call(call.tool_call_id, call.tool_name, call.args_as_json_str())
-            case FunctionToolResultEvent(part=ToolReturnPart() as part):
+            case FunctionToolResultEvent(part=part):
                 yield function_call_output(part.tool_call_id, part.model_response_str())
-            case FunctionToolResultEvent(part=retry):
-                yield function_call_output(retry.tool_call_id, retry.model_response())

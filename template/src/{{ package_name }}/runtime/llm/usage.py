@@ -25,7 +25,9 @@ class CompletionRecord:
         """Add one chat completion with its `usage`."""
         tokens = token_counts(usage)
         self.input += tokens[0]
-        self.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        details = usage.get("prompt_tokens_details") or {}
+        # Claude on Databricks has the second name.
+        self.cached += details.get("cached_tokens") or usage.get("cache_read_input_tokens") or 0
         self.output += tokens[1]
         details = usage.get("completion_tokens_details") or {}
         self.reasoning += details.get("reasoning_tokens") or 0

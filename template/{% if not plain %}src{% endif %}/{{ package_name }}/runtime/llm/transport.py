@@ -6,8 +6,8 @@ a text, because frameworks drop other refusals or fail.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +57,16 @@ _current: ContextVar[_Answer] = ContextVar("answer")
 def select_llm(llm: LLM) -> None:
     """Let the clients in this context call an LLM."""
     _current.set(_Answer(llm))
+
+
+@contextmanager
+def separate_answer() -> Generator[None]:
+    """Keep the reasoning and the calls of an LLM in a tool apart from those of the answer."""
+    token = _current.set(_Answer(_current.get().llm))
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def take_reasoning() -> list[str]:
@@ -125,13 +135,15 @@ def _request_chunks(body: Fields) -> AsyncGenerator[Fields]:
 def _valid_messages(messages: list[Fields], turns: dict[str, Fields]) -> Iterator[Fields]:
     """Yield messages that the LLM accepts.
 
-    A message with calls of the LLM becomes its own one, which may have signatures. Others come from
-    the client or the framework. Those without a content are left out.
+    A message with the calls of an LLM's own one becomes that one, which may have signatures. Others
+    come from the client or the framework, which may have changed the calls. Those without a content
+    are left out.
     """
     for message in messages:
         calls = message.get("tool_calls")
-        if calls and calls[0]["id"] in turns:
-            yield turns[calls[0]["id"]]
+        turn = turns.get(calls[0]["id"]) if calls else None
+        if turn and _calls(turn) == _calls(message):
+            yield turn
             continue
         if message.get("tool_call_id") not in turns:
             make_calls_valid(message)
@@ -140,6 +152,20 @@ def _valid_messages(messages: list[Fields], turns: dict[str, Fields]) -> Iterato
             content = content or NO_OUTPUT
         if content or calls:
             yield message | {"content": content or None}
+
+
+def _calls(message: Fields) -> list[tuple[str, str, Any]]:
+    """Return the id, the name and the arguments of each call."""
+    calls = ((call["id"], call["function"]) for call in message["tool_calls"])
+    return [(identifier, one["name"], _parsed(one["arguments"])) for identifier, one in calls]
+
+
+def _parsed(arguments: str) -> Any:
+    """Return the value of a JSON text, or the text itself if it is not valid JSON."""
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments
 
 
 async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> AsyncGenerator[Fields]:
