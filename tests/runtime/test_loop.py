@@ -291,6 +291,12 @@ def test_custom_outputs_contain_llm_and_rounds(package: Package, server: ChatSer
     assert predict(package).custom_outputs == {"llm": "openai:/fake", "rounds": 2}
 
 
+def test_cached_tokens_of_claude_on_databricks(package: Package, server: ChatServer) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 2, "cache_read_input_tokens": 4}
+    server.reply(Turn(text("Late"), usage=usage))
+    assert predict(package).usage.model_dump()["input_tokens_details"] == {"cached_tokens": 4}
+
+
 def test_usage_is_the_sum_of_all_completions(package: Package, server: ChatServer) -> None:
     server.reply(Turn(calls(TOKYO), usage=USAGE), Turn(text("Late"), usage=USAGE))
     assert predict(package).usage.model_dump() == {

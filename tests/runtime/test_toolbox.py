@@ -49,6 +49,11 @@ def fail(reason: str) -> str:
     raise RuntimeError(reason)
 
 
+def leave() -> str:
+    """End the process, as the parsers of command lines do."""
+    raise SystemExit("usage: leave")
+
+
 def fail_silently() -> str:
     """Fail."""
     raise KeyError
@@ -104,7 +109,7 @@ def block() -> str:
 
 @pytest.fixture
 def toolbox(package: Package) -> Any:
-    failing = [fail, fail_silently, parse, parse_later, cancel_a_task]
+    failing = [fail, fail_silently, leave, parse, parse_later, cancel_a_task]
     functions = [paint, undocumented, *failing, today, measure, read_name, wait, block]
     return package("runtime.toolbox").Toolbox(functions)
 
@@ -167,6 +172,7 @@ def test_description_without_a_docstring_is_the_name(package: Package) -> None:
         ("undocumented", "{'number': 1}", "Error: invalid arguments for undocumented"),
         ("fail", '{"reason": "It rains."}', "Error: fail failed: It rains."),
         ("fail_silently", "{}", "Error: fail_silently failed: KeyError"),
+        ("leave", "{}", "Error: leave failed: usage: leave"),
         ("parse", "{}", "Error: parse failed: length: Input should be a valid number"),
         ("parse_later", "{}", "Error: parse_later failed: length: Input should be a valid number"),
         ("cancel_a_task", "{}", "Error: cancel_a_task failed: it was cancelled."),
