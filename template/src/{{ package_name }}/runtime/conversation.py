@@ -22,7 +22,8 @@ def repair(items: Iterable[InputItem]) -> list[InputItem]:
 
     Clients leave out what they do not show, and APIs refuse a call without an output and an output
     without a call. `repair` removes both. Consecutive calls are one turn of the LLM, so they stay
-    together, followed by their outputs.
+    together, followed by their outputs. Each call gets an id of its own, because some servers
+    number the calls of each completion from 0.
     """
     items = list(items)
     outputs: Outputs = defaultdict(deque)
@@ -37,29 +38,31 @@ def repair(items: Iterable[InputItem]) -> list[InputItem]:
             outputs[identifier].append(item)
     repaired: list[InputItem] = []
     turn: list[tuple[InputItem, InputItem]] = []  # calls with their outputs
+    used: set[str] = set()  # ids of calls
     for item in items:
         if (identifier := _id(item, _CALL_IDS)) is not None:
             if outputs[identifier]:
                 turn.append((item, outputs[identifier].popleft()))
             continue
-        repaired += _in_order(turn)
+        repaired += _in_order(turn, used)
         turn.clear()
         if _id(item, _OUTPUT_IDS) is None:
             repaired.append(item)
-    return repaired + _in_order(turn)
+    return repaired + _in_order(turn, used)
 
 
-def _in_order(turn: list[tuple[InputItem, InputItem]]) -> list[InputItem]:
-    """Return the calls of one turn, followed by their outputs; each call has its own id."""
-    calls: dict[str, InputItem] = {}
+def _in_order(turn: list[tuple[InputItem, InputItem]], used: set[str]) -> list[InputItem]:
+    """Return the calls of one turn, followed by their outputs; add their ids to the used ones."""
+    calls: list[InputItem] = []
     outputs: list[InputItem] = []
     for call, output in turn:
         identifier = _id(call, _CALL_IDS) or ""
-        while not identifier or identifier in calls:
-            identifier += f"_{len(calls)}"
-        calls[identifier] = _with_id(call, _CALL_IDS, identifier)
+        while not identifier or identifier in used:
+            identifier += f"_{len(used)}"
+        used.add(identifier)
+        calls.append(_with_id(call, _CALL_IDS, identifier))
         outputs.append(_with_id(output, _OUTPUT_IDS, identifier))
-    return [*calls.values(), *outputs]
+    return [*calls, *outputs]
 
 
 def _id(item: InputItem, fields: dict[str, str]) -> str | None:

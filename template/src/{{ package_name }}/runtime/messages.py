@@ -79,7 +79,7 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
         call = {"id": fields["call_id"], "type": "function", "function": function}
         return [{"role": "assistant", "content": None, "tool_calls": [call]}]
     if kind == "function_call_output":
-        output = _texts_only(to_content(fields["output"])) or NO_OUTPUT
+        output = texts_only(to_content(fields["output"])) or NO_OUTPUT
         return [{"role": "tool", "tool_call_id": fields["call_id"], "content": output}]
     if kind in _APPROVALS:
         return to_chat_completions_input([fields])
@@ -106,7 +106,7 @@ def to_content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return converted
 
 
-def _texts_only(content: str | list[dict[str, Any]]) -> str:
+def texts_only(content: str | list[dict[str, Any]]) -> str:
     """Name images and files instead of sending them, because tool messages have only texts."""
     if isinstance(content, str):
         return content

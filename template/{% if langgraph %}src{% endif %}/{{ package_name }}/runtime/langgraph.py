@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from .framework import adapt_events, function_call, message, too_many_rounds
 from .items import delta_event, function_call_output, unique_id
 from .llm import LLM
-from .llm.transport import openai_client, select_llm
+from .llm.transport import openai_client, select_llm, separate_answer
 from .messages import to_messages
 from .toolbox import Toolbox
 
@@ -74,7 +74,8 @@ class ToolboxTool(BaseTool):
 
     async def _arun(self, /, **arguments: Any) -> str:
         text = json.dumps(arguments)
-        return await self.toolbox.run(self.name, text, max_length=self.max_length)
+        with separate_answer():
+            return await self.toolbox.run(self.name, text, max_length=self.max_length)
 
 
 def _tool(toolbox: Toolbox, specification: Any, max_length: int) -> BaseTool:

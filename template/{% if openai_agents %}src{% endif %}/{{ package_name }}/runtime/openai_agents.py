@@ -11,6 +11,7 @@ from agents import (
     MaxTurnsExceeded,
     OpenAIChatCompletionsModel,
     RunConfig,
+    RunHooks,
     Runner,
     Tool,
     TResponseInputItem,
@@ -27,11 +28,12 @@ from mlflow.types.responses import (
 from .framework import adapt_events, too_many_rounds
 from .items import Item, delta_event, done_event, function_call_output, unique_id
 from .llm import LLM
-from .llm.transport import openai_client, select_llm
-from .messages import to_messages
+from .llm.transport import forbid_calls, openai_client, select_llm, separate_answer
+from .messages import texts_only, to_content, to_messages
 from .toolbox import Toolbox
 
-# MLflow traces the run, so the SDK does not. A call of an unknown tool returns an error to the LLM.
+# The LLM and the tools have spans of MLflow. The SDK would send its own ones to OpenAI.
+# A call of an unknown tool returns an error to the LLM.
 RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
 # The output of a tool, and of a handoff to another agent; the SDK misspells the second name.
 TOOL_OUTPUTS = ("tool_output", "handoff_occured")
@@ -50,7 +52,8 @@ def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[Tool
 
 def _tool(toolbox: Toolbox, function: Any, max_length: int) -> Tool:
     async def run(_context: ToolContext[Any], arguments: str) -> str:
-        return await toolbox.run(function["name"], arguments, max_length=max_length)
+        with separate_answer():
+            return await toolbox.run(function["name"], arguments, max_length=max_length)
 
     return FunctionTool(
         name=function["name"],
@@ -59,6 +62,19 @@ def _tool(toolbox: Toolbox, function: Any, max_length: int) -> Tool:
         on_invoke_tool=run,
         strict_json_schema=False,
     )
+
+
+class LastTurn(RunHooks[Any]):
+    """Lets the LLM call no tools in the last turn."""
+
+    def __init__(self, max_turns: int) -> None:
+        self.turns_left = max_turns
+
+    async def on_llm_start(self, *_arguments: Any, **_options: Any) -> None:
+        """Count a turn."""
+        self.turns_left -= 1
+        if self.turns_left == 0:
+            forbid_calls()
 
 
 def stream(
@@ -73,6 +89,7 @@ def stream(
             list(to_input(request.input)),
             context=request,
             max_turns=max_turns,
+            hooks=LastTurn(max_turns),
             run_config=RUN_CONFIG,
         )
         events: Any = result.stream_events()
@@ -106,7 +123,7 @@ def _input_items(message: Item) -> Iterator[Any]:
         yield {"type": "function_call_output", "call_id": call_id, "output": content}
     elif message["role"] == "assistant" and content:
         # The SDK joins items of this type with the calls of the same turn.
-        item = create_text_output_item(content, unique_id("msg"))
+        item = create_text_output_item(texts_only(content), unique_id("msg"))
         yield item | {"status": "completed"}
     elif content:
         parts = content if isinstance(content, str) else [_part(part) for part in content]
@@ -130,7 +147,7 @@ async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
     async for event in events:
         if event.type == "run_item_stream_event" and event.name in TOOL_OUTPUTS:
             output: Any = event.item.raw_item
-            yield function_call_output(output["call_id"], str(output["output"]))
+            yield function_call_output(output["call_id"], texts_only(to_content(output["output"])))
         elif event.type == "raw_response_event":
             data: Any = event.data
             if data.type == "response.output_text.delta" and data.delta:
@@ -144,6 +161,7 @@ async def to_events(events: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
 
 def _item(item: Item, message_id: str) -> Item | None:
     """Return an item with an id of its own; None for a message without content."""
+    item.pop("provider_data", None)  # of the SDK
     if item["type"] == "message":
         return item | {"id": message_id, "status": "completed"} if item["content"] else None
     return item | {"id": unique_id("fc"), "status": "completed"}

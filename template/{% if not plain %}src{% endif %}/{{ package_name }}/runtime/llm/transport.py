@@ -19,6 +19,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from .client import LLM
 from .completion import Completion
+from .errors import LLMError
 from .fields import Fields
 from .pieces import read_pieces
 from .valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
@@ -42,6 +43,7 @@ class _Answer:
         thoughts: The reasoning of each completion that `take_reasoning` has not returned yet.
         is_cut_off: Whether its last completion is incomplete.
         citations: The sources of the text of its last completion, as in a Response.
+        may_call: Whether it may call tools.
     """
 
     llm: LLM
@@ -49,6 +51,7 @@ class _Answer:
     thoughts: list[str] = field(default_factory=list)
     is_cut_off: bool = False
     citations: list[Fields] = field(default_factory=list)
+    may_call: bool = True
 
 
 _current: ContextVar[_Answer] = ContextVar("answer")
@@ -62,11 +65,20 @@ def select_llm(llm: LLM) -> None:
 @contextmanager
 def separate_answer() -> Generator[None]:
     """Keep the reasoning and the calls of an LLM in a tool apart from those of the answer."""
-    token = _current.set(_Answer(_current.get().llm))
+    answer = _current.get(None)
+    if answer is None:  # a test calls the tool
+        yield
+        return
+    token = _current.set(_Answer(answer.llm))
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def forbid_calls() -> None:
+    """Let the LLM call no tools from now on in this context."""
+    _current.get().may_call = False
 
 
 def take_reasoning() -> list[str]:
@@ -126,10 +138,18 @@ class LLMTransport(httpx.AsyncBaseTransport):
 
 def _request_chunks(body: Fields) -> AsyncGenerator[Fields]:
     """Request a completion of the LLM."""
-    answer = _current.get()
+    answer = _current.get(None)
+    if answer is None:
+        raise LLMError("`chat_model()` has an LLM only while the agent answers a request.")
     options = {name: body[name] for name in body.keys() - _HANDLED}
+    for tool in options.get("tools", []):
+        if tool["function"].get("strict") is False:  # the default; some servers refuse the field
+            del tool["function"]["strict"]
+    if not answer.may_call:
+        options["tool_choice"] = "none"
     messages = list(_valid_messages(body["messages"], answer.turns))
-    return _strict_chunks(answer.llm.stream(messages, **options), answer)
+    used = {call["id"] for one in messages for call in one.get("tool_calls") or []}
+    return _strict_chunks(answer.llm.stream(messages, **options), answer, used)
 
 
 def _valid_messages(messages: list[Fields], turns: dict[str, Fields]) -> Iterator[Fields]:
@@ -168,11 +188,13 @@ def _parsed(arguments: str) -> Any:
         return arguments
 
 
-async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> AsyncGenerator[Fields]:
+async def _strict_chunks(
+    chunks: AsyncGenerator[Fields], answer: _Answer, used_ids: set[str]
+) -> AsyncGenerator[Fields]:
     """Yield the chunks of one completion as OpenAI sends them.
 
     The role comes with the first one and the usage with the last, because clients take time for
-    each chunk.
+    each chunk. Calls have new ids, because some servers number those of each completion from 0.
     """
     completion = Completion()
     head = {"id": f"chatcmpl-{uuid4().hex}", "object": "chat.completion.chunk", "created": 0}
@@ -195,6 +217,9 @@ async def _strict_chunks(chunks: AsyncGenerator[Fields], answer: _Answer) -> Asy
     answer.is_cut_off = completion.incomplete_reason is not None
     answer.citations = completion.citations
     _move(thoughts, answer.thoughts)
+    for call in completion.calls:
+        if call.id in used_ids:
+            call.id = f"call_{uuid4().hex}"
     calls = [call.message_part() for call in completion.calls]
     if calls:
         turn = {**completion.turn(), "tool_calls": calls}

@@ -1,0 +1,119 @@
+"""What the OpenAI Agents SDK sends and returns in unusual conversations."""
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.conftest import Render
+from tests.frameworks.test_frameworks import answer_of
+from tests.helpers.agents import Agent, install
+from tests.helpers.model_server import ChatServer, calls, text
+
+# Prints the items of an answer to the items of a request.
+ANSWER = """
+import json, sys
+from mlflow.types.responses import ResponsesAgentRequest
+from weather_agent.agent import AGENT
+request = ResponsesAgentRequest(input=json.loads(sys.argv[1]))
+print(json.dumps([item.model_dump() for item in AGENT.predict(request).output]))
+"""
+PICTURE = '''
+@agents.function_tool
+def draw() -> list[agents.ToolOutputText | agents.ToolOutputImage]:
+    """Draw it."""
+    image = agents.ToolOutputImage(image_url="https://example.com/map.png")
+    return [agents.ToolOutputText(text="A map"), image]
+
+ASSISTANT = ASSISTANT.clone(tools=[draw])
+'''
+
+
+@pytest.fixture(scope="module")
+def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
+    """An agent with the OpenAI Agents SDK."""
+    folder = tmp_path_factory.mktemp("openai-agents") / "weather-agent"
+    shutil.copytree(render(framework="openai-agents"), folder)
+    return install(folder)
+
+
+def answer(agent: Agent, server: ChatServer, items: list[Any]) -> list[Any]:
+    """Return the items of an answer to the items of a request."""
+    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    return json.loads(agent.check("python", "-c", ANSWER, json.dumps(items), **llm))
+
+
+def pairs(server: ChatServer) -> tuple[list[str], list[str]]:
+    """Return the ids of the calls in the last request to the LLM, and those of the outputs."""
+    messages = server.bodies[-1]["messages"]
+    made = [call["id"] for message in messages for call in message.get("tool_calls", [])]
+    return made, [one["tool_call_id"] for one in messages if one["role"] == "tool"]
+
+
+def test_the_llm_may_repeat_ids_of_calls(agent: Agent, server: ChatServer) -> None:
+    one, other = (calls(("current_time", {"place": place})) for place in ("Tokyo", "Oslo"))
+    server.reply(one, other, text("Nine"))
+    output, _ = answer_of(agent, server)
+    made, answered = pairs(server)
+    assert len({*made}) == 2
+    assert made == answered
+    assert [item["type"] for item in output].count("function_call_output") == 2
+
+
+def test_the_conversation_may_repeat_ids_of_calls(agent: Agent, server: ChatServer) -> None:
+    call = {"type": "function_call", "call_id": "call_0", "name": "current_time", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "call_0"}
+    question = {"role": "user", "content": "Hello"}
+    turns = [
+        question,
+        call,
+        output | {"output": "nine"},
+        question,
+        call,
+        output | {"output": "ten"},
+    ]
+    server.reply(text("Welcome"))
+    answer(agent, server, [*turns, question])
+    made, answered = pairs(server)
+    assert len({*made}) == 2
+    assert made == answered
+    roles = [message["role"] for message in server.bodies[-1]["messages"]]
+    assert roles == ["system", *["user", "assistant", "tool"] * 2, "user"]
+
+
+def test_the_last_turn_allows_no_calls(agent: Agent, server: ChatServer) -> None:
+    call = calls(("current_time", {"place": "Tokyo"}))
+    server.reply(*[call] * 7, text("Nine"))
+    output, _ = answer_of(agent, server)
+    assert output[-1]["content"][0]["text"] == "Nine"
+    assert [body.get("tool_choice") for body in server.bodies[-2:]] == [None, "none"]
+
+
+def test_tools_have_no_field_that_some_servers_refuse(agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Welcome"))
+    answer_of(agent, server)
+    functions = [tool["function"] for tool in server.bodies[-1]["tools"]]
+    assert functions
+    assert not any("strict" in function for function in functions)
+
+
+def test_an_image_in_an_answer_is_named(agent: Agent, server: ChatServer) -> None:
+    image = {"type": "input_image", "image_url": "https://example.com/map.png"}
+    question = {"role": "user", "content": "Hello"}
+    server.reply(text("Welcome"))
+    answer(agent, server, [question, {"role": "assistant", "content": [image]}, question])
+    assert server.bodies[-1]["messages"][2] == {"role": "assistant", "content": "(image)"}
+
+
+def test_items_have_no_fields_of_the_sdk(agent: Agent, server: ChatServer) -> None:
+    server.reply(calls(("current_time", {"place": "Tokyo"})), text("Nine"))
+    output, _ = answer_of(agent, server)
+    assert "provider_data" not in json.dumps(output)
+
+
+def test_an_output_of_parts_is_text(agent: Agent, server: ChatServer) -> None:
+    server.reply(calls(("draw", {})), text("Here"))
+    with agent.patched("agent.py", "class Agent(", f"{PICTURE}\n\nclass Agent("):
+        output, _ = answer_of(agent, server)
+    assert output[1]["output"] == "A map\n(image)"
