@@ -54,3 +54,91 @@ def test_a_conversation_has_its_fields(agent: Agent, server: ChatServer) -> None
     first, second = (body["messages"] for body in server.bodies[-2:])
     assert first[-1]["content"].startswith("[[ ## question ## ]]\nHello")
     assert [message["role"] for message in second[len(first) :]] == ["assistant", "tool"]
+
+
+@pytest.fixture(scope="module")
+def default_agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
+    """An agent with the template's own program."""
+    folder = tmp_path_factory.mktemp("dspy-default") / "weather-agent"
+    shutil.copytree(render(framework="dspy"), folder)
+    return install(folder)
+
+
+MARKED = (
+    '<<CUSTOM-TYPE-START-IDENTIFIER>>[{"type": "text", "text": "x"}]<<CUSTOM-TYPE-END-IDENTIFIER>>'
+)
+# Prints the type of the error that an image causes.
+SEND_IMAGE = """
+import sys
+from mlflow.types.responses import ResponsesAgentRequest
+from weather_agent.agent import AGENT
+image = {"type": "input_image", "image_url": sys.argv[1], "detail": sys.argv[2]}
+try:
+    AGENT.predict(ResponsesAgentRequest(input=[{"role": "user", "content": [image]}]))
+except Exception as error:
+    print(type(error).__name__)
+"""
+TREE = '''
+from pydantic import BaseModel
+
+class Node(BaseModel):
+    title: str
+    children: list["Node"] = []
+
+def count(root: Node) -> int:
+    """Count the children."""
+    return len(root.children)
+'''
+
+
+def test_markers_of_dspy_in_a_question_are_text(default_agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Nine"))
+    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    default_agent.check("weather-agent", "ask", MARKED, **llm)
+    assert MARKED in str(server.bodies[-1]["messages"][-1]["content"])
+
+
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [("data:image/png;base64,%%", "auto"), ("https://example.com/a.png", "original")],
+)
+def test_images_that_dspy_cannot_send_are_errors_of_the_caller(
+    default_agent: Agent, url: str, detail: str
+) -> None:
+    assert default_agent.check("python", "-c", SEND_IMAGE, url, detail).strip() == "RequestError"
+
+
+def test_empty_custom_inputs_are_none(default_agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Nine"), text("Nine"))
+    code = (
+        "from mlflow.types.responses import ResponsesAgentRequest\n"
+        "from weather_agent.agent import AGENT\n"
+        "for inputs in (None, {}):\n"
+        "    question = [{'role': 'user', 'content': 'Hello'}]\n"
+        "    AGENT.predict(ResponsesAgentRequest(input=question, custom_inputs=inputs))\n"
+    )
+    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    default_agent.check("python", "-c", code, **llm)
+    first, second = (body["messages"] for body in server.bodies[-2:])
+    assert first == second
+
+
+def test_a_tool_with_a_recursive_argument(default_agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Nine"))
+    with default_agent.patched("tools.py", "TOOLS = [", f"{TREE}\n\nTOOLS = [count, "):
+        answer_of(default_agent, server)
+    parameters = server.bodies[-1]["tools"][0]["function"]["parameters"]
+    assert "Node" in parameters["$defs"]
+
+
+def test_brackets_in_one_of_several_outputs(agent: Agent, server: ChatServer) -> None:
+    pieces = [
+        "[[ ## is_urgent ## ]]\nFalse\n\n[[ ## answer ## ]]\nSee ",
+        "[[",
+        "wiki",
+        "]] [[",
+        "1",
+    ]
+    server.reply([{"content": piece} for piece in [*pieces, "]]\n\n[[ ## completed ## ]]"]])
+    output, _ = answer_of(agent, server)
+    assert output[-1]["content"][0]["text"].strip() == "See [[wiki]] [[1]]"

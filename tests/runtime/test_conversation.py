@@ -96,7 +96,7 @@ CONVERSATIONS: dict[str, tuple[list[Item], list[Item]]] = {
     ),
     "the same id in two turns": (
         [HELLO, call("1"), output("1", "One."), HELLO, call("1"), output("1", "Two.")],
-        [HELLO, call("1"), output("1", "One."), HELLO, call("1"), output("1", "Two.")],
+        [HELLO, call("1"), output("1", "One."), HELLO, call("1", "1_1"), output("1_1", "Two.")],
     ),
     "the same id twice in one turn": (
         [HELLO, call("1"), call("1"), output("1", "One."), output("1", "Two.")],

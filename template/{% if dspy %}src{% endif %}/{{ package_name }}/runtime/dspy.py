@@ -18,7 +18,7 @@ from dspy.streaming import StreamResponse
 from dspy.streaming.streaming_listener import find_predictor_for_stream_listeners
 from dspy.utils.exceptions import AdapterParseError
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, TypeAdapter
 
 from .dspy_adapter import AnswerListener, ChatAdapter, add_results, to_history
 from .framework import adapt_events, function_call, message
@@ -27,6 +27,8 @@ from .llm import LLM, LLMError
 from .llm.transport import LLMTransport, select_llm
 from .messages import to_messages
 from .toolbox import Toolbox
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 class _Transport:
@@ -61,6 +63,8 @@ class _SynchronousEngine:
     def complete(self, request: Request) -> NoReturn:
         raise RuntimeError("The agent is asynchronous: call modules with `await module.acall(…)`.")
 
+    stream = complete
+
 
 def language_model() -> dspy.LM:
     """Return the LLM of each request as one language model of DSPy."""
@@ -83,6 +87,10 @@ class _Tool(dspy.Tool):
     """A function as `Toolbox` describes it."""
 
     _specification: Any = PrivateAttr()
+
+    def _parse_function(self, func: Any, arg_desc: Any = None) -> None:
+        """Set only the name. The toolbox describes the arguments, also recursive ones."""
+        self.name = func.__name__
 
     def format_as_litellm_function_call(self) -> Any:
         return self._specification
@@ -118,12 +126,15 @@ class Tools(list[dspy.Tool]):
 
 
 def _json(arguments: dict[str, Any]) -> str:
-    return json.dumps(arguments, ensure_ascii=False)
+    """Return arguments as JSON, which may contain half of a surrogate pair, if the LLM sends it."""
+    text = json.dumps(arguments, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
 async def _send(event: ResponsesAgentStreamEvent) -> None:
-    """Add an event to the stream of the program that runs."""
-    await dspy.settings.send_stream.send(event)
+    """Add an event to the stream of the program that runs, unless an optimizer runs it."""
+    if events := dspy.settings.send_stream:
+        await events.send(event)
 
 
 async def call(program: dspy.Module, **inputs: Any) -> AsyncGenerator[Any]:
@@ -141,12 +152,13 @@ async def call(program: dspy.Module, **inputs: Any) -> AsyncGenerator[Any]:
 
     task = asyncio.create_task(send_all())
     try:
-        async for value in receiving:
-            is_chunk = isinstance(value, EngineChunk)
-            if piece := listener.receive(value) if is_chunk else listener.finalize():
-                yield piece
-            if not is_chunk:
-                yield value
+        with receiving:
+            async for value in receiving:
+                is_chunk = isinstance(value, EngineChunk)
+                if piece := listener.receive(value) if is_chunk else listener.finalize():
+                    yield piece
+                if not is_chunk:
+                    yield value
         await asyncio.wait([task])
         # Raised outside of a handler, the error does not become the cause of its own cause.
         if error := task.exception():
@@ -176,8 +188,8 @@ def stream(
         history, turn = to_history(to_messages(request.input))
         if not history.messages and not turn:
             raise RequestError("The request contains no message. Send one.", "input")
-        turn |= {name: value for name, value in inputs.items() if value is not None}
-        # Without `trace` and `disable_history`, DSPy keeps the requests of all users.
+        turn |= {name: value for name, value in inputs.items() if value not in (None, {})}
+        # Otherwise DSPy keeps the requests of all users, in its trace and in its histories.
         with dspy.context(lm=_LM, adapter=_ADAPTER, trace=None, disable_history=True):
             values = call(program, history=history, **turn)
             try:
@@ -207,9 +219,9 @@ async def to_events(values: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
                 text += chunk
                 yield delta_event(chunk, message_id)
                 continue
-            case dspy.Prediction(answer=str(answer)) if answer and not text:
-                text = answer
-                yield delta_event(answer, message_id)
+            case dspy.Prediction(answer=answer) if answer and not text:
+                text = answer if isinstance(answer, str) else _ANY.dump_json(answer).decode()
+                yield delta_event(text, message_id)
         if text:
             yield message(text, message_id)
             message_id, text = unique_id("msg"), ""

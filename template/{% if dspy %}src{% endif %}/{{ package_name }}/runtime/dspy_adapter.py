@@ -1,10 +1,13 @@
 """Formats conversations for the LLM, and streams what it answers."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
+from queue import Queue
 from typing import Any
 
 import dspy
+from dspy.adapters.types.base_type import CUSTOM_TYPE_START_IDENTIFIER
 from dspy.adapters.types.tool import ToolCallResults
 from dspy.streaming import StreamListener, StreamResponse
 
@@ -13,6 +16,8 @@ from .messages import ChatMessage
 
 # The fields of a signature that the LLM writes.
 _OUTPUTS = {"answer", "tool_calls"}
+_MARKER = re.compile(r"\[\[ ## \w+ ## \]\]")
+_IMAGE_URL = re.compile(r"(?!data:)|data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/]+={0,2}$")
 _FIELDS = {"system": "context", "user": "question", "assistant": "answer"}
 
 
@@ -43,9 +48,10 @@ class ChatAdapter(dspy.ChatAdapter):
             return [*_parts(text), *inputs["question"]]
         if _has_one_text(signature):
             if names == ["question"]:
-                return inputs["question"]
+                return _as_text(inputs["question"])
             options["main_request"] = False  # without a reminder of the outputs
-        return super().format_user_message_content(signature, inputs, *args, **options)
+        content = super().format_user_message_content(signature, inputs, *args, **options)
+        return content if _has_images(signature) else _as_text(content)
 
     def format_assistant_message_content(
         self, signature: type[dspy.Signature], outputs: dict[str, Any], *args: Any, **options: Any
@@ -60,6 +66,15 @@ class ChatAdapter(dspy.ChatAdapter):
         return super().parse(signature, completion)
 
 
+def _as_text(content: str) -> str | list[Any]:
+    """Return a text in which DSPy does not look for markers of images; users can write them."""
+    return _parts(content) if CUSTOM_TYPE_START_IDENTIFIER in content else content
+
+
+def _has_images(signature: type[dspy.Signature]) -> bool:
+    return any("Image" in str(field.annotation) for field in signature.input_fields.values())
+
+
 def _has_one_text(signature: type[dspy.Signature]) -> bool:
     """Return whether the LLM writes one text, and no other output but tool calls."""
     kinds = [field.annotation for field in signature.output_fields.values()]
@@ -71,6 +86,12 @@ class AnswerListener(StreamListener):
 
     def __init__(self) -> None:
         super().__init__("answer", allow_reuse=True)
+
+    def flush(self) -> str:
+        """Return what is left of the answer; DSPy would drop a text such as `[[1, 2]]`."""
+        text = "".join(self.field_end_queue.queue)
+        self.field_end_queue = Queue()
+        return _MARKER.split(text)[0]
 
     def receive(self, chunk: Any) -> StreamResponse | None:
         """Return what a chunk adds to the answer."""
@@ -121,6 +142,12 @@ def _parts(content: str | list[Any]) -> list[Any]:
 def _question(message: ChatMessage) -> str | list[Any]:
     if any(part["type"] == "file" for part in _parts(message["content"])):
         raise RequestError("DSPy sends no files to the LLM. Send text or images.", "input")
+    for image in (part["image_url"] for part in _parts(message["content"]) if "image_url" in part):
+        if not _IMAGE_URL.match(image["url"]) or image["detail"] not in ("auto", "low", "high"):
+            raise RequestError(
+                "DSPy sends only images with a URL or in Base64, and the detail auto, low or high.",
+                "input",
+            )
     return message["content"]
 
 
