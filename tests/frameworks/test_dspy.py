@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Render
 from tests.frameworks.test_frameworks import answer_of
-from tests.helpers.agents import Agent, install
+from tests.helpers.agents import Agent, install, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 from tests.server.serving import TOKYO
 
@@ -59,9 +59,7 @@ def test_a_conversation_has_its_fields(agent: Agent, server: ChatServer) -> None
 @pytest.fixture(scope="module")
 def default_agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     """An agent with the template's own program."""
-    folder = tmp_path_factory.mktemp("dspy-default") / "weather-agent"
-    shutil.copytree(render(framework="dspy"), folder)
-    return install(folder)
+    return install_copy(render(framework="dspy"), tmp_path_factory.mktemp("dspy-default"))
 
 
 MARKED = (

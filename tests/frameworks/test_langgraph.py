@@ -1,14 +1,13 @@
 """Graphs, middleware and tools of LangGraph that owners write."""
 
 import json
-import shutil
 from typing import Any
 
 import pytest
 
 from tests.conftest import Render
 from tests.frameworks.test_frameworks import answer_of
-from tests.helpers.agents import Agent, install
+from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
 HISTORY = [
@@ -75,9 +74,7 @@ GRAPH = create_agent(chat_model(), tools=tools_of([count], max_length=99))
 @pytest.fixture(scope="module")
 def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     """An agent with LangGraph."""
-    folder = tmp_path_factory.mktemp("langgraph") / "weather-agent"
-    shutil.copytree(render(framework="langgraph"), folder)
-    return install(folder)
+    return install_copy(render(framework="langgraph"), tmp_path_factory.mktemp("langgraph"))
 
 
 def answer(agent: Agent, server: ChatServer, code: str, items: Any = "Hello") -> list[Any]:

@@ -1,14 +1,13 @@
 """What the OpenAI Agents SDK sends and returns in unusual conversations."""
 
 import json
-import shutil
 from typing import Any
 
 import pytest
 
 from tests.conftest import Render
 from tests.frameworks.test_frameworks import answer_of
-from tests.helpers.agents import Agent, install
+from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
 # Prints the items of an answer to the items of a request.
@@ -33,9 +32,7 @@ ASSISTANT = ASSISTANT.clone(tools=[draw])
 @pytest.fixture(scope="module")
 def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     """An agent with the OpenAI Agents SDK."""
-    folder = tmp_path_factory.mktemp("openai-agents") / "weather-agent"
-    shutil.copytree(render(framework="openai-agents"), folder)
-    return install(folder)
+    return install_copy(render(framework="openai-agents"), tmp_path_factory.mktemp("openai-agents"))
 
 
 def answer(agent: Agent, server: ChatServer, items: list[Any]) -> list[Any]:

@@ -1,13 +1,12 @@
 """What the LLM gets from Pydantic AI, and what it does not add."""
 
 import json
-import shutil
 
 import pytest
 
 from tests.conftest import Render
 from tests.frameworks.test_frameworks import answer_of
-from tests.helpers.agents import Agent, install
+from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
 EXPERT = '''
@@ -28,9 +27,7 @@ assistant = pydantic_ai.Agent(
 @pytest.fixture(scope="module")
 def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     """An agent with Pydantic AI."""
-    folder = tmp_path_factory.mktemp("pydantic-ai") / "weather-agent"
-    shutil.copytree(render(framework="pydantic-ai"), folder)
-    return install(folder)
+    return install_copy(render(framework="pydantic-ai"), tmp_path_factory.mktemp("pydantic-ai"))
 
 
 def ask(agent: Agent, server: ChatServer, question: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Generator, Iterable
@@ -99,6 +100,13 @@ def install(folder: Path) -> Agent:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["uv", "sync", "--quiet"], cwd=folder, check=True)
     return Agent(folder)
+
+
+def install_copy(project: Path, parent: Path) -> Agent:
+    """Copy a rendered project to a folder in `parent`, and install it there."""
+    folder = parent / "weather-agent"
+    shutil.copytree(project, folder)
+    return install(folder)
 
 
 def add_default_group(folder: Path) -> None:
