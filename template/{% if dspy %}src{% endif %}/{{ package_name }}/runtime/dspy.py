@@ -115,20 +115,15 @@ class Tools(list[dspy.Tool]):
     async def run(self, calls: dspy.ToolCalls) -> None:
         """Run calls at the same time, and add their results to them."""
         for call in calls.tool_calls:
-            await _send(function_call(str(call.id), call.name, _json(call.args)))
+            await _send(function_call(str(call.id), call.name, call.args))
         outputs = await asyncio.gather(*map(self._run, calls.tool_calls))
         for call, output in zip(calls.tool_calls, outputs, strict=True):
             await _send(function_call_output(str(call.id), output))
         add_results(calls, outputs)
 
     async def _run(self, call: dspy.ToolCalls.ToolCall) -> str:
-        return await self._toolbox.run(call.name, _json(call.args), max_length=self._max_length)
-
-
-def _json(arguments: dict[str, Any]) -> str:
-    """Return arguments as JSON, which may contain half of a surrogate pair, if the LLM sends it."""
-    text = json.dumps(arguments, ensure_ascii=False)
-    return text.encode(errors="backslashreplace").decode()
+        arguments = json.dumps(call.args)
+        return await self._toolbox.run(call.name, arguments, max_length=self._max_length)
 
 
 async def _send(event: ResponsesAgentStreamEvent) -> None:

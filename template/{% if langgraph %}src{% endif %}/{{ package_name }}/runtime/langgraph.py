@@ -170,7 +170,4 @@ def _items(new: AIMessage, message_id: str) -> Iterator[ResponsesAgentStreamEven
     if new.text:
         yield message(str(new.text), message_id)
     for call in new.tool_calls:
-        arguments = json.dumps(call["args"], ensure_ascii=False)
-        # JSON from the LLM may contain half of a surrogate pair.
-        arguments = arguments.encode(errors="backslashreplace").decode()
-        yield function_call(str(call["id"]), call["name"], arguments)
+        yield function_call(str(call["id"]), call["name"], call["args"])

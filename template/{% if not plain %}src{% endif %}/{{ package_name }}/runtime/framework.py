@@ -1,9 +1,10 @@
 """What the adapters of frameworks share: the task of a run, the order of its events, details."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mlflow.types.responses import (
     ResponsesAgentStreamEvent,
@@ -122,14 +123,20 @@ def message(text: str, item_id: str) -> ResponsesAgentStreamEvent:
     return done_event(item | {"status": "completed"})
 
 
-def function_call(call_id: str, name: str, arguments: str) -> ResponsesAgentStreamEvent:
+def function_call(
+    call_id: str, name: str, arguments: str | dict[str, Any]
+) -> ResponsesAgentStreamEvent:
     """Return the event that completes a tool call.
 
     Args:
         call_id: The id that the LLM gave it.
         name: The name of the tool.
-        arguments: A JSON object.
+        arguments: A JSON object, as text or parsed.
     """
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+        # JSON from the LLM may contain half of a surrogate pair.
+        arguments = arguments.encode(errors="backslashreplace").decode()
     item = create_function_call_item(unique_id("fc"), call_id, name, arguments)
     return done_event(item | {"status": "completed"})
 
