@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render
-from tests.frameworks.test_frameworks import answer_of
+from tests.frameworks.answers import answer_of, llm_settings
 from tests.helpers.agents import Agent, install, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 from tests.server.serving import TOKYO
@@ -40,8 +40,7 @@ def test_an_answer_without_its_fields_is_an_error_of_the_llm(
     agent: Agent, server: ChatServer
 ) -> None:
     server.reply(text("It is nine."))
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-    done = agent.run("weather-agent", "ask", "Hello", **llm)
+    done = agent.run("weather-agent", "ask", "Hello", **llm_settings(server))
     assert done.returncode == 1
     assert "openai:/m did not return the outputs of the program." in done.stderr
 
@@ -91,8 +90,7 @@ def count(root: Node) -> int:
 
 def test_markers_of_dspy_in_a_question_are_text(default_agent: Agent, server: ChatServer) -> None:
     server.reply(text("Nine"))
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-    default_agent.check("weather-agent", "ask", MARKED, **llm)
+    default_agent.check("weather-agent", "ask", MARKED, **llm_settings(server))
     assert MARKED in str(server.bodies[-1]["messages"][-1]["content"])
 
 
@@ -115,8 +113,7 @@ def test_empty_custom_inputs_are_none(default_agent: Agent, server: ChatServer) 
         "    question = [{'role': 'user', 'content': 'Hello'}]\n"
         "    AGENT.predict(ResponsesAgentRequest(input=question, custom_inputs=inputs))\n"
     )
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-    default_agent.check("python", "-c", code, **llm)
+    default_agent.check("python", "-c", code, **llm_settings(server))
     first, second = (body["messages"] for body in server.bodies[-2:])
     assert first == second
 

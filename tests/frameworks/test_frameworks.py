@@ -13,6 +13,7 @@ from openai import BadRequestError
 from tests.batch.conftest import read_output
 from tests.conftest import Render
 from tests.contract.verify import results_of
+from tests.frameworks.answers import answer_of, llm_settings
 from tests.helpers.agents import Agent, install
 from tests.helpers.model_server import ChatServer, Turn, calls, chat_server, text
 from tests.helpers.template import QUESTIONS
@@ -277,6 +278,15 @@ def test_several_calls_have_their_outputs_in_order(agent: Agent, server: ChatSer
     assert body["usage"]["total_tokens"] == 12
 
 
+def test_the_last_round_allows_no_calls(agent: Agent, server: ChatServer) -> None:
+    call = calls(("current_time", {"place": "Tokyo"}))
+    server.reply(*[call] * 7, text("Nine"))
+    output, _ = answer_of(agent, server)
+    assert output[-1]["content"][0]["text"] == "Nine"
+    choices = [body.get("tool_choice", "auto") for body in server.bodies[-8:]]
+    assert choices == [*["auto"] * 7, "none"]
+
+
 def test_a_tool_that_fails_tells_the_llm_why(agent: Agent, server: ChatServer) -> None:
     server.reply(calls(("current_time", {"place": "Nowhere"})), text("Sorry"))
     answer_of(agent, server)
@@ -365,10 +375,9 @@ def served_with_server(
     agent: Agent, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Served, ChatServer]]:
     """The agent behind `serve`, with the fake LLM."""
-    with chat_server() as server:
-        llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-        with serving(agent, tmp_path_factory.mktemp("serve"), **llm) as running:
-            yield running, server
+    folder = tmp_path_factory.mktemp("serve")
+    with chat_server() as server, serving(agent, folder, **llm_settings(server)) as running:
+        yield running, server
 
 
 def test_a_text_before_a_call_is_streamed_once(
@@ -519,10 +528,3 @@ def test_nothing_of_other_frameworks_is_rendered(framework: str, agent: Agent) -
 def usage(tokens: int) -> dict[str, int]:
     """Return the usage of a completion."""
     return {"prompt_tokens": tokens - 1, "completion_tokens": 1, "total_tokens": tokens}
-
-
-def answer_of(agent: Agent, server: ChatServer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the items and the whole response of an answer with the fake LLM."""
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-    body = json.loads(agent.check("weather-agent", "ask", "--json", "Hello", **llm))
-    return body["output"], body

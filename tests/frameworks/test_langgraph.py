@@ -1,12 +1,11 @@
 """Graphs, middleware and tools of LangGraph that owners write."""
 
-import json
 from typing import Any
 
 import pytest
 
 from tests.conftest import Render
-from tests.frameworks.test_frameworks import answer_of
+from tests.frameworks.answers import answer_of, answer_to
 from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
@@ -15,14 +14,6 @@ HISTORY = [
     {"role": "assistant", "content": "I noted it."},
     {"role": "user", "content": "Hello"},
 ]
-# Prints the items of an answer to the items of a request.
-ANSWER = """
-import json, sys
-from mlflow.types.responses import ResponsesAgentRequest
-from weather_agent.agent import AGENT
-request = ResponsesAgentRequest(input=json.loads(sys.argv[1]))
-print(json.dumps([item.model_dump() for item in AGENT.predict(request).output]))
-"""
 ONE_NODE = """
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -56,6 +47,20 @@ GRAPH = create_agent(
     chat_model(), tools=tools_of(TOOLS, max_length=99), middleware=[keep_the_first_call]
 )
 """
+FORECAST = """
+from langchain.agents.structured_output import ToolStrategy
+from pydantic import BaseModel
+
+class Forecast(BaseModel):
+    degrees: int
+
+GRAPH = create_agent(
+    chat_model(),
+    tools=tools_of(TOOLS, max_length=99),
+    middleware=[RoundLimit(1)],
+    response_format=ToolStrategy(Forecast),
+)
+"""
 TREE = '''
 from pydantic import BaseModel
 
@@ -80,9 +85,8 @@ def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
 def answer(agent: Agent, server: ChatServer, code: str, items: Any = "Hello") -> list[Any]:
     """Return the items of an answer of the agent with other code before its class."""
     messages = [{"role": "user", "content": items}] if isinstance(items, str) else items
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
     with agent.patched("agent.py", "class Agent(", f"{code}\n\nclass Agent("):
-        return json.loads(agent.check("python", "-c", ANSWER, json.dumps(messages), **llm))
+        return answer_to(agent, server, messages)
 
 
 def kinds(items: list[Any]) -> list[str]:
@@ -163,3 +167,9 @@ def test_an_argument_named_self_is_unknown(agent: Agent, server: ChatServer) -> 
 def test_no_proxy_is_read(agent: Agent) -> None:
     proxy = {"ALL_PROXY": "socks5://127.0.0.1:1"}
     agent.check("python", "-c", "import weather_agent.agent", **proxy)
+
+
+def test_the_last_round_allows_a_structured_answer(agent: Agent, server: ChatServer) -> None:
+    server.reply(calls(("Forecast", {"degrees": 21})))
+    answer(agent, server, FORECAST)
+    assert server.bodies[-1]["tool_choice"] == "required"

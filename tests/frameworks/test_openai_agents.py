@@ -1,23 +1,14 @@
 """What the OpenAI Agents SDK sends and returns in unusual conversations."""
 
 import json
-from typing import Any
 
 import pytest
 
 from tests.conftest import Render
-from tests.frameworks.test_frameworks import answer_of
+from tests.frameworks.answers import answer_of, answer_to
 from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
-# Prints the items of an answer to the items of a request.
-ANSWER = """
-import json, sys
-from mlflow.types.responses import ResponsesAgentRequest
-from weather_agent.agent import AGENT
-request = ResponsesAgentRequest(input=json.loads(sys.argv[1]))
-print(json.dumps([item.model_dump() for item in AGENT.predict(request).output]))
-"""
 PICTURE = '''
 @agents.function_tool
 def draw() -> list[agents.ToolOutputText | agents.ToolOutputImage]:
@@ -33,12 +24,6 @@ ASSISTANT = ASSISTANT.clone(tools=[draw])
 def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     """An agent with the OpenAI Agents SDK."""
     return install_copy(render(framework="openai-agents"), tmp_path_factory.mktemp("openai-agents"))
-
-
-def answer(agent: Agent, server: ChatServer, items: list[Any]) -> list[Any]:
-    """Return the items of an answer to the items of a request."""
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-    return json.loads(agent.check("python", "-c", ANSWER, json.dumps(items), **llm))
 
 
 def pairs(server: ChatServer) -> tuple[list[str], list[str]]:
@@ -71,20 +56,12 @@ def test_the_conversation_may_repeat_ids_of_calls(agent: Agent, server: ChatServ
         output | {"output": "ten"},
     ]
     server.reply(text("Welcome"))
-    answer(agent, server, [*turns, question])
+    answer_to(agent, server, [*turns, question])
     made, answered = pairs(server)
     assert len({*made}) == 2
     assert made == answered
     roles = [message["role"] for message in server.bodies[-1]["messages"]]
     assert roles == ["system", *["user", "assistant", "tool"] * 2, "user"]
-
-
-def test_the_last_turn_allows_no_calls(agent: Agent, server: ChatServer) -> None:
-    call = calls(("current_time", {"place": "Tokyo"}))
-    server.reply(*[call] * 7, text("Nine"))
-    output, _ = answer_of(agent, server)
-    assert output[-1]["content"][0]["text"] == "Nine"
-    assert [body.get("tool_choice") for body in server.bodies[-2:]] == [None, "none"]
 
 
 def test_tools_have_no_field_that_some_servers_refuse(agent: Agent, server: ChatServer) -> None:
@@ -99,7 +76,7 @@ def test_an_image_in_an_answer_is_named(agent: Agent, server: ChatServer) -> Non
     image = {"type": "input_image", "image_url": "https://example.com/map.png"}
     question = {"role": "user", "content": "Hello"}
     server.reply(text("Welcome"))
-    answer(agent, server, [question, {"role": "assistant", "content": [image]}, question])
+    answer_to(agent, server, [question, {"role": "assistant", "content": [image]}, question])
     assert server.bodies[-1]["messages"][2] == {"role": "assistant", "content": "(image)"}
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.conftest import Render
-from tests.frameworks.test_frameworks import answer_of
+from tests.frameworks.answers import answer_of, llm_settings
 from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
@@ -32,8 +32,7 @@ def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
 
 def ask(agent: Agent, server: ChatServer, question: str) -> tuple[str, str]:
     """Return the text of an answer, and what the command writes to standard error."""
-    llm = {"AGENT_LLM": "openai:/m", "OPENAI_BASE_URL": f"{server.url}/v1"}
-    done = agent.run("weather-agent", "ask", question, CLAUDECODE="1", **llm)
+    done = agent.run("weather-agent", "ask", question, CLAUDECODE="1", **llm_settings(server))
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 
@@ -62,15 +61,6 @@ def test_tags_of_thoughts_are_text(agent: Agent, server: ChatServer) -> None:
     server.reply(pieces)
     answer, _ = ask(agent, server, "How?")
     assert "Write <think> first, </think> last" in answer
-
-
-def test_the_last_round_allows_no_calls(agent: Agent, server: ChatServer) -> None:
-    call = calls(("current_time", {"place": "Tokyo"}))
-    server.reply(*[call] * 7, text("Nine"))
-    output, _ = answer_of(agent, server)
-    assert output[-1]["content"][0]["text"] == "Nine"
-    choices = [body["tool_choice"] for body in server.bodies[-8:]]
-    assert choices == [*["auto"] * 7, "none"]
 
 
 def test_nothing_is_advertised(agent: Agent, server: ChatServer) -> None:

@@ -1,11 +1,12 @@
 """Connects LangChain and LangGraph with the LLM, the tools and the Responses API."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from types import FunctionType
 from typing import Any, NoReturn
 
+from langchain.agents.middleware import ModelCallLimitMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware.model_call_limit import ModelCallLimitExceededError
 from langchain.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain.tools import BaseTool
@@ -88,6 +89,24 @@ def _tool(toolbox: Toolbox, specification: Any, max_length: int) -> BaseTool:
         specification=specification,
         max_length=max_length,
     )
+
+
+class RoundLimit(ModelCallLimitMiddleware[Any, Any]):
+    """Limits the LLM calls of an agent. In the last one, the LLM must answer without tools."""
+
+    def __init__(self, max_rounds: int) -> None:
+        super().__init__(run_limit=max_rounds, exit_behavior="error")
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        """Call the LLM; a structured answer may be a tool call, also in the last round."""
+        rounds = request.state.get("run_model_call_count", 0) + 1
+        if rounds == self.run_limit and request.response_format is None:
+            request = request.override(tool_choice="none")
+        return await handler(request)
 
 
 def stream(
