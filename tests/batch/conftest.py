@@ -58,6 +58,13 @@ class Batch:
         return [str(body["messages"][-1]["content"]) for body in self.server.bodies]
 
 
+def invalid_rows(number: int) -> list[Row]:
+    """Return rows that the agent refuses before it asks the LLM."""
+    part = {"type": "input_file", "file_url": "https://example.com/report.pdf"}
+    items = [{"role": "user", "content": [part]}]
+    return [{"id": f"invalid {one}", "input": items} for one in range(number)]
+
+
 def read_output(folder: Path) -> list[Row]:
     """Return the rows of an output, sorted by their ids."""
     table = ds.dataset(folder, format="parquet", partitioning="hive").to_table()

@@ -20,7 +20,7 @@ import pytest
 from mlflow.pyfunc import ResponsesAgent
 from mlflow.types.responses import ResponsesAgentStreamEvent
 
-from tests.batch.conftest import Batch, Row, read_output, wait_for
+from tests.batch.conftest import Batch, Row, invalid_rows, read_output, wait_for
 from tests.conftest import Package
 from tests.helpers.agents import Agent, clean_environment
 from tests.helpers.model_server import Turn, calls, text
@@ -172,6 +172,13 @@ def test_unusable_llm_stops_the_batch(batch: Batch) -> None:
     assert "questions failed in a row: LLMError: openai:/model returned status 400" in printed
     assert 20 <= len(batch.rows()) < 60
     assert len(batch.rows()) <= len(batch.server.bodies)
+
+
+def test_invalid_rows_say_nothing_about_the_llm(batch: Batch) -> None:
+    rows = [*invalid_rows(30), {"id": "valid", "question": "Hello"}]
+    code, printed = batch.run(write_jsonl(batch.folder / "in.jsonl", rows), "--concurrency", "4")
+    assert code == 1
+    assert "1 answered, 30 failed in " in printed
 
 
 def test_two_batches_with_one_output(batch: Batch) -> None:

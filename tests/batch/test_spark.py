@@ -22,7 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from tests.batch.conftest import Batch, Row, read_output, wait_for
+from tests.batch.conftest import Batch, Row, invalid_rows, read_output, wait_for
 from tests.helpers.agents import Agent, clean_environment, install
 from tests.helpers.model_server import Turn
 from tests.server.serving import free_port
@@ -188,6 +188,14 @@ def test_engines_continue_each_other(spark: SparkRuns) -> None:
     assert sorted(int(row["id"]) for row in batch.rows()) == list(range(30))
     assert {row["status"] for row in batch.rows()} == {"answered"}
     assert len(batch.questions()) == 10 + 11 + 12
+
+
+def test_invalid_rows_say_nothing_about_the_llm(spark: SparkRuns) -> None:
+    batch = spark.batch
+    write_jsonl(batch.folder / "in.jsonl", invalid_rows(60))
+    code, printed = spark.run(batch.folder / "in.jsonl", batch.folder / "out")
+    assert code == 1
+    assert "0 answered, 60 failed in " in printed
 
 
 def test_unusable_llm_stops_the_batch(spark: SparkRuns) -> None:

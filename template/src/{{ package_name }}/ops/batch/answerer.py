@@ -16,13 +16,15 @@ from mlflow.entities import LiveSpan, SpanType
 from ...runtime.items import items_text
 from ..sampling import TraceSampler
 from .agent import BatchAgent
-from .answers import MAX_FAILURES, Answer, UnusableLLMError
+from .answers import MAX_FAILURES, REQUEST_ERROR, Answer, UnusableLLMError
 from .fields import valid_text
 from .questions import Question
 from .rate import RateLimit
 
 ATTEMPTS = 3
 BUSY = (429, 529)  # the statuses of an LLM with too many requests
+
+Outcome = tuple[Answer, Exception | None]  # the answer with its error
 
 
 @dataclass
@@ -42,12 +44,12 @@ class Answerer:
     stopped_by: UnusableLLMError | None = None
 
     async def answer_all(self, questions: Iterable[Question]) -> AsyncGenerator[Answer]:
-        """Yield answers as they are ready, until `MAX_FAILURES` questions in a row failed."""
+        """Yield answers as they are ready, until `MAX_FAILURES` valid questions in a row failed."""
         self.agent.request_whole_completions()
         threads = ThreadPoolExecutor(self.limit.maximum, "batch")
         asyncio.get_running_loop().set_default_executor(threads)
-        running: set[asyncio.Task[Answer]] = set()
-        done: asyncio.Queue[asyncio.Task[Answer]] = asyncio.Queue()
+        running: set[asyncio.Task[Outcome]] = set()
+        done: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
         rows = iter(questions)
         failures = 0
         try:
@@ -59,8 +61,11 @@ class Answerer:
                     task.add_done_callback(done.put_nowait)
                 if not running and done.empty():
                     return
-                answer = (await done.get()).result()
-                failures = failures + 1 if answer.status == "failed" else 0
+                answer, error = (await done.get()).result()
+                if error is None:
+                    failures = 0
+                elif not is_invalid(error):
+                    failures += 1
                 yield answer
             self.stopped_by = UnusableLLMError(failures, answer.error)
         finally:
@@ -68,15 +73,15 @@ class Answerer:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def answer(self, question: Question) -> Answer:
+    async def answer(self, question: Question) -> Outcome:
         """Answer a question. Repeats it while the LLM is too busy."""
         for attempt in range(1, ATTEMPTS):
             answer, error = await self._try(question, attempt)
             if not is_busy(error):
-                return answer
-        return (await self._try(question, ATTEMPTS))[0]
+                return answer, error
+        return await self._try(question, ATTEMPTS)
 
-    async def _try(self, question: Question, attempt: int) -> tuple[Answer, Exception | None]:
+    async def _try(self, question: Question, attempt: int) -> Outcome:
         """Ask a question once, and return the answer with its error."""
         async with self.limit.slot():
             started = time.monotonic()
@@ -128,6 +133,12 @@ def trace_answer(is_sampled: bool) -> Generator[LiveSpan | None]:
 def is_busy(error: Exception | None) -> bool:
     """Return whether an LLM refused a request because it has too many; clients differ in names."""
     return (getattr(error, "status", None) or getattr(error, "status_code", None)) in BUSY
+
+
+def is_invalid(error: Exception) -> bool:
+    """Return whether a question failed because of itself, which says nothing about the LLM."""
+    # A logged model has its own class of this name.
+    return type(error).__name__ == REQUEST_ERROR or getattr(error, "is_too_long", False)
 
 
 def in_loop(make: Callable[[], AsyncGenerator[Answer]], size: int) -> Generator[list[Answer]]:

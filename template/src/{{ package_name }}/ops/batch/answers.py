@@ -7,6 +7,8 @@ from ..project import ProjectError
 
 # After this many failed questions in a row, the LLM counts as unusable.
 MAX_FAILURES = 20
+# The agent refuses a question with this error, before it asks the LLM.
+REQUEST_ERROR = "RequestError"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as fn
 
 from ..project import ProjectError
-from .answers import MAX_FAILURES, UnusableLLMError
+from .answers import MAX_FAILURES, REQUEST_ERROR, UnusableLLMError
 from .output import check_separate, open_output
 from .progress import Progress
 from .spark_code import in_worker, send_code
@@ -183,6 +183,7 @@ def count_columns() -> list[Column]:
     return [
         fn.count_if(status == "answered").alias("answered"),
         fn.count_if(status == "failed").alias("failed"),
+        fn.count_if(fn.col("error").startswith(f"{REQUEST_ERROR}: ")).alias("invalid"),
         fn.coalesce(fn.sum(tokens), fn.lit(0)).alias("tokens"),
         fn.max("error").alias("error"),
     ]
@@ -192,12 +193,13 @@ def report(counts: Mapping[str, Any], progress: Progress) -> int:
     """Report the counts of a slice, and return its number of rows.
 
     Raises:
-        UnusableLLMError: Many questions failed, and none was answered.
+        UnusableLLMError: Many valid questions failed, and none was answered.
     """
     answered, failed = counts.get("answered", 0), counts.get("failed", 0)
     progress.add(answered=answered, failed=failed, tokens=counts.get("tokens", 0))
-    if failed >= MAX_FAILURES and not answered:
-        raise UnusableLLMError(failed, counts["error"])
+    failures = failed - counts.get("invalid", 0)
+    if failures >= MAX_FAILURES and not answered:
+        raise UnusableLLMError(failures, counts["error"])
     return answered + failed
 
 
