@@ -393,6 +393,7 @@ def test_an_evaluation_of_a_commit_has_its_name(
         (tmp_path / "easy.jsonl").write_text(case("Hello!"), encoding="utf-8")
         easy = json.loads(evaluate("--json", f"--cases={tmp_path / 'easy.jsonl'}").stdout)
         remote = json.loads(evaluate("--json", f"--url={served.url}").stdout)
+        other_llm = evaluate("--json", AGENT_LLM="offline:/tools")
         # The tree is clean when the evaluation ends.
         git_commit = 'subprocess.run(["git", "commit", "-am", "Later"], capture_output=True)'
         start = "    answer = text_of(outputs)\n    found"
@@ -402,7 +403,9 @@ def test_an_evaluation_of_a_commit_has_its_name(
         subprocess.run([*git, "update-ref", "-d", "HEAD"], check=True)
         subprocess.run([*git, "rm", "-r", "-f", "--cached", "--quiet", "."], check=True)
     assert clean["commit"] == head
-    assert [one["commit"] for one in (easy, remote, changed)] == [None] * 3
+    other = json.loads(other_llm.stdout)
+    assert "does not count for a release, which has offline:/demo." in other_llm.stderr
+    assert [one["commit"] for one in (easy, remote, changed, other)] == [None] * 4
     tags = MlflowClient(store).get_run(clean["run_id"]).data.tags
     assert tags["git_commit"] == head
 

@@ -135,8 +135,7 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     check_judge(config)
     target = without_password(url) if url else f"this source with {config.llm_uri()}"
     click.echo(f"Evaluating {target}: {len(cases)} cases, in {store} …", err=True)
-    # The agent at a URL may be of another commit, and other cases decide nothing about this one.
-    commit = clean_commit() if not url and path.resolve() == CASES.resolve() else None
+    commit = evaluated_commit(path, config, url)
     with mlflow.start_run(run_name="evaluate") as run:
         rows = evaluate_cases(cases, scorers, respond)
     run_id = run.info.run_id
@@ -145,6 +144,20 @@ def evaluate(path: Path, *, url: str | None, with_champion: bool) -> Evaluation:
     evaluation = Evaluation(run_id, commit, target, rows, verdict, before)
     log_evaluation(evaluation)
     return evaluation
+
+
+def evaluated_commit(path: Path, config: Config, url: str | None) -> str | None:
+    """Return the commit that an evaluation decides about, or None if it decides about none.
+
+    The agent at a URL may be of another commit, and a release may use another LLM.
+    """
+    if url or path.resolve() != CASES.resolve():
+        return None
+    llm = config.llm_uri()
+    if llm not in (config.llm, config.serving.environment.get("AGENT_LLM")):
+        click.echo(f"This evaluation does not count for a release, which has {config.llm}.", err=True)
+        return None
+    return clean_commit()
 
 
 def responder(config: Config, url: str | None) -> Respond:

@@ -28,7 +28,8 @@ class Evaluation:
 
     Attributes:
         run_id: Its MLflow run.
-        commit: The commit that it measured; None with uncommitted changes, a URL or other cases.
+        commit: The commit that it measured; None with uncommitted changes, a URL, other cases or
+            another LLM.
         target: What it measured, such as a URL.
         rows: The results of each case.
         verdict: The comparison with the thresholds and the champion.
