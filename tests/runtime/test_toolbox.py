@@ -335,6 +335,25 @@ def test_offline_llm_accepts_the_schemas_of_type_hints(
     assert not output.startswith("Error")
 
 
+def test_a_tool_does_not_wait_for_other_calls(package: Package) -> None:
+    calls = 50
+    barrier = threading.Barrier(calls, timeout=30)
+
+    def meet() -> str:
+        """Wait for the other calls."""
+        barrier.wait()
+        return "met"
+
+    toolbox = package("runtime.toolbox").Toolbox([meet])
+
+    async def meet_all() -> list[str]:
+        return await asyncio.gather(
+            *(toolbox.run("meet", "{}", max_length=1000) for _ in range(calls))
+        )
+
+    assert asyncio.run(meet_all()) == ["met"] * calls
+
+
 def test_tool_without_parameters(package: Package) -> None:
     tool = {"type": "function", "function": {"name": "today"}}
     assert ask_offline(package, tool) == "{}"

@@ -19,7 +19,10 @@ MESSAGES = "        messages = [self.system_message(request), *to_messages(reque
 INPUT = "*to_messages(request.input)]"
 SET_MODEL = "mlflow.models.set_model(AGENT)\n"
 RUN_IN_THREAD = """await to_thread.run_sync(
-                adapter.validate_json, arguments or "{}", abandon_on_cancel=True
+                adapter.validate_json,
+                arguments or "{}",
+                abandon_on_cancel=True,
+                limiter=CapacityLimiter(1),  # a thread per call; the default is 40 for all of them
             )"""
 
 # Patches to these files change how the model is logged, or what is logged or checked besides its

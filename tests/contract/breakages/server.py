@@ -319,7 +319,7 @@ TOOLS = [lend]
         "responsive-server",
         "blocked by socket.connect in tools.py",
         Patch("runtime/toolbox.py", RUN_IN_THREAD, 'adapter.validate_json(arguments or "{}")'),
-        Patch("runtime/toolbox.py", "from anyio import to_thread\n", ""),
+        Patch("runtime/toolbox.py", "from anyio import CapacityLimiter, to_thread\n", ""),
         tools_file('''
 """The tools."""
 

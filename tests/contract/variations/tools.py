@@ -241,7 +241,7 @@ async def lend(book: str) -> str:
             RUN_IN_THREAD,
             'await asyncio.to_thread(adapter.validate_json, arguments or "{}")',
         ),
-        Patch("runtime/toolbox.py", "from anyio import to_thread\n", ""),
+        Patch("runtime/toolbox.py", "from anyio import CapacityLimiter, to_thread\n", ""),
         Patch("runtime/toolbox.py", "import inspect\n", "import asyncio\nimport inspect\n"),
     ),
 }

@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any
 
 import mlflow
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from docstring_parser import parse
 from mlflow.entities import SpanType
 from openai.types.chat import ChatCompletionFunctionToolParam
@@ -81,7 +81,10 @@ class Toolbox:
             return f"Error: unknown tool {name!r}; known tools: {', '.join(self._adapters)}."
         try:
             output = await to_thread.run_sync(
-                adapter.validate_json, arguments or "{}", abandon_on_cancel=True
+                adapter.validate_json,
+                arguments or "{}",
+                abandon_on_cancel=True,
+                limiter=CapacityLimiter(1),  # a thread per call; the default is 40 for all of them
             )
             if inspect.isawaitable(output):
                 output = await output

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import httpx
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from httpx_aiohttp import HttpxAiohttpClient
 
 from ..validation import is_token
@@ -132,8 +132,10 @@ class _DatabricksLogin(httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        # Renewing a token may call the workspace and block.
-        request.headers.update(await to_thread.run_sync(self.workspace.authenticate))
+        # Renewing a token may call the workspace and block. It must not wait for other threads.
+        authenticate = self.workspace.authenticate
+        headers = await to_thread.run_sync(authenticate, limiter=CapacityLimiter(1))
+        request.headers.update(headers)
         yield request
 
 
