@@ -9,6 +9,23 @@ from tests.frameworks.answers import answer_of, answer_to
 from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
+# Prints the ids of two calls and of the only output, in the order that callers get.
+UNANSWERED_CALL = """
+import asyncio
+from weather_agent.runtime.framework import function_call, in_call_order
+from weather_agent.runtime.items import function_call_output
+
+async def events():
+    yield function_call("a", "today", "{}")
+    yield function_call("b", "today", "{}")
+    yield function_call_output("b", "Sunday")
+
+async def main():
+    async for event in in_call_order(events()):
+        print(event.item["call_id"])
+
+asyncio.run(main())
+"""
 PICTURE = '''
 @agents.function_tool
 def draw() -> list[agents.ToolOutputText | agents.ToolOutputImage]:
@@ -91,3 +108,7 @@ def test_an_output_of_parts_is_text(agent: Agent, server: ChatServer) -> None:
     with agent.patched("agent.py", "class Agent(", f"{PICTURE}\n\nclass Agent("):
         output, _ = answer_of(agent, server)
     assert output[1]["output"] == "A map\n(image)"
+
+
+def test_outputs_behind_an_unanswered_call_are_kept(agent: Agent) -> None:
+    assert agent.check("python", "-c", UNANSWERED_CALL).split() == ["a", "b", "b"]

@@ -76,6 +76,8 @@ async def in_call_order(
             while outputs and (output := outputs[first := next(iter(outputs))]):
                 del outputs[first]
                 yield output
+    for output in filter(None, outputs.values()):  # behind a call that has no output
+        yield output
 
 
 async def with_details(
