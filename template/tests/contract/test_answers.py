@@ -111,12 +111,13 @@ def problem_with(item: Item) -> str:
 CLOSED_ENVIRONMENT = rule(
     "closed-environment",
     "Answers, errors, LLM requests and logs contain no values of environment variables and no "
-    "credentials of callers. Answers and errors contain no instructions and no settings.",
+    "credentials of callers. Answers, errors and logs contain no instructions, and answers and "
+    "errors no settings.",
     why="The environment contains the agent's credentials. Callers see the answers and errors, "
     "others read the logs.",
     fix="Put only values that callers may see into texts, `custom_outputs` and messages of "
     "exceptions, one by one. Send keys in headers: errors contain URLs. Do not log variables, "
-    "headers or clients.",
+    "headers, clients or the messages for the LLM.",
 )
 
 
@@ -157,7 +158,8 @@ def test_closed_environment(
         kind = "error" if one.error else "answer"
         assert not found, f"With {llm}, an {kind} contains {found}."
     warnings = "".join(str(one.message) for one in recwarn)
-    found = canaries.variables_in("".join((caplog.text, *capsys.readouterr(), warnings)))
+    log = "".join((caplog.text, *capsys.readouterr(), warnings))
+    found = canaries.variables_in(log) or canaries.instructions_in(log)
     assert not found, f"With {llm}, the log contains {found}."
     found = canaries.variables_in("".join(offline_llm.bodies))
     assert not found, f"An LLM request contains {found}."
@@ -180,7 +182,7 @@ def finished_attempts(
         Attempt(agent.predict, REQUESTS["a file"]),
         Attempt(agent.predict, with_unknown_inputs(example)),
     ]
-    if all(one.finished() for one in attempts):
+    if all(offline_llm.wait_for(one) for one in attempts):
         return attempts
     if model == "fail":
         raise NotCheckedError(ENDLESS_FAILURE)
@@ -215,8 +217,8 @@ TOOL_CALLS = rule(
     "Every function call has a JSON object as arguments, and exactly one output.",
     why="AI Playground shows calls with their outputs. LLM APIs do not accept a conversation in "
     "which a call has no output or two.",
-    fix="After each function_call, yield one function_call_output with the same `call_id`. Write "
-    "arguments with json.dumps, not with str.",
+    fix="After each function_call, yield one function_call_output with the same `call_id`, and "
+    "call the LLM again, even if it wrote a text. Write arguments with json.dumps, not with str.",
 )
 
 
@@ -233,15 +235,24 @@ def test_calls_after_a_text(agent: Agent, example: Request, offline_llm: Offline
         calls[:] = with_one_call(messages, tools)
         return tuple(calls)
 
+    use_replies("silent-tool", call_once)
+    offline_llm.use("silent-tool")
+    output_of(agent, example)
+    calls_without_text = offline_llm.calls
     use_replies("announced-tool", call_once, text="Let me look it up.")
     offline_llm.use("announced-tool")
     output = output_of(agent, example)
     offline_llm.skip_if_unused()
     check_pairs(output)
+    calls_with_text = offline_llm.calls - calls_without_text
     has_called = any(item.get("type") == "function_call" for item in output)
     # An agent may hide its calls, but the LLM gets their outputs.
-    assert has_called or offline_llm.calls > 1 or not calls, (
+    assert has_called or calls_with_text > 1 or not calls, (
         "The LLM wrote a text before its tool call, and the agent answered without the call."
+    )
+    assert calls_with_text >= calls_without_text, (
+        f"The LLM wrote a text before its tool call, and the agent called it {calls_with_text} "
+        f"times. Without the text, it called it {calls_without_text} times."
     )
 
 

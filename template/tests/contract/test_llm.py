@@ -160,7 +160,7 @@ def test_every_round(agent: Agent, example: Request, offline_llm: OfflineLLM) ->
     attempt = Attempt(agent.predict, with_note(example | LONG_REQUEST))
     if attempt.finished() and not offline_llm.calls:  # the agent may reject unknown custom_inputs
         attempt = Attempt(agent.predict, LONG_REQUEST)
-    if not attempt.finished():
+    if not offline_llm.wait_for(attempt):
         raise NotCheckedError("the agent does not stop, see `bounded-rounds`")
     offline_llm.skip_if_unused()
     all_calls = [*map(LLMCall, offline_llm.bodies)]
@@ -491,12 +491,11 @@ def test_time_out(
 def test_bounded_rounds(agent: Agent, example: Request, offline_llm: OfflineLLM) -> None:
     offline_llm.use("endless-tools")
     attempt = Attempt(agent.predict, example)
-    finished = attempt.finished()
+    finished = offline_llm.wait_for(attempt)
+    calls = offline_llm.calls
     offline_llm.use("fail")  # so that the attempt finishes
     offline_llm.skip_if_unused()
-    assert finished, (
-        f"In {PATIENCE} s the agent called the LLM {offline_llm.calls} times and did not stop."
-    )
+    assert finished, f"The agent called the LLM {calls} times and did not stop."
     texts = [text_of(item) for item in attempt.answer["output"]] if attempt.answer else []
     assert attempt.error or any(texts), "The agent stopped without a text, and without an error."
 

@@ -311,6 +311,16 @@ except LLMError:
     raise
 """),
     ),
+    "the messages for the LLM in the log": breaks(
+        "closed-environment",
+        "the log contains the instructions",
+        at_import("import logging\n\nLOGGER = logging.getLogger(__name__)"),
+        in_agent(
+            "                async for event in events:\n                    if item",
+            '                LOGGER.info("Asking the LLM: %s", json.dumps(messages))\n'
+            "                async for event in events:\n                    if item",
+        ),
+    ),
     "a token in the log": breaks(
         "closed-environment",
         "the log contains the value of the variable MAPS_TOKEN",
@@ -479,6 +489,14 @@ if language not in ("en", "de"):
         "accepted",
         "'call_0' is not a call without output",
         in_agent(OUTPUT, 'yield function_call_output("call_0", output)'),
+    ),
+    "a text beside a tool call that ends the answer": breaks(
+        "tool-calls",
+        "wrote a text before its tool call, and the agent called it 1 times. Without .* 2 times",
+        in_agent(
+            'if not any(item["type"] == "function_call" for item in items):',
+            'if any(item["type"] == "message" for item in items):',
+        ),
     ),
     "a call without an output": breaks(
         "tool-calls",
@@ -1192,6 +1210,14 @@ def predict_stream(self, request):
 
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     yield from super().predict_stream(request)
+"""),
+    ),
+    "a title from the first part of a message, which must be a text": breaks(
+        "every-request",
+        "A request with an image of a website failed: KeyError",
+        in_answer("""
+first = request.input[0].model_dump().get("content") or ""
+title = first if isinstance(first, str) else first[0]["text"]
 """),
     ),
     # Attachments and content parts

@@ -654,6 +654,12 @@ multiprocessing.set_start_method("spawn", force=True)
         ),
         Patch("tools.py", "from datetime", "import csv\nimport decimal\nfrom datetime"),
     ),
+    "the limit of digits in a number that a tool removes": breaks(
+        "no-leftovers",
+        "the limit of digits in a number is 0",
+        Patch("tools.py", DAYS, f"    sys.set_int_max_str_digits(0)\n{DAYS}"),
+        Patch("tools.py", "from datetime", "import sys\nfrom datetime"),
+    ),
     "the level of another logger that an answer changes": breaks(
         "no-leftovers",
         "the level of the logger httpx is 50",

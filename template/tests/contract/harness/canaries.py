@@ -81,14 +81,18 @@ class Canaries:
             return f"the header {headers[0]!r} of the request"
         return copied_variables(text)
 
-    def found_in(self, text: str) -> str:
-        """Return what a text contains that callers must not read, or an empty string."""
-        if found := self.variables_in(text):
-            return found
+    def instructions_in(self, text: str) -> str:
+        """Return the line of the instructions that a text contains, as a clause."""
         for line in self.instructions:
             start = line[:MIN_LENGTH]
             if json.dumps(start)[1:-1] in text or start in text:
                 return f"the instructions: {start!r}"
+        return ""
+
+    def found_in(self, text: str) -> str:
+        """Return what a text contains that callers must not read, or an empty string."""
+        if found := self.variables_in(text) or self.instructions_in(text):
+            return found
         if "Traceback (most recent call last)" in text and self.folder in text:
             return "a traceback with paths of the server"
         return self.settings_in(text)

@@ -18,6 +18,7 @@ def library_settings() -> dict[str, Any]:
     return {
         **dict(_constants()),
         **dict(_levels()),
+        "the limit of digits in a number": sys.get_int_max_str_digits(),
         "csv.field_size_limit": csv.field_size_limit(),
         "decimal.DefaultContext": str(decimal.DefaultContext),
         "the default opener of urllib": [*handlers, *map(str, opener.addheaders)],

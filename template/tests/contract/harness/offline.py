@@ -22,6 +22,8 @@ from .waiting import PATIENCE, Attempt, eventually
 
 # A model of the offline LLM that does not answer before the test ends.
 SILENT = "silent"
+# An agent that calls the LLM more often for one answer does not stop.
+MAX_CALLS = 100
 # After this many checks, the parallel requests of the same answer have arrived.
 QUIET_CHECKS = 10
 # The error with status 400 of a refused request.
@@ -174,6 +176,19 @@ class OfflineLLM:
             provider: The provider that the agent calls; `provider.py` is in the place of "openai".
         """
         self._patch.setenv("AGENT_LLM", f"{provider}:/{model}")
+
+    def wait_for(self, attempt: Attempt) -> bool:
+        """Wait while an attempt calls the LLM, up to `MAX_CALLS` times, so that tools may be slow.
+
+        Returns:
+            Whether the attempt has finished.
+        """
+        calls = -1
+        while calls < self.calls <= MAX_CALLS:
+            calls = self.calls
+            if attempt.finished():
+                return True
+        return attempt.finished(0)
 
     def tools(self) -> list[dict[str, Any]]:
         """Return the functions that the requests offer, each once."""

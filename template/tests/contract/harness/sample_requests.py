@@ -119,7 +119,7 @@ REQUESTS: dict[str, Request] = {
     },
     "an earlier web search": {"input": [HELLO_MESSAGE, WEB_SEARCH, ANSWER, HELLO_MESSAGE]},
     "an image": {"input": [user([*TWO_PARTS, IMAGE])]},
-    "an image of a website": {"input": [user([*TWO_PARTS, WEB_IMAGE])]},
+    "an image of a website": {"input": [user([WEB_IMAGE, *TWO_PARTS])]},
     "two images": {"input": [user([*TWO_PARTS, IMAGE, WEB_IMAGE])]},
     "a file": {"input": [user([*TWO_PARTS, FILE])]},
     "a PDF": {"input": [user([*TWO_PARTS, PDF])]},
