@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.conftest import Render
-from tests.frameworks.answers import answer_of, answer_to
+from tests.frameworks.answers import answer_of, answer_to, llm_settings
 from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
@@ -26,6 +26,15 @@ async def main():
 
 asyncio.run(main())
 """
+MODEL = "    model=chat_model(),\n"
+APPROVAL = '''
+@agents.function_tool(needs_approval=True)
+def erase() -> str:
+    """Erase all notes."""
+    return "Erased"
+
+ASSISTANT.tools.append(erase)
+'''
 PICTURE = '''
 @agents.function_tool
 def draw() -> list[agents.ToolOutputText | agents.ToolOutputImage]:
@@ -89,14 +98,6 @@ def test_tools_have_no_field_that_some_servers_refuse(agent: Agent, server: Chat
     assert not any("strict" in function for function in functions)
 
 
-def test_an_image_in_an_answer_is_named(agent: Agent, server: ChatServer) -> None:
-    image = {"type": "input_image", "image_url": "https://example.com/map.png"}
-    question = {"role": "user", "content": "Hello"}
-    server.reply(text("Welcome"))
-    answer_to(agent, server, [question, {"role": "assistant", "content": [image]}, question])
-    assert server.bodies[-1]["messages"][2] == {"role": "assistant", "content": "(image)"}
-
-
 def test_items_have_no_fields_of_the_sdk(agent: Agent, server: ChatServer) -> None:
     server.reply(calls(("current_time", {"place": "Tokyo"})), text("Nine"))
     output, _ = answer_of(agent, server)
@@ -108,6 +109,28 @@ def test_an_output_of_parts_is_text(agent: Agent, server: ChatServer) -> None:
     with agent.patched("agent.py", "class Agent(", f"{PICTURE}\n\nclass Agent("):
         output, _ = answer_of(agent, server)
     assert output[1]["output"] == "A map\n(image)"
+
+
+def test_an_agent_without_a_model_has_the_llm(agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Welcome"))
+    with agent.patched("agent.py", MODEL, ""):
+        output, _ = answer_of(agent, server)
+    assert output[-1]["content"][0]["text"] == "Welcome"
+
+
+def test_the_name_of_a_model_is_an_error(agent: Agent, server: ChatServer) -> None:
+    with agent.patched("agent.py", MODEL, '    model="gpt-5",\n'):
+        done = agent.run("weather-agent", "ask", "Hello", **llm_settings(server))
+    assert done.returncode == 1
+    assert "An agent has the model 'gpt-5'. Give it `model=chat_model()`" in done.stderr
+
+
+def test_an_approval_is_an_error(agent: Agent, server: ChatServer) -> None:
+    server.reply(calls(("erase", {})))
+    with agent.patched("agent.py", "class Agent(", f"{APPROVAL}\n\nclass Agent("):
+        done = agent.run("weather-agent", "ask", "Hello", **llm_settings(server))
+    assert done.returncode == 1
+    assert "The tool erase waits for a person" in done.stderr
 
 
 def test_outputs_behind_an_unanswered_call_are_kept(agent: Agent) -> None:

@@ -9,6 +9,8 @@ from agents import (
     Agent,
     FunctionTool,
     MaxTurnsExceeded,
+    Model,
+    ModelProvider,
     OpenAIChatCompletionsModel,
     RunConfig,
     RunHooks,
@@ -32,9 +34,6 @@ from .llm.transport import forbid_calls, openai_client, select_llm, separate_ans
 from .messages import texts_only, to_content, to_messages
 from .toolbox import Toolbox
 
-# The LLM and the tools have spans of MLflow. The SDK would send its own ones to OpenAI.
-# A call of an unknown tool returns an error to the LLM.
-RUN_CONFIG = RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
 # The output of a tool, and of a handoff to another agent; the SDK misspells the second name.
 TOOL_OUTPUTS = ("tool_output", "handoff_occured")
 
@@ -42,6 +41,34 @@ TOOL_OUTPUTS = ("tool_output", "handoff_occured")
 def chat_model() -> OpenAIChatCompletionsModel:
     """Return the LLM of each request as one model of the SDK."""
     return OpenAIChatCompletionsModel("llm", openai_client())
+
+
+class Models(ModelProvider):
+    """Gives the LLM of each request to agents without a model."""
+
+    def __init__(self) -> None:
+        self._chat_model = chat_model()
+
+    def get_model(self, model_name: str | None) -> Model:
+        """Return the LLM.
+
+        Raises:
+            ValueError: An agent names another model.
+        """
+        if model_name:
+            raise ValueError(
+                f"An agent has the model {model_name!r}. Give it `model=chat_model()`, and set "
+                "`llm` in config.yml."
+            )
+        return self._chat_model
+
+
+RUN_CONFIG = RunConfig(
+    model_provider=Models(),
+    # The LLM and the tools have spans of MLflow. The SDK would send its own ones to OpenAI.
+    tracing_disabled=True,
+    tool_not_found_behavior="return_error_to_model",
+)
 
 
 def tools_of(functions: Sequence[FunctionType], *, max_length: int) -> list[Tool]:
@@ -80,7 +107,13 @@ class LastTurn(RunHooks[Any]):
 def stream(
     agent: Agent[ResponsesAgentRequest], request: ResponsesAgentRequest, llm: LLM, max_turns: int
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
-    """Answer a request with an agent."""
+    """Answer a request with an agent.
+
+    Raises:
+        LLMError: The LLM fails, or calls tools until the limit of the SDK.
+        NotImplementedError: A tool needs the approval of a person.
+        RequestError: A content part cannot be sent to the LLM.
+    """
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
@@ -97,6 +130,12 @@ def stream(
             async with aclosing(events), aclosing(to_events(events)) as converted:
                 async for event in converted:
                     yield event
+            if result.interruptions:
+                raise NotImplementedError(
+                    f"The tool {result.interruptions[0].name} waits for a person, but a request "
+                    "contains the whole conversation. Ask in the answer, and remove "
+                    "`needs_approval`."
+                )
         except MaxTurnsExceeded as error:
             raise too_many_rounds(llm.uri) from error
         finally:
@@ -123,7 +162,7 @@ def _input_items(message: Item) -> Iterator[Any]:
         yield {"type": "function_call_output", "call_id": call_id, "output": content}
     elif message["role"] == "assistant" and content:
         # The SDK joins items of this type with the calls of the same turn.
-        item = create_text_output_item(texts_only(content), unique_id("msg"))
+        item = create_text_output_item(content, unique_id("msg"))
         yield item | {"status": "completed"}
     elif content:
         parts = content if isinstance(content, str) else [_part(part) for part in content]
