@@ -24,6 +24,25 @@ assistant = pydantic_ai.Agent(
 '''
 
 
+# Prints the messages for the LLM from one that a dynamic system prompt wrote.
+DYNAMIC_PROMPT = """
+from pydantic_ai import ModelRequest, SystemPromptPart, UserPromptPart
+from weather_agent.runtime.pydantic_ai import chat_model
+prompt = SystemPromptPart("Today is Sunday.", dynamic_ref="today", context_id="today")
+request = ModelRequest([prompt, UserPromptPart("Hello")])
+print(chat_model().prepare_messages([request]))
+"""
+# Prints the type of the error that a request without messages causes.
+NO_MESSAGES = """
+from mlflow.types.responses import ResponsesAgentRequest
+from weather_agent.agent import AGENT
+try:
+    AGENT.predict(ResponsesAgentRequest(input=[{"type": "reasoning", "id": "rs_1", "summary": []}]))
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
 @pytest.fixture(scope="module")
 def agent(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Agent:
     """An agent with Pydantic AI."""
@@ -44,6 +63,14 @@ def test_texts_reach_the_llm_unchanged(agent: Agent, server: ChatServer, word: s
     messages = server.bodies[-1]["messages"]
     assert [message["role"] for message in messages] == ["system", "user"]
     assert messages[-1]["content"] == f"What is {word}?"
+
+
+def test_a_dynamic_prompt_of_the_conversation_reaches_the_llm(agent: Agent) -> None:
+    assert "Today is Sunday." in agent.check("python", "-c", DYNAMIC_PROMPT)
+
+
+def test_a_request_without_messages_is_an_error_of_the_caller(agent: Agent) -> None:
+    assert agent.check("python", "-c", NO_MESSAGES).strip() == "RequestError"
 
 
 def test_schemas_reach_the_llm_unchanged(agent: Agent, server: ChatServer) -> None:

@@ -25,6 +25,7 @@ from pydantic_ai import (
     ModelMessage,
     ModelRequest,
     ModelRequestContext,
+    ModelRequestPart,
     ModelResponse,
     ModelSettings,
     PartDeltaEvent,
@@ -86,21 +87,19 @@ class ChatModel(OpenAIChatModel):
         messages: list[ModelMessage],
         model_request_parameters: ModelRequestParameters | None = None,
     ) -> list[ModelMessage]:
-        own = {part.content for one in messages for part in _system_parts(one)}
         prepared = super().prepare_messages(messages, model_request_parameters)
-        return [_without_others(one, own) for one in prepared]
+        return [_without_notes(one) for one in prepared]
 
 
-def _system_parts(one: ModelMessage) -> list[SystemPromptPart]:
-    return [part for part in one.parts if isinstance(part, SystemPromptPart)]
-
-
-def _without_others(one: ModelMessage, texts: set[str]) -> ModelMessage:
-    """Return a message without the system messages that have other texts."""
-    others = [part for part in _system_parts(one) if part.content not in texts]
-    if not isinstance(one, ModelRequest) or not others:
+def _without_notes(one: ModelMessage) -> ModelMessage:
+    """Return a message without the notes of Pydantic AI, which have a class of their own."""
+    if not isinstance(one, ModelRequest):
         return one
-    return replace(one, parts=[part for part in one.parts if part not in others])
+    return replace(one, parts=[part for part in one.parts if not _is_note(part)])
+
+
+def _is_note(part: ModelRequestPart) -> bool:
+    return isinstance(part, SystemPromptPart) and type(part) is not SystemPromptPart
 
 
 def chat_model() -> ChatModel:
@@ -176,7 +175,15 @@ def stream(
     llm: LLM,
     max_rounds: int,
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
-    """Answer a request with an agent."""
+    """Answer a request with an agent, which has `instructions` but no `system_prompt`.
+
+    A request contains the whole conversation, and Pydantic AI sends the system prompt of an agent
+    only without one.
+
+    Raises:
+        LLMError: The LLM fails, or calls tools until the limit of Pydantic AI.
+        RequestError: There is no message, or a content part cannot be sent to the LLM.
+    """
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
         select_llm(llm)
@@ -203,13 +210,15 @@ def to_history(items: Iterable[Message | OutputItem]) -> list[ModelMessage]:
     """Convert the items of a request to messages; consecutive parts of one side become one message.
 
     Raises:
-        RequestError: A content part cannot be sent to the LLM.
+        RequestError: There is no message, or a content part cannot be sent to the LLM.
     """
     history: list[ModelMessage] = []
     for is_answer, group in groupby(_parts(to_messages(items)), key=_is_of_llm):
         parts: Any = list(group)
         history.append(ModelResponse(parts) if is_answer else ModelRequest(parts))
-    if history and isinstance(history[-1], ModelResponse):
+    if not history:
+        raise RequestError("The request contains no message. Send one.", "input")
+    if isinstance(history[-1], ModelResponse):
         history.append(ModelRequest(parts=[]))  # the LLM continues its answer
     return history
 
