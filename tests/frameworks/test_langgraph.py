@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Render
-from tests.frameworks.answers import answer_of, answer_to
+from tests.frameworks.answers import answer_of, answer_to, llm_settings
 from tests.helpers.agents import Agent, install_copy
 from tests.helpers.model_server import ChatServer, calls, text
 
@@ -46,6 +46,16 @@ def keep_the_first_call(state: Any, runtime: Any) -> Any:
 GRAPH = create_agent(
     chat_model(), tools=tools_of(TOOLS, max_length=99), middleware=[keep_the_first_call]
 )
+"""
+REDACTED = """
+from langchain.agents.middleware import after_model
+
+@after_model
+def redact(state, runtime):
+    answer = state["messages"][-1]
+    return {"messages": [answer.model_copy(update={"content": "Call (number)"})]}
+
+GRAPH = create_agent(chat_model(), middleware=[redact])
 """
 FORECAST = """
 from langchain.agents.structured_output import ToolStrategy
@@ -167,6 +177,14 @@ def test_an_argument_named_self_is_unknown(agent: Agent, server: ChatServer) -> 
 def test_no_proxy_is_read(agent: Agent) -> None:
     proxy = {"ALL_PROXY": "socks5://127.0.0.1:1"}
     agent.check("python", "-c", "import weather_agent.agent", **proxy)
+
+
+def test_a_changed_answer_is_an_error(agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Call 555-0100"))
+    with agent.patched("agent.py", "class Agent(", f"{REDACTED}\n\nclass Agent("):
+        done = agent.run("weather-agent", "ask", "Hello", **llm_settings(server))
+    assert done.returncode == 1
+    assert "A node or middleware changes a text that the caller already has." in done.stderr
 
 
 def test_the_last_round_allows_a_structured_answer(agent: Agent, server: ChatServer) -> None:

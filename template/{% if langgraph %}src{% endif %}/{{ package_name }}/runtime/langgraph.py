@@ -116,7 +116,8 @@ def stream(
 
     Raises:
         LLMError: The LLM fails, or calls tools until the limit of the graph.
-        NotImplementedError: The graph interrupts itself to ask a person.
+        NotImplementedError: The graph interrupts itself to ask a person, or changes a text that
+            the caller already has.
     """
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
@@ -149,7 +150,7 @@ async def to_events(
         updates: What it streams.
         messages: The messages of the request. Nodes and middleware may return them again.
     """
-    known = {one.id for one in messages}
+    texts: dict[str | None, str | None] = dict.fromkeys(one.id for one in messages)
     message_id = unique_id("msg")
     async for mode, data in updates:
         if mode == "messages":
@@ -160,15 +161,26 @@ async def to_events(
                 yield delta_event(chunk.text, message_id)
             continue
         for new in _messages(data):
-            if new.id in known:
+            if new.id in texts:
+                _check_same_text(new, texts[new.id])
                 continue
-            known.update([new.id] if new.id else [])
+            if new.id:
+                texts[new.id] = str(new.text)
             if isinstance(new, AIMessage):
                 for done in _items(new, message_id):
                     yield done
                 message_id = unique_id("msg")
             elif isinstance(new, ToolMessage):
                 yield function_call_output(new.tool_call_id, str(new.text))
+
+
+def _check_same_text(new: BaseMessage, text: str | None) -> None:
+    """Check that a message has the text of the answer; None if it is not part of the answer."""
+    if text is not None and isinstance(new, AIMessage) and new.text != text:
+        raise NotImplementedError(
+            "A node or middleware changes a text that the caller already has. Change what the LLM "
+            "receives, or return a new message."
+        )
 
 
 def _messages(update: dict[str, Any]) -> Iterator[BaseMessage]:
