@@ -75,6 +75,17 @@ try:
 except Exception as error:
     print(type(error).__name__)
 """
+FALSE = """
+class Refusing(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.decide = dspy.Predict("question -> answer: bool")
+
+    async def aforward(self, **_turn) -> dspy.Prediction:
+        return dspy.Prediction(answer=False)
+
+ASSISTANT = Refusing()
+"""
 TREE = '''
 from pydantic import BaseModel
 
@@ -137,3 +148,10 @@ def test_brackets_in_one_of_several_outputs(agent: Agent, server: ChatServer) ->
     server.reply([{"content": piece} for piece in [*pieces, "]]\n\n[[ ## completed ## ]]"]])
     output, _ = answer_of(agent, server)
     assert output[-1]["content"][0]["text"].strip() == "See [[wiki]] [[1]]"
+
+
+def test_a_false_answer_is_a_message(agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Unused"))
+    with agent.patched("agent.py", "class Agent(", f"{FALSE}\n\nclass Agent("):
+        output, _ = answer_of(agent, server)
+    assert output[-1]["content"][0]["text"] == "false"

@@ -24,7 +24,7 @@ from .dspy_adapter import AnswerListener, ChatAdapter, add_results, to_history
 from .framework import adapt_events, function_call, message
 from .items import RequestError, delta_event, function_call_output, unique_id
 from .llm import LLM, LLMError
-from .llm.transport import LLMTransport, select_llm
+from .llm.transport import LLMTransport, select_llm, separate_answer
 from .messages import to_messages
 from .toolbox import Toolbox
 
@@ -123,7 +123,8 @@ class Tools(list[dspy.Tool]):
 
     async def _run(self, call: dspy.ToolCalls.ToolCall) -> str:
         arguments = json.dumps(call.args)
-        return await self._toolbox.run(call.name, arguments, max_length=self._max_length)
+        with separate_answer():
+            return await self._toolbox.run(call.name, arguments, max_length=self._max_length)
 
 
 async def _send(event: ResponsesAgentStreamEvent) -> None:
@@ -214,7 +215,7 @@ async def to_events(values: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
                 text += chunk
                 yield delta_event(chunk, message_id)
                 continue
-            case dspy.Prediction(answer=answer) if answer and not text:
+            case dspy.Prediction(answer=answer) if not text and answer not in (None, ""):
                 text = answer if isinstance(answer, str) else _ANY.dump_json(answer).decode()
                 yield delta_event(text, message_id)
         if text:
