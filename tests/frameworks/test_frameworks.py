@@ -13,7 +13,7 @@ from openai import BadRequestError
 from tests.batch.conftest import read_output
 from tests.conftest import Render
 from tests.contract.verify import results_of
-from tests.frameworks.answers import answer_of, llm_settings
+from tests.frameworks.answers import answer_of, answer_to, llm_settings
 from tests.helpers.agents import Agent, install
 from tests.helpers.model_server import ChatServer, Turn, calls, chat_server, text
 from tests.helpers.template import QUESTIONS
@@ -218,6 +218,21 @@ def test_a_part_that_cannot_be_sent_is_an_error_of_the_caller(served: Served, pa
         served.client().responses.create(
             model="weather-agent", input=[{"role": "user", "content": [*TEXT, part]}]
         )
+
+
+def test_an_image_for_the_agent_is_an_error_of_the_caller(served: Served) -> None:
+    image = {"type": "input_image", "image_url": "https://example.com/map.png"}
+    items: Any = [{"role": "developer", "content": [image]}, {"role": "user", "content": "Hello"}]
+    with pytest.raises(BadRequestError, match="only in messages of the user"):
+        served.client().responses.create(model="weather-agent", input=items)
+
+
+def test_an_image_in_an_answer_is_named(agent: Agent, server: ChatServer) -> None:
+    image = {"type": "input_image", "image_url": "https://example.com/map.png"}
+    question = {"role": "user", "content": "Hello"}
+    server.reply(text("Welcome"))
+    answer_to(agent, server, [question, {"role": "assistant", "content": [image]}, question])
+    assert "(image)" in str(server.bodies[-1]["messages"][2]["content"])
 
 
 @pytest.mark.parametrize("framework", ["pydantic-ai"], indirect=True, scope="module")

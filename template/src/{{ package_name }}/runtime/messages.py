@@ -89,6 +89,10 @@ def _convert(item: Message | OutputItem | Item) -> list[ChatMessage]:
     # Few servers besides OpenAI's accept the developer role.
     role = "system" if role == "developer" else role
     content = to_content(fields["content"])
+    if role == "assistant":
+        content = texts_only(content)
+    elif role == "system" and not isinstance(content, str):
+        raise RequestError("Send images and files only in messages of the user.", "input")
     return [{"role": role, "content": content}] if content else []
 
 
@@ -107,7 +111,7 @@ def to_content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def texts_only(content: str | list[dict[str, Any]]) -> str:
-    """Name images and files instead of sending them, because tool messages have only texts."""
+    """Name images and files, which only messages of the user can contain."""
     if isinstance(content, str):
         return content
     return "\n".join(part.get("text", f"({part['type'].removesuffix('_url')})") for part in content)

@@ -105,8 +105,7 @@ def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str,
     """Convert messages to complete turns, and the inputs of the last turn.
 
     Raises:
-        RequestError: A message contains a file, or a message of another role than `user` contains
-            an image.
+        RequestError: A message contains a file, or an image that DSPy does not send.
     """
     turns: list[dict[str, Any]] = [{}]
     messages = list(messages)
@@ -117,11 +116,11 @@ def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str,
             turns.append({})
         if message["content"]:
             name = _FIELDS[message["role"]]
-            content = _question(message) if name == "question" else _text(message)
+            content = _question(message) if name == "question" else message["content"]
             turns[-1][name] = _joined(turns[-1].get(name, ""), content)
         if calls := message.get("tool_calls"):
             outputs = messages[number : number + len(calls)]
-            turns[-1]["tool_calls"] = _tool_calls(calls, [_text(output) for output in outputs])
+            turns[-1]["tool_calls"] = _tool_calls(calls, [output["content"] for output in outputs])
     last = turns.pop() if _OUTPUTS.isdisjoint(turns[-1]) else {}
     return dspy.History(messages=turns), last
 
@@ -149,12 +148,6 @@ def _question(message: ChatMessage) -> str | list[Any]:
                 "input",
             )
     return message["content"]
-
-
-def _text(message: ChatMessage) -> str:
-    if isinstance(message["content"], str):
-        return message["content"]
-    raise RequestError("Send images only in messages of the user.", "input")
 
 
 def _tool_calls(calls: Iterable[ChatMessage], outputs: Sequence[str]) -> dspy.ToolCalls:
