@@ -155,7 +155,9 @@ def evaluated_commit(path: Path, config: Config, url: str | None) -> str | None:
         return None
     llm = config.llm_uri()
     if llm not in (config.llm, config.serving.environment.get("AGENT_LLM")):
-        click.echo(f"This evaluation does not count for a release, which has {config.llm}.", err=True)
+        click.echo(
+            f"This evaluation does not count for a release, which has {config.llm}.", err=True
+        )
         return None
     return clean_commit()
 
