@@ -35,8 +35,8 @@ NO_CREDENTIALS = (
 # An error that matches none has the fix of its rule: no hint is better than a wrong one.
 FIXES = (
     Fix(
-        "Correct the file that the message names, and pass `model_config=config.model_dump()` to "
-        "log_model.",
+        "Correct the file that the message names, and pass "
+        '`model_config=config.model_dump(mode="json")` to log_model.',
         error="ConfigError",  # its message may contain any word
     ),
     Fix(
@@ -181,7 +181,7 @@ FIXES = (
         error="ModuleNotFoundError",
     ),
     Fix(
-        "Pass `model_config=config.model_dump()` to log_model.",
+        'Pass `model_config=config.model_dump(mode="json")` to log_model.',
         message="Config file is not provided",
     ),
     Fix(
