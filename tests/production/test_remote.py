@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import httpx
+import mlflow
 import pytest
 
 from tests.conftest import Package
@@ -70,6 +71,16 @@ def test_a_server_that_does_not_answer_in_time_is_reported(
 def test_other_answers_fail_the_case(answer: Any, body: object) -> None:
     with pytest.raises(RuntimeError, match="did not answer with a response of the Responses API"):
         answer(body).respond_at(URL, {}, timeout=1)
+
+
+def test_the_trace_has_the_tokens_of_the_answer(answer: Any) -> None:
+    usage = {"input_tokens": 20, "output_tokens": 3, "total_tokens": 23}
+    remote = answer({"output": [MESSAGE], "usage": usage | {"input_tokens_details": None}})
+    with mlflow.start_span("case") as span:
+        remote.respond_at(URL, {}, timeout=1)
+    trace = mlflow.get_trace(span.trace_id)
+    assert trace is not None
+    assert trace.info.token_usage == usage
 
 
 @pytest.mark.parametrize("arguments", ["", "{", "{}"])

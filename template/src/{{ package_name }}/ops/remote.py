@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import mlflow
 from mlflow.entities import SpanType
+from mlflow.tracing.constant import SpanAttributeKey, TokenUsageKey
 
 from ..runtime.validation import is_token
 from .cases import calls_in
@@ -37,7 +38,8 @@ def require_agent_at(url: str) -> None:
 def respond_at(url: str, request: dict[str, Any], *, timeout: float) -> dict[str, Any]:
     """Send a request to the agent at a URL and return its response.
 
-    The trace of the agent is stored elsewhere, so each tool call becomes a span of the current one.
+    The trace of the agent is stored elsewhere, so each tool call becomes a span of the current one,
+    which gets the tokens.
 
     Args:
         url: The address of a server, or the URL of an endpoint.
@@ -55,15 +57,24 @@ def respond_at(url: str, request: dict[str, Any], *, timeout: float) -> dict[str
     try:
         response = answer.json()
         calls = list(calls_in(response["output"]))
+        tokens = tokens_of(response.get("usage") or {})
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ProjectError(
             f"{without_password(url)} did not answer with a response of the Responses API: "
             f"{answer.text[:500]}"
         ) from error
+    if tokens and (current := mlflow.get_current_active_span()):
+        current.set_attribute(SpanAttributeKey.CHAT_USAGE, tokens)
     for call in calls:
         with mlflow.start_span(call["name"], span_type=SpanType.TOOL) as span:
             span.set_inputs(call["arguments"])
     return response
+
+
+def tokens_of(usage: dict[str, Any]) -> dict[str, int]:
+    """Return the tokens of a response as MLflow's spans have them; empty if it reports none."""
+    names = TokenUsageKey.INPUT_TOKENS, TokenUsageKey.OUTPUT_TOKENS, TokenUsageKey.TOTAL_TOKENS
+    return {name: usage[name] for name in names if isinstance(usage.get(name), int)}
 
 
 def route_of(url: str) -> str:
