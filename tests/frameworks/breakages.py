@@ -100,13 +100,7 @@ BREAKAGES: dict[str, dict[str, Breakage]] = {
             "instructions", "does not receive", in_agent("    system_prompt,\n", "")
         ),
         "no limit": breaks(
-            "bounded-rounds",
-            "",
-            in_agent(
-                "    ModelCallLimitMiddleware("
-                'run_limit=CONFIG.max_rounds, exit_behavior="error"),\n',
-                "",
-            ),
+            "bounded-rounds", "", in_agent("    RoundLimit(CONFIG.max_rounds),\n", "")
         ),
         "tools of LangChain": breaks(
             "fresh-process",
@@ -119,7 +113,11 @@ BREAKAGES: dict[str, dict[str, Breakage]] = {
         "an approval that nobody answers": breaks(
             "accepted",
             "",
-            in_agent("    ModelRequest,\n", "    HumanInTheLoopMiddleware,\n    ModelRequest,\n"),
+            in_agent(
+                "import AgentMiddleware, ModelRequest, dynamic_prompt\n",
+                "import (\n    AgentMiddleware,\n    HumanInTheLoopMiddleware,\n"
+                "    ModelRequest,\n    dynamic_prompt,\n)\n",
+            ),
             in_agent(
                 "    system_prompt,\n",
                 "    system_prompt,\n    HumanInTheLoopMiddleware("
@@ -166,7 +164,7 @@ BREAKAGES: dict[str, dict[str, Breakage]] = {
         "a limit of its own": breaks(
             "bounded-rounds",
             "called the LLM",
-            in_agent("range(CONFIG.max_rounds)", "range(1000)"),
+            in_agent("range(1, CONFIG.max_rounds + 1)", "range(1, 1000)"),
         ),
         "the history of all users": breaks(
             "stateless",
