@@ -165,6 +165,7 @@ BREAKAGES: dict[str, dict[str, Breakage]] = {
             "bounded-rounds",
             "called the LLM",
             in_agent("range(1, CONFIG.max_rounds + 1)", "range(1, 1000)"),
+            in_agent("rounds == CONFIG.max_rounds", "rounds == 1000"),
         ),
         "the history of all users": breaks(
             "stateless",
@@ -172,8 +173,8 @@ BREAKAGES: dict[str, dict[str, Breakage]] = {
             Patch("runtime/dspy.py", "trace=None, disable_history=True", "trace=None"),
         ),
         "results that the LLM does not read": breaks(
-            "accepted",
-            "calls tools in the last round",
+            "every-round",
+            "lacks the tool calls and outputs of call 1",
             in_agent(
                 "            history = dspy.History("
                 "messages=[*history.messages, {**turn, **prediction}])\n            turn = {}\n",
