@@ -400,7 +400,7 @@ def test_tool_that_never_finishes(agent: Agent, code: str) -> None:
         *tool("spin", f"def spin() -> None:\n    {code}"),
         # Loading the model, before any tool runs, can take more than 15 s on a busy machine.
         Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 45"),
-        Patch("tests/contract/harness/reporting.py", "LONG_TEST = 40", "LONG_TEST = 4"),
+        Patch("tests/contract/harness/stacks.py", "INTERVAL = 20", "INTERVAL = 4"),
     )
     with agent.changed(patches):
         results = results_of(agent, *only("callable-tools", "every-request"))

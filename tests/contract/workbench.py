@@ -12,7 +12,7 @@ from tests.contract.logged_model import LoggedModel
 from tests.helpers.agents import Agent, clean_environment, parts_of_rules
 
 PROGRAM = Path(__file__).with_name("workbench_program.py")
-PATIENCE = 200  # seconds
+PATIENCE = 120  # seconds without an event of the contract
 GROUPS = (
     *("model", "loading", "requests", "answers", "users", "tools", "streams"),
     *("llm", "traces", "server", "source", "files", "bundle"),

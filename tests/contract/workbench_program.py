@@ -10,7 +10,7 @@
 Each job runs in its own child process, so that no job sees the modules, threads or settings of
 another. Its output goes to the file `printed`. With `"spare_process": true`, the program that loads
 a model elsewhere runs in a fork, too. The response to a job is the line `{"status": EXIT STATUS}`;
-the status is null if the job took too long and was killed.
+the status is null if the job was killed, because it printed no record for `seconds`.
 """
 
 import os
@@ -61,6 +61,7 @@ IMPORTED_ONCE = (
     "uvicorn.protocols.http.h11_impl",
 )
 REPOSITORY = Path.cwd()
+RECORD_SEPARATOR = b"\x1e"  # before each event of the contract
 spare_process = importlib.import_module("spare_process")  # in the folder of this program
 
 
@@ -136,10 +137,17 @@ def try_mlflow(package: str, folder: str, notes: str, provider: str) -> None:
 
 
 def in_child(work: Callable[[], int | None], printed: Path, seconds: float) -> int | None:
-    """Call a function in a child, and return its exit status; None if it took too long."""
+    """Call a function in a child, and return its exit status; None if it took too long.
+
+    Args:
+        work: The function.
+        printed: The file for its output.
+        seconds: How long it may take without printing a record of the contract.
+    """
+    printed.touch()
     child = os.fork()
     if child:
-        return wait(child, seconds)
+        return wait(child, printed, seconds)
     status = 70  # an internal error of this program
     try:
         os.setsid()
@@ -156,16 +164,19 @@ def in_child(work: Callable[[], int | None], printed: Path, seconds: float) -> i
         os._exit(status)
 
 
-def wait(child: int, seconds: float) -> int | None:
-    """Wait for a child, and kill it after some seconds; then kill all processes it started."""
-    deadline = time.monotonic() + seconds
+def wait(child: int, printed: Path, seconds: float) -> int | None:
+    """Wait for a child, and kill it if it hangs; then kill all processes it started."""
     status = None
-    while status is None and time.monotonic() < deadline:
-        ended, how = os.waitpid(child, os.WNOHANG)
-        if ended:
-            status = os.waitstatus_to_exitcode(how)
-        else:
-            time.sleep(0.02)
+    deadline = time.monotonic() + seconds
+    with printed.open("rb") as output:
+        while status is None and time.monotonic() < deadline:
+            ended, how = os.waitpid(child, os.WNOHANG)
+            if ended:
+                status = os.waitstatus_to_exitcode(how)
+            else:
+                time.sleep(0.02)
+            if RECORD_SEPARATOR in output.read():
+                deadline = time.monotonic() + seconds
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if status is None:

@@ -33,7 +33,9 @@ PLUGINS = ("cacheprovider", "rerunfailures", "timeout")
 VARIABLES = ("PYTEST_ADDOPTS", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
 # Their functions only wait for those of the owner.
 TEMPLATE_FOLDERS = ("commands", "ops", "runtime", "server")
-# A line of a stack that faulthandler prints.
+# What precedes the stacks, from harness/stacks.py or from a timer of faulthandler.
+STACKS = ("Stacks:", "Timeout (")
+# A line of a stack.
 _FRAME = re.compile(r'File "(.+)", line (\d+) in (\w+)')
 
 
@@ -210,7 +212,7 @@ def running_line(output: Iterable[str]) -> str:
     """Return the line of the owner's code in the last stacks that pytest has printed, or ""."""
     position = ""
     for line in output:
-        if line.startswith("Timeout ("):  # faulthandler prints the stacks of all threads again
+        if line.startswith(STACKS):  # those of all threads follow again
             position = ""
         elif not position and (frame := _FRAME.search(line)):
             path, number, function = frame.groups()

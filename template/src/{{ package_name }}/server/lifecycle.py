@@ -65,6 +65,9 @@ def serve(listener: socket, *, workers: int = 1, reload: bool = False) -> None:
         # chunks to HTTP/1.0 clients. The limit of headers leaves room for a user's tokens.
         "http": "h11",
         "h11_max_incomplete_event_size": 65_536,
+        # Load balancers reuse idle connections for a minute. One that the server closes at the same
+        # moment becomes an error, such as status 502.
+        "timeout_keep_alive": 75,
         "access_log": False,
         "log_level": "warning",
         "timeout_graceful_shutdown": settings.stop_seconds,

@@ -114,8 +114,12 @@ class ServedAgent:
         self.is_own = is_own
         self.has_one_route = self.url.endswith(("/invocations", "/responses"))
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # Servers close idle connections, many after 5 s. A request at that moment would fail.
+        limits = httpx.Limits(keepalive_expiry=1)
         # The proxies and certificates in the environment are not for a local server.
-        self.http = httpx.Client(headers=headers, timeout=120, trust_env=not is_own)
+        self.http = httpx.Client(
+            headers=headers, limits=limits, timeout=120, trust_env=not is_own
+        )
 
     def route(self, name: str) -> str:
         """Return the URL of a route; a deployed endpoint has only one."""

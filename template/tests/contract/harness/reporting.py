@@ -1,6 +1,5 @@
 """Reports rules instead of tests: to people in words, to `verify` as JSON records."""
 
-import faulthandler
 import json
 import os
 import re
@@ -9,17 +8,18 @@ import traceback
 from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .errors import describe_error, first_line_of_agent
 from .rules import NotCheckedError, NotProvenError, Rule
+from .stacks import print_stacks_regularly
 
 TESTS = Path(__file__).parents[2]
 MAX_LENGTH = 1000
 # Marks a line of JSON among other output; see RFC 7464.
 RECORD_SEPARATOR = "\x1e"
-LONG_TEST = 40  # seconds
 
 
 class RuleReporter:
@@ -35,9 +35,10 @@ class RuleReporter:
       `skipped` (it does not apply), `not checked` (another rule failed) or `not proven` (the tests
       cannot check it for this agent; `--allow-skipped` makes it `skipped`);
     - `{"problem": TEXT}`: pytest cannot run the tests;
-    - `{"finished": STATUS}`: the tests have ended, with the exit status of pytest.
+    - `{"finished": STATUS}`: the tests have ended, with the exit status of pytest;
+    - `{"progress": true}` while a test takes long, and after each fixture of the session.
 
-    While a test takes long, it also prints the stacks of all threads, without a separator.
+    It also prints the stacks of all threads at intervals, without a separator.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -50,6 +51,7 @@ class RuleReporter:
             capture = config.pluginmanager.getplugin("capturemanager")
             with capture.global_and_fixture_disabled():
                 self.stdout = os.dup(1)  # pytest redirects 1 while tests run
+            print_stacks_regularly(self.stdout)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         rules = {item: rule for item in items if (rule := rule_of(item))}
@@ -78,15 +80,19 @@ class RuleReporter:
         self.outcome.clear()
         if rule:
             self.write(started=rule.name)
-        if self.stdout is not None:
-            # Its thread needs no lock of Python, which a regular expression can hold for hours.
-            faulthandler.dump_traceback_later(LONG_TEST, repeat=True, file=self.stdout)
         handled = yield
-        if self.stdout is not None:
-            faulthandler.cancel_dump_traceback_later()
         if rule:
             self.write(name=rule.name, **self.outcome)
         return handled
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any]
+    ) -> Generator[None, object, object]:
+        value = yield
+        if fixturedef.scope == "session":
+            self.report_progress()
+        return value
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
