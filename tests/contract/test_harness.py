@@ -66,6 +66,32 @@ program = [sys.executable, "-c", PROGRAM, progress_file(folder), folder / "obser
 process._process = subprocess.Popen(program)
 print(type(process.observations()).__name__)
 """
+IDLE_CONNECTIONS = """
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from tests.contract.harness.agents import ServedAgent
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    connections = []
+
+    def do_POST(self):
+        self.connections.append(self.client_address)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+served = ServedAgent(f"http://127.0.0.1:{server.server_port}", {}, None)
+served.post(b"{}")
+served.post(b"{}")
+time.sleep(1.5)
+served.post(b"{}")
+print([Handler.connections.index(one) for one in Handler.connections])
+"""
 FIXES = """
 import asyncio
 import importlib.util
@@ -135,6 +161,11 @@ def test_a_process_that_does_not_finish(agent: Agent) -> None:
 
 def test_a_slow_process_that_makes_progress_is_awaited(agent: Agent) -> None:
     assert agent.check("python", "-c", SLOW_PROCESS) == f"{'progress ' * 5}Observations\n"
+
+
+def test_idle_connections_are_not_reused(agent: Agent) -> None:
+    # The server may close them at the same moment, which would fail a rule.
+    assert agent.check("python", "-c", IDLE_CONNECTIONS).splitlines()[-1] == "[0, 0, 2]"
 
 
 def test_fixes_belong_to_their_errors(agent: Agent) -> None:

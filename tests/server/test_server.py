@@ -5,7 +5,8 @@ import json
 import re
 import socket
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_client_that_speaks_http_1_0(served: Served) -> None:
     assert b"transfer-encoding" not in headers.lower()
     assert content.startswith(b"data: {")
     assert content.endswith(b"data: [DONE]\n\n")
+
+
+def test_idle_connections_stay_open(served: Served) -> None:
+    with closing(HTTPConnection("127.0.0.1", port_of(served.url), timeout=60)) as connection:
+        for pause in (0, 6):  # seconds; the default of uvicorn is 5
+            time.sleep(pause)
+            connection.request("GET", "/health")
+            response = connection.getresponse()
+            assert (response.status, response.will_close) == (200, False)
+            response.read()
+            assert connection.sock  # `request` would connect again
 
 
 def test_large_headers_are_accepted(served: Served) -> None:

@@ -117,9 +117,7 @@ class ServedAgent:
         # Servers close idle connections, many after 5 s. A request at that moment would fail.
         limits = httpx.Limits(keepalive_expiry=1)
         # The proxies and certificates in the environment are not for a local server.
-        self.http = httpx.Client(
-            headers=headers, limits=limits, timeout=120, trust_env=not is_own
-        )
+        self.http = httpx.Client(headers=headers, limits=limits, timeout=120, trust_env=not is_own)
 
     def route(self, name: str) -> str:
         """Return the URL of a route; a deployed endpoint has only one."""

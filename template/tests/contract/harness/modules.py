@@ -1,8 +1,11 @@
 """The files of imported modules."""
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+_path = cache(Path)  # called for thousands of modules
 
 
 def imported_files() -> dict[str, Path]:
@@ -21,4 +24,4 @@ def file_of(module: Any) -> Path | None:
     except AttributeError:  # code may set anything in `sys.modules`
         return None
     file = values.get("__file__")
-    return Path(file) if isinstance(file, str) else None
+    return _path(file) if isinstance(file, str) else None
