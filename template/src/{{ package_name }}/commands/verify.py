@@ -162,9 +162,7 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with the processes the agent has started
     if not has_events:
-        has_traceback = any(line.startswith(("Traceback", "E  ")) for line in output)
-        text = output[-1].removeprefix("E  ").strip() if has_traceback else " ".join(output)
-        cause = text or f"it exited with {status}"
+        cause = failure_of_start(status, output)
         raise ProjectError(f"pytest did not start: {cause}. Check tests/conftest.py.")
     if status is None:
         reason = f"The agent did not finish within {LONGEST_SILENCE} s"
@@ -175,6 +173,15 @@ def run_contract(options: Sequence[str]) -> Generator[dict[str, Any]]:
             yield {"ended": f"{reason}."}
     else:
         yield {"ended": f"The agent ended the process with status {status}."}
+
+
+def failure_of_start(status: int | None, output: Sequence[str]) -> str:
+    """Return why pytest ended, or was stopped, before its first event."""
+    if status is None:
+        return f"it did not collect the tests within {LONGEST_SILENCE} s"
+    if any(line.startswith(("Traceback", "E  ")) for line in output):
+        return output[-1].removeprefix("E  ").strip()
+    return " ".join(output) or f"it exited with {status}"
 
 
 def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
