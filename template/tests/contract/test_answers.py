@@ -137,8 +137,11 @@ def with_unknown_inputs(request: Request) -> Request:
 @CLOSED_ENVIRONMENT
 @pytest.mark.parametrize(
     "llm",
-    [f"offline:/{model}" for model in ("demo", "tools", "wrong-tools", "endless-tools", "fail")]
-    + ["openai:/fail"],  # through HTTP, with a key
+    [
+        *("offline:/demo", "offline:/tools", "offline:/many-arguments", "offline:/wrong-tools"),
+        *("offline:/endless-tools", "offline:/fail"),
+        "openai:/fail",  # through HTTP, with a key
+    ],
 )
 def test_closed_environment(
     agent: Agent,
@@ -148,10 +151,14 @@ def test_closed_environment(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
     recwarn: pytest.WarningsRecorder,
+    monkeypatch: pytest.MonkeyPatch,
     llm: str,
 ) -> None:
     caplog.set_level(logging.WARNING, "httpx")  # it logs URLs, and some APIs expect their key there
     caplog.set_level(logging.INFO)
+    if llm == "offline:/many-arguments":
+        use_replies("many-arguments", with_many_arguments)
+        refuse_connections(monkeypatch)  # so that no service gets these arguments
     for one in finished_attempts(agent, example, offline_llm, llm):
         text = describe_error(one.error) if one.error else json.dumps(one.answer, default=str)
         found = canaries.found_in(text)

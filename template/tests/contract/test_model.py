@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
@@ -382,6 +383,7 @@ RANGES = {
 }
 # Fewer tokens end an answer within a sentence.
 OPTIONS = {"max_tokens": (16, 1_000_000), "max_completion_tokens": (16, 1_000_000)}
+NUMBER_WITH_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d{1,2}")
 # As a sequence that stops the LLM, these end an answer within a sentence, too.
 PROSE = (" ", ",", ".", ":", "?", "!", "-", "a", "e", "the", "The")
 MAX_GROWTH = 5
@@ -415,6 +417,11 @@ def test_plausible_settings(model: Model) -> None:
     check_ranges(settings, RANGES)
     options = settings.get("llm_options") or {}
     check_ranges(options, OPTIONS)
+    for path, value in texts_in(options, "llm_options"):
+        assert not NUMBER_WITH_EXPONENT.fullmatch(value), (
+            f"{path} is the text {value!r}: in YAML, a number with an exponent has a point and a "
+            f"sign. Write {float(value)!r}."
+        )
     stops = options.get("stop") or []
     sequences = stops if isinstance(stops, list) else [stops]
     early = next((one for one in sequences if one in PROSE), "")
@@ -442,6 +449,15 @@ def test_plausible_settings(model: Model) -> None:
             f"llm_timeout_seconds is {llm}, but the whole answer ends after "
             f"answer_timeout_seconds, {answer}."
         )
+
+
+def texts_in(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each text in nested data with its path, such as `llm_options.stop`."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from texts_in(inner, f"{path}.{key}")
 
 
 def check_ranges(settings: dict[str, Any], ranges: dict[str, tuple[int, int]]) -> None:

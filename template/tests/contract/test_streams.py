@@ -35,6 +35,7 @@ from .harness.strict_json import problems_with_json
 from .harness.waiting import PATIENCE, Attempt, eventually
 
 TEXT_DELTA = "response.output_text.delta"
+MIN_REPEATED = 10  # characters
 EVENT_TYPES = {
     name
     for event in get_args(get_args(ResponseStreamEvent)[0])
@@ -189,6 +190,16 @@ def test_text_after_a_broken_stream(
     if attempt.error:  # the agent does not call the LLM again, or calls it in vain
         return
     check_texts(attempt.answer, "After a stream of the LLM broke: ")
+    for item in done_items(attempt.answer):
+        assert not starts_twice(text_of(item)), (
+            f"After a stream of the LLM broke, the answer starts again: {text_of(item)!r}."
+        )
+
+
+def starts_twice(text: str) -> bool:
+    """Return whether a text begins with the same words twice."""
+    lengths = range(MIN_REPEATED, len(text) // 2 + 1)
+    return any(text.startswith(text[:length], length) for length in lengths)
 
 
 # What agents remove, mask or rewrite.

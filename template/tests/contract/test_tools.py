@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from .harness.agents import HELLO_MESSAGE, Agent, Item, Request, output_of
+from .harness.agents import HELLO_MESSAGE, Agent, Item, LoadedAgent, Request, output_of
+from .harness.call_order import ComparedCalls, calls_that_depend_on_process
 from .harness.clock import EVERY_HOUR
 from .harness.conversation import LLMCall
 from .harness.errors import AGENT_ERRORS
-from .harness.fresh_process import FreshProcess
+from .harness.fresh_process import KEPT_VARIABLES, FreshProcess
 from .harness.network import refuse_connections
 from .harness.offline import OfflineLLM
+from .harness.provider import Provider
 from .harness.rules import FailedRuleError, NotCheckedError, rule
 from .harness.sample_requests import ANSWER, TOOL_CALL, TOOL_OUTPUT
 from .harness.tool_arguments import values_of_enums
@@ -167,10 +169,24 @@ def test_tools_in_another_time_zone(fresh_process: FreshProcess) -> None:
 
 @WORKING_TOOLS
 def test_tools_in_any_order(fresh_process: FreshProcess) -> None:
-    for call in fresh_process.observations().dependent_calls:
+    for call in ComparedCalls(**fresh_process.observations().compared_calls).dependent:
         raise FailedRuleError(
             f"The tool {call}.",
             "Keep no data of a call in the module. The key of a cache must contain all arguments.",
+        )
+
+
+@WORKING_TOOLS
+def test_tools_in_another_process(
+    loaded_agent: LoadedAgent, example: Request, fresh_process: FreshProcess, provider: Provider
+) -> None:
+    calls = ComparedCalls(**fresh_process.observations().compared_calls)
+    variables = (*KEPT_VARIABLES, *provider.variables())
+    for call in calls_that_depend_on_process(loaded_agent.model, example, calls, variables):
+        raise FailedRuleError(
+            f"The tool {call}.",
+            "Sort the items of a set, and use a function of `hashlib` or `zlib.crc32` instead of "
+            "`hash`: for texts, their results differ in each process.",
         )
 
 

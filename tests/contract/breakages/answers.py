@@ -273,6 +273,47 @@ LOGGER = logging.getLogger(__name__)
 """),
         in_answer('LOGGER.info("A request with %s", get_request_headers())'),
     ),
+    "a traceback in the error of a tool": breaks(
+        "closed-environment",
+        "an answer contains a path of the server",
+        Patch(
+            "tools.py",
+            "def current_time(",
+            "def with_traceback(tool):\n"
+            "    @functools.wraps(tool)\n"
+            "    def run(*args, **kwargs):\n"
+            "        try:\n"
+            "            return tool(*args, **kwargs)\n"
+            "        except Exception:\n"
+            "            raise ValueError(traceback.format_exc()) from None\n\n"
+            "    return run\n\n\n"
+            "@with_traceback\ndef current_time(",
+        ),
+        Patch(
+            "tools.py", "from datetime import", "import functools, traceback\nfrom datetime import"
+        ),
+    ),
+    "a path in the error of a tool": breaks(
+        "closed-environment",
+        "With offline:/many-arguments, an answer contains a path of the server",
+        *tool(
+            "climate",
+            """
+def climate(city: str) -> str:
+    if not city:
+        raise ValueError("Name a city.")
+    path = files(__package__) / "data" / f"{city}.csv"
+    if city == "example":
+        return "12 °C"
+    raise ValueError(f"{path} does not exist.")
+""",
+        ),
+        Patch(
+            "tools.py",
+            "from datetime import",
+            "from importlib.resources import files\nfrom datetime import",
+        ),
+    ),
     "a key in the error of a tool, by the name in a table": breaks(
         "closed-environment",
         "an answer contains the value of the variable WEATHER_AUTH",
@@ -462,7 +503,7 @@ if language not in ("en", "de"):
     ),
     "a traceback as the output of a tool": breaks(
         "closed-environment",
-        "With offline:/tools, an answer contains a traceback with paths of the server",
+        "With offline:/tools, an answer contains a path of the server",
         *tool(
             "convert",
             "import traceback\n\n\n"

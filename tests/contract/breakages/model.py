@@ -700,6 +700,11 @@ def search(text: str) -> str:
         "The vector_search_index is named 'docs/pages'",
         Patch("config.yml", "resources: {}\n", "resources:\n  vector_search_index: [docs/pages]\n"),
     ),
+    "a number that YAML reads as a text": breaks(
+        "sensible-settings",
+        "llm_options.min_p is the text '5e-2': .* Write 0.05",
+        Patch("config.yml", "llm_options: {}\n", "llm_options: {min_p: 5e-2}\n"),
+    ),
     "a table as in SQL": breaks(
         "sensible-settings",
         "The table is named '`main`.`sales`.`orders`', not CATALOG.SCHEMA.TABLE",

@@ -330,6 +330,23 @@ async def ask(self, messages, llm, options):
                 raise
 """),
     ),
+    "a broken stream of the LLM that starts again in the same message": breaks(
+        "stream-text",
+        "After a stream of the LLM broke, the answer starts again: ",
+        in_agent(
+            "to_events(llm.stream(messages, **options))",
+            "to_events(self.ask(messages, llm, options))",
+        ),
+        method("""
+async def ask(self, messages, llm, options):
+    try:
+        async for chunk in llm.stream(messages, **options):
+            yield chunk
+    except LLMError:
+        async for chunk in llm.stream(messages, **options):
+            yield chunk
+"""),
+    ),
     "a complete answer after a broken stream of the LLM": breaks(
         "stream-text",
         "After a stream of the LLM broke: No message has the id of the deltas msg_",

@@ -514,6 +514,22 @@ TOOLS = {
         ),
         IMPORT_TYPING,
     ),
+    # In another process
+    "a number from the hash of a text": breaks(
+        "working-tools",
+        "The tool ticket, called with {.*}, returns .*, but .* in another process",
+        *tool("ticket", 'def ticket(subject: str) -> str:\n    return f"T-{abs(hash(subject))}"'),
+    ),
+    "the order of a set": breaks(
+        "working-tools",
+        "The tool places, called with {.*}, returns .*, but .* in another process",
+        *tool(
+            "places",
+            "def places(limit: int) -> list[str]:\n"
+            '    names = {zone.rpartition("/")[2] for zone in available_timezones()}\n'
+            "    return list(names)[:limit]",
+        ),
+    ),
     # Tools that are never called
     "one round": breaks(
         "callable-tools",

@@ -93,8 +93,8 @@ class Canaries:
         """Return what a text contains that callers must not read, or an empty string."""
         if found := self.variables_in(text) or self.instructions_in(text):
             return found
-        if "Traceback (most recent call last)" in text and self.folder in text:
-            return "a traceback with paths of the server"
+        if self.folder in text:
+            return "a path of the server"
         return self.settings_in(text)
 
     def settings_in(self, text: str) -> str:

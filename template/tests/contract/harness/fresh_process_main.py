@@ -31,7 +31,7 @@ from .audit_hook import (
     record_redirections,
     record_searches,
 )
-from .call_order import calls_that_depend_on_others
+from .call_order import compare_orders
 from .clock import (
     UNUSUAL_TIMES,
     ZONES,
@@ -288,8 +288,8 @@ def main(model_path: Path, repository: Path, result: Path) -> None:
     if not observations.error:
         dates = sure_dates(observations.stale_dates, model_path, request, loaded)
         texts = [] if dates else stale_since_loading(model, model_path, request, loaded)
-        dependent = calls_that_depend_on_others(model_path, request)
-        observed |= {"stale_dates": dates, "stale_texts": texts, "dependent_calls": dependent}
+        calls = asdict(compare_orders(model_path, request))
+        observed |= {"stale_dates": dates, "stale_texts": texts, "compared_calls": calls}
         result.write_text(json.dumps(observed), encoding="utf-8")
 
 

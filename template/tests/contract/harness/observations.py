@@ -34,7 +34,7 @@ class Observations:
     later_tool_calls: list[dict[str, Any]] = field(default_factory=list)  # of later answers
     tool_calls_by_time: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tool_calls_by_zone: list[list[dict[str, Any]]] = field(default_factory=list)
-    dependent_calls: list[str] = field(default_factory=list)
+    compared_calls: dict[str, Any] = field(default_factory=dict)  # as `ComparedCalls`
     stale_dates: list[str] = field(default_factory=list)
     stale_texts: list[str] = field(default_factory=list)
     changes_meanwhile: list[str] = field(default_factory=list)  # while it answers
