@@ -86,6 +86,39 @@ class Refusing(dspy.Module):
 
 ASSISTANT = Refusing()
 """
+# Calls an LLM of its own in a tool.
+EXPERT = '''
+expert = dspy.Predict("question -> reply")
+
+async def ask_expert(question: str) -> str:
+    """Ask an expert."""
+    return (await expert.acall(question=question)).reply
+'''
+SHOUTING = """
+class Shouting(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reply = dspy.Predict("question -> OUTPUT")
+
+    async def aforward(self, question: str, **_turn) -> dspy.Prediction:
+        return dspy.Prediction(answer=(await self.reply.acall(question=question)).OUTPUT.upper())
+
+ASSISTANT = Shouting()
+"""
+# Two predictors write an answer; the program returns the second.
+IMPROVING = """
+class Improving(dspy.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft = dspy.Predict("question -> answer")
+        self.improve = dspy.Predict("question, draft -> answer")
+
+    async def aforward(self, question: str, **_turn) -> dspy.Prediction:
+        draft = (await self.draft.acall(question=question)).answer
+        return await self.improve.acall(question=question, draft=draft)
+
+ASSISTANT = Improving()
+"""
 TREE = '''
 from pydantic import BaseModel
 
@@ -155,3 +188,47 @@ def test_a_false_answer_is_a_message(agent: Agent, server: ChatServer) -> None:
     with agent.patched("agent.py", "class Agent(", f"{FALSE}\n\nclass Agent("):
         output, _ = answer_of(agent, server)
     assert output[-1]["content"][0]["text"] == "false"
+
+
+def test_thoughts_in_a_tool_are_not_those_of_the_answer(
+    default_agent: Agent, server: ChatServer
+) -> None:
+    thinking = [{"reasoning_content": "A trick."}, {"content": "Because"}]
+    server.reply(calls(("ask_expert", {"question": "Why?"})), thinking, text("Yes"))
+    with (
+        default_agent.patched("tools.py", "TOOLS = [", f"{EXPERT}\n\nTOOLS = [ask_expert, "),
+        default_agent.patched(
+            "tools.py", "from datetime import", "import dspy\nfrom datetime import"
+        ),
+    ):
+        output, _ = answer_of(default_agent, server)
+    assert [item["type"] for item in output] == ["function_call", "function_call_output", "message"]
+    assert output[1]["output"] == "Because"
+
+
+def test_a_program_may_change_an_answer_that_is_not_streamed(
+    default_agent: Agent, server: ChatServer
+) -> None:
+    server.reply(text("Nine"))
+    program = SHOUTING.replace("OUTPUT", "reply")
+    with default_agent.patched("agent.py", "class Agent(", f"{program}\n\nclass Agent("):
+        output, _ = answer_of(default_agent, server)
+    assert output[-1]["content"][0]["text"] == "NINE"
+
+
+def test_a_changed_answer_is_an_error(default_agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Nine"))
+    program = SHOUTING.replace("OUTPUT", "answer")
+    with default_agent.patched("agent.py", "class Agent(", f"{program}\n\nclass Agent("):
+        done = default_agent.run("weather-agent", "ask", "Hello", **llm_settings(server))
+    assert done.returncode == 1
+    assert "changes an answer that the caller already has" in done.stderr
+
+
+def test_only_the_last_of_several_answers_is_returned(
+    default_agent: Agent, server: ChatServer
+) -> None:
+    server.reply(text("Eight"), text("Nine"))
+    with default_agent.patched("agent.py", "class Agent(", f"{IMPROVING}\n\nclass Agent("):
+        output, _ = answer_of(default_agent, server)
+    assert [item["content"][0]["text"] for item in output] == ["Nine"]

@@ -14,7 +14,7 @@ from mlflow.types.responses import (
 from .items import Item, RequestError, delta_event, done_event, unique_id
 from .llm.completion import Completion, Piece
 from .llm.pieces import read_pieces
-from .llm.valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
+from .llm.valid_messages import NO_OUTPUT, make_calls_valid, texts_only, without_blanks
 
 ChatMessage = dict[str, Any]
 Chunk = dict[str, Any]
@@ -108,13 +108,6 @@ def to_content(parts: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     if all(part["type"] == "text" for part in converted):
         return "\n".join(part["text"] for part in converted)
     return converted
-
-
-def texts_only(content: str | list[dict[str, Any]]) -> str:
-    """Name images and files, which only messages of the user can contain."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.get("text", f"({part['type'].removesuffix('_url')})") for part in content)
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:

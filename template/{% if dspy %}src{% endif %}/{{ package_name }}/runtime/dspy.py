@@ -15,12 +15,11 @@ from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 from dspy.clients.engines.streaming import EngineChunk
 from dspy.lm15 import Request, RouterConfig
 from dspy.streaming import StreamResponse
-from dspy.streaming.streaming_listener import find_predictor_for_stream_listeners
 from dspy.utils.exceptions import AdapterParseError
 from mlflow.types.responses import ResponsesAgentRequest, ResponsesAgentStreamEvent
 from pydantic import PrivateAttr, TypeAdapter
 
-from .dspy_adapter import AnswerListener, ChatAdapter, add_results, to_history
+from .dspy_adapter import ChatAdapter, add_results, answer_listeners, to_history
 from .framework import adapt_events, function_call, message
 from .items import RequestError, delta_event, function_call_output, unique_id
 from .llm import LLM, LLMError
@@ -138,12 +137,11 @@ async def call(program: dspy.Module, **inputs: Any) -> AsyncGenerator[Any]:
 
     `dspy.streamify` leaves a cancel scope open if its stream is closed early.
     """
-    listener = AnswerListener()
-    find_predictor_for_stream_listeners(program, [listener])
+    listeners = answer_listeners(program)
     sending, receiving = anyio.create_memory_object_stream[Any](16)
 
     async def send_all() -> None:
-        with sending, dspy.context(send_stream=sending, stream_listeners=[listener]):
+        with sending, dspy.context(send_stream=sending, stream_listeners=listeners):
             await sending.send(await program.acall(**inputs))
 
     task = asyncio.create_task(send_all())
@@ -151,8 +149,9 @@ async def call(program: dspy.Module, **inputs: Any) -> AsyncGenerator[Any]:
         with receiving:
             async for value in receiving:
                 is_chunk = isinstance(value, EngineChunk)
-                if piece := listener.receive(value) if is_chunk else listener.finalize():
-                    yield piece
+                for listener in listeners:
+                    if piece := listener.receive(value) if is_chunk else listener.finalize():
+                        yield piece
                 if not is_chunk:
                     yield value
         await asyncio.wait([task])
@@ -170,13 +169,20 @@ _ADAPTER = ChatAdapter()
 def stream(
     program: dspy.Module, request: ResponsesAgentRequest, llm: LLM, **inputs: Any
 ) -> AsyncGenerator[ResponsesAgentStreamEvent]:
-    """Answer a request with a program that has an output field `answer`.
+    """Answer a request with a program that returns an `answer`.
+
+    It arrives word by word if one predictor of the program has the output `answer`.
 
     Args:
         program: Takes `history`, and `question` and `context` of the last turn, if it has them.
         request: The request.
         llm: The LLM.
         inputs: More inputs of the program; `stream` omits those without a value.
+
+    Raises:
+        LLMError: The LLM fails, or does not return the outputs of the program.
+        NotImplementedError: The program changes an answer that the caller already has.
+        RequestError: The request contains no message, or a part that DSPy does not send.
     """
 
     async def run() -> AsyncGenerator[ResponsesAgentStreamEvent]:
@@ -218,6 +224,11 @@ async def to_events(values: AsyncIterator[Any]) -> AsyncGenerator[ResponsesAgent
             case dspy.Prediction(answer=answer) if not text and answer not in (None, ""):
                 text = answer if isinstance(answer, str) else _ANY.dump_json(answer).decode()
                 yield delta_event(text, message_id)
+            case dspy.Prediction(answer=str(answer)) if answer.split() != text.split():
+                raise NotImplementedError(
+                    "The program changes an answer that the caller already has. Change what the "
+                    "LLM receives, or rename the output `answer` of the predictor."
+                )
         if text:
             yield message(text, message_id)
             message_id, text = unique_id("msg"), ""

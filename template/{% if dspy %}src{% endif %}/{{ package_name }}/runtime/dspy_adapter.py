@@ -82,10 +82,10 @@ def _has_one_text(signature: type[dspy.Signature]) -> bool:
 
 
 class AnswerListener(StreamListener):
-    """Streams the output `answer`."""
+    """Streams the output `answer` of a predictor."""
 
-    def __init__(self) -> None:
-        super().__init__("answer", allow_reuse=True)
+    def __init__(self, name: str, predictor: dspy.Predict) -> None:
+        super().__init__("answer", predictor, name, allow_reuse=True)
 
     def flush(self) -> str:
         """Return what is left of the answer; DSPy would drop a text such as `[[1, 2]]`."""
@@ -99,6 +99,16 @@ class AnswerListener(StreamListener):
             return super().receive(chunk)
         text = chunk.choices[0].delta.content
         return StreamResponse(str(self.predict_name), "answer", text, False) if text else None
+
+
+def answer_listeners(program: dspy.Module) -> list[AnswerListener]:
+    """Return a listener for the predictor that writes `answer`; none if there are several."""
+    predictors = [
+        (name, predictor)
+        for name, predictor in program.named_predictors()
+        if "answer" in predictor.signature.output_fields
+    ]
+    return [AnswerListener(*one) for one in predictors] if len(predictors) == 1 else []
 
 
 def to_history(messages: Iterable[ChatMessage]) -> tuple[dspy.History, dict[str, Any]]:

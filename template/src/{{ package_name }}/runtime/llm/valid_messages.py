@@ -32,3 +32,10 @@ def without_blanks(content: str | list[Fields] | None) -> Any:
     if isinstance(content, list):
         return [part for part in content if part.get("text", "text").strip()]
     return content if content and content.strip() else ""
+
+
+def texts_only(content: str | list[Fields]) -> str:
+    """Name images and files, which only messages of the user can contain."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text", f"({part['type'].removesuffix('_url')})") for part in content)

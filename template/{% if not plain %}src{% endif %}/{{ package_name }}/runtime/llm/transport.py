@@ -22,7 +22,7 @@ from .completion import Completion
 from .errors import LLMError
 from .fields import Fields
 from .pieces import read_pieces
-from .valid_messages import NO_OUTPUT, make_calls_valid, without_blanks
+from .valid_messages import NO_OUTPUT, make_calls_valid, texts_only, without_blanks
 
 _URL, _PATH = "http://llm.invalid", "/chat/completions"
 _REQUEST = httpx.Request("POST", f"{_URL}{_PATH}")
@@ -169,7 +169,7 @@ def _valid_messages(messages: list[Fields], turns: dict[str, Fields]) -> Iterato
             make_calls_valid(message)
         content = without_blanks(message.get("content"))
         if message["role"] == "tool":
-            content = content or NO_OUTPUT
+            content = texts_only(content) or NO_OUTPUT
         if content or calls:
             yield message | {"content": content or None}
 
