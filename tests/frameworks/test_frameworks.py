@@ -357,6 +357,38 @@ for call in (lambda: chat_model().invoke("Hello"), lambda: list(chat_model().str
 """
 
 
+# Sends a tool message with an image, as tools of LangChain may return it.
+IMAGE_OF_A_TOOL = """
+import asyncio
+from weather_agent.runtime.llm import connect
+from weather_agent.runtime.llm.transport import openai_client, select_llm
+
+call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+image = {"type": "image_url", "image_url": {"url": "https://example.com/1.png"}}
+output = [{"type": "text", "text": "A map:"}, image]
+messages = [
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": None, "tool_calls": [call]},
+    {"role": "tool", "tool_call_id": "call_1", "content": output},
+]
+
+
+async def main():
+    select_llm(connect("openai:/m", timeout=5, max_retries=0))
+    await openai_client().chat.completions.create(model="llm", messages=messages)
+
+
+asyncio.run(main())
+"""
+
+
+def test_an_image_of_a_tool_is_named(agent: Agent, server: ChatServer) -> None:
+    server.reply(text("Hello"))
+    settings = llm_settings(server) | {"OPENAI_API_KEY": "key"}
+    agent.check("python", "-c", IMAGE_OF_A_TOOL, **settings)
+    assert server.bodies[-1]["messages"][-1]["content"] == "A map:\n(image)"
+
+
 @pytest.mark.parametrize("framework", ["langgraph"], indirect=True, scope="module")
 def test_a_graph_cannot_call_another_client(agent: Agent) -> None:
     agent.check("python", "-c", SYNCHRONOUS, OPENAI_API_KEY="none", OPENAI_BASE_URL="http://[::1]")
