@@ -76,7 +76,7 @@ def nested_inputs(levels: int) -> dict[str, Any]:
         (
             HELLO | {"previous_response_id": "resp_1"},
             400,
-            "stores no conversations",
+            "does not store conversations",
         ),
         (HELLO | {"conversation": "conv_1"}, 400, "`conversation` is not supported"),
         (b'{"input": "Hello", "top_p": NaN}', 400, "is not valid JSON"),

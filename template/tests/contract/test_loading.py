@@ -144,9 +144,9 @@ CURRENT_DATE = rule(
     "An agent that was loaded on another day uses the date of the request.",
     why="A server loads the model once and runs for weeks. A date that is computed at import, in a "
     "default argument or in a cached function is soon wrong, and the LLM believes it.",
-    fix="Compute the date where a request is answered: call `datetime.now(UTC)` in the function of "
-    "agent.py that returns the instructions, and inside the functions of tools.py, not in their "
-    "arguments.",
+    fix="Compute the date for each request: call `datetime.now(UTC)` in the function of agent.py "
+    "that adds to the instructions, such as `system_message`, and inside the functions of "
+    "tools.py, not in their arguments.",
 )
 # At the start of a sentence; in quotes it is an example.
 WRITTEN_DATE = re.compile(

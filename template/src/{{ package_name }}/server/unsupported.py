@@ -8,11 +8,11 @@ from typing import Any
 from .errors import ApiError
 
 _CHAT_COMPLETIONS = "the Responses API does not have it"
-_NO_LOGPROBS = "the response contains no probabilities"
-_NOT_STORED = "the server stores no conversations. Send all turns in `input`"
+_NO_LOGPROBS = "the response does not contain probabilities"
+_NOT_STORED = "the server does not store conversations. Send all turns in `input`"
 PARAMETERS = {
     "audio": _CHAT_COMPLETIONS,
-    "context_management": "the server shortens no conversations. Send fewer items",
+    "context_management": "the server does not shorten conversations. Send fewer items",
     "conversation": _NOT_STORED,
     "frequency_penalty": _CHAT_COMPLETIONS,
     "function_call": "send `tool_choice`",
@@ -27,7 +27,7 @@ PARAMETERS = {
     "prediction": _CHAT_COMPLETIONS,
     "presence_penalty": _CHAT_COMPLETIONS,
     "previous_response_id": _NOT_STORED,
-    "prompt": "the server stores no prompts. Send `instructions`",
+    "prompt": "the server does not store prompts. Send `instructions`",
     "reasoning_effort": "send `reasoning.effort`",
     "response_format": "send `text.format`",
     "seed": _CHAT_COMPLETIONS,
@@ -90,7 +90,7 @@ def _reject_unsupported_item(item: dict[str, Any]) -> None:
     if is_reference or item.get("type") == "item_reference":
         raise ApiError(
             400,
-            "`item_reference` is not supported: the server stores no items. Set `store: false` in "
-            "the client, so that it sends whole items.",
+            "`item_reference` is not supported: the server does not store items. Set `store: false` "
+            "in the client, so that it sends whole items.",
             "input",
         )
