@@ -1,6 +1,7 @@
 """The LLM chooses a page of the help center, with structured output."""
 
 import json
+from contextlib import aclosing
 from typing import Literal
 
 import mlflow
@@ -8,8 +9,8 @@ from mlflow.types.responses import create_text_output_item
 from pydantic import BaseModel
 from weather_agent.runtime.base import AsyncResponsesAgent
 from weather_agent.runtime.config import load_config, load_instructions
-from weather_agent.runtime.items import delta_event, done_event, unique_id
-from weather_agent.runtime.messages import to_messages
+from weather_agent.runtime.items import delta_event, done_event, text_delta, unique_id
+from weather_agent.runtime.messages import to_events, to_messages
 
 PAGES = {
     "billing": "You find your invoices under Account.",
@@ -39,9 +40,9 @@ class HelpCenter(AsyncResponsesAgent):
             instructions += json.dumps(request.custom_inputs)
         messages = [{"role": "system", "content": instructions}, *to_messages(request.input)]
         text = ""
-        async for chunk in llm.stream(messages, response_format=FORMAT):
-            for choice in chunk["choices"]:
-                text += choice["delta"].get("content") or ""
+        async with aclosing(to_events(llm.stream(messages, response_format=FORMAT))) as events:
+            async for event in events:
+                text += text_delta(event)
         page = PAGES[Topic.model_validate_json(text).page]
         item_id = unique_id("msg")
         yield delta_event(page, item_id)
