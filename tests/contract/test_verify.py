@@ -400,16 +400,22 @@ def test_agent_that_never_answers(agent: Agent) -> None:
     assert results["task"][0] == "not checked"
 
 
+# Hangs in a tool, and for a long word of a user, while it holds the lock of Python.
 ENDLESS = {
-    "a loop": "while True:\n        pass",
-    "a search that holds the lock of Python": '__import__("re").match("(a+)+$", "a" * 99 + "b")',
+    "spin in tools.py": tool("spin", "def spin() -> None:\n    while True:\n        pass"),
+    "answer in agent.py": (
+        in_answer(
+            "for item in request.input:\n"
+            '    __import__("re").match(r"(\\w+\\.?)+@", str(getattr(item, "content", "")))\n'
+        ),
+    ),
 }
 
 
-@pytest.mark.parametrize("code", ENDLESS.values(), ids=ENDLESS)
-def test_tool_that_never_finishes(agent: Agent, code: str) -> None:
+@pytest.mark.parametrize("function", ENDLESS)
+def test_function_that_never_returns(agent: Agent, function: str) -> None:
     patches = (
-        *tool("spin", f"def spin() -> None:\n    {code}"),
+        *ENDLESS[function],
         Patch("commands/verify.py", "LONGEST_SILENCE = 90", "LONGEST_SILENCE = 45"),
         Patch("tests/contract/harness/stacks.py", "INTERVAL = 20", "INTERVAL = 4"),
     )
@@ -417,4 +423,4 @@ def test_tool_that_never_finishes(agent: Agent, code: str) -> None:
         results = results_of(agent, *only("callable-tools", "every-request"))
     result, found = results["every-request"]
     assert result == "failed"
-    assert re.fullmatch(r"The agent .* 45 s: it runs spin in tools.py, line \d+.", found), found
+    assert re.fullmatch(rf"The agent .* 45 s: it runs {function}, line \d+.", found), found

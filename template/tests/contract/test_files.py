@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from .harness.dockerfile import Dockerfile, is_copied, option_of
 from .harness.dockerignore import is_ignored
+from .harness.imports import removed_modules
 from .harness.project import COMMAND, PACKAGE, ROOT
 from .harness.rules import FailedRuleError, rule
 
@@ -195,6 +196,18 @@ def test_python_of_image(dockerfile: Dockerfile) -> None:
             assert allowed.contains(f"{version[1]}.99"), (
                 f"The image has Python {version[1]}, but `requires-python` is {allowed}."
             )
+
+
+@IMAGE
+def test_modules_in_image(dockerfile: Dockerfile) -> None:
+    for image in dockerfile.arguments_of("FROM"):
+        if found := PYTHON_IMAGE.search(image):
+            major, minor = map(int, found[1].split("."))
+            for name, file in removed_modules(ROOT / "src", (major, minor)).items():
+                raise FailedRuleError(
+                    f"{file} imports {name}, which Python {found[1]} of the image lacks.",
+                    f"Import another module than {name}; newer versions of Python lack it.",
+                )
 
 
 @IMAGE

@@ -110,6 +110,15 @@ def log_agent(""",
         r"The image has Python 3\.10, but `requires-python` is >=3\.11",
         Patch("Dockerfile", "FROM python:3.12-slim AS base", "FROM python:3.10-slim AS base"),
     ),
+    "a module that the Python of the image lacks": breaks(
+        "image",
+        r"tools\.py imports distutils, which Python 3\.12 of the image lacks",
+        Patch(
+            "tools.py",
+            "from datetime import",
+            "from distutils.util import strtobool\nfrom datetime import",
+        ),
+    ),
     "a server that only its container can reach": breaks(
         "image",
         r"listens on 127\.0\.0\.1, which others cannot reach",

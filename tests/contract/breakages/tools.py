@@ -49,6 +49,20 @@ TOOLS = {
             '    return datetime.now(ZoneInfo("UTC")).strftime(FORMATS[style])',
         ),
     ),
+    "a tool whose result has too many digits": breaks(
+        "working-tools",
+        "The tool power, called with .*, returns: .*Exceeds the limit",
+        Patch(
+            "tools.py",
+            "from datetime import",
+            "from typing import Annotated\nfrom pydantic import Field\nfrom datetime import",
+        ),
+        *tool(
+            "power",
+            "def power(exponent: Annotated[int, Field(ge=0, le=50000)]) -> str:\n"
+            "    return str(2**exponent)",
+        ),
+    ),
     "a tool that fails for December": breaks(
         "working-tools",
         "The tool last_day, called with .*which its schema allows, returns: .*month must be in",

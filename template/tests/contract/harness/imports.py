@@ -17,6 +17,15 @@ from .project import ENVIRONMENTS
 from .rules import NotCheckedError
 from .syntax import syntax_tree
 
+# The modules that versions of Python removed; see "Removed" in docs.python.org/3/whatsnew.
+REMOVED = {
+    (3, 12): ("asynchat", "asyncore", "distutils", "imp", "smtpd"),
+    (3, 13): (
+        *("aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "lib2to3", "mailcap"),
+        *("msilib", "nis", "nntplib", "ossaudiodev", "pipes", "sndhdr", "spwd", "sunau"),
+        *("telnetlib", "uu", "xdrlib"),
+    ),
+}
 IMPORTING_FUNCTIONS = ("import_module", "__import__", "lazy_import")
 
 
@@ -55,6 +64,23 @@ def foreign_imports(entry: Path, code: Path) -> dict[str, str]:
             if spec and found.keys().isdisjoint(prefixes(spec.name)):
                 found[spec.name] = file.name
     return found
+
+
+def removed_modules(folder: Path, version: tuple[int, int]) -> dict[str, str]:
+    """Return the imported modules that Python lacks since a version or an earlier one.
+
+    Args:
+        folder: A folder with packages.
+        version: The version of Python, such as `(3, 13)`.
+
+    Returns:
+        The modules, each with the file that imports it.
+    """
+    removed = {name for since, names in REMOVED.items() if since <= version for name in names}
+    removed -= {path.stem for path in folder.iterdir()}
+    imports = ((file, name) for file in folder.rglob("*.py") for name in _imported_names(file, folder))
+    tops = ((file, name.partition(".")[0]) for file, name in imports)
+    return {name: file.name for file, name in tops if name in removed}
 
 
 def prefixes(name: str) -> list[str]:

@@ -23,6 +23,7 @@ BUGS = re.compile(
     r"|can't (compare|subtract) |codec can't (en|de)code|is not JSON serializable|unhashable type"
     r"|expected str instance|(argument( \d+)?|indices) must be (str|int|real|an int|a str|integer)"
     r"|Unknown format code|unsupported format string|not (enough|all) arguments (for|converted)"
+    r"|Exceeds the limit \(\d+ digits\)"
     r"|changed size during iteration|already executing|reuse already awaited|annot pickle '"
     r"|closed (file|database)|(client|Session) (has been|is|instance, once it has been) closed"
     # What servers lack: a terminal, a main thread, files and packages of this machine
