@@ -90,7 +90,7 @@ def _reject_unsupported_item(item: dict[str, Any]) -> None:
     if is_reference or item.get("type") == "item_reference":
         raise ApiError(
             400,
-            "`item_reference` is not supported: the server does not store items. Set `store: false` "
-            "in the client, so that it sends whole items.",
+            "`item_reference` is not supported: the server does not store items. Set "
+            "`store: false` in the client, so that it sends whole items.",
             "input",
         )
