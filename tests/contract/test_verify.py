@@ -383,6 +383,9 @@ def test_the_last_stacks_name_the_line(package: Package) -> None:
     running_line = verify.running_line
     assert running_line((stacks + slow + endless).splitlines()) == "slow in tools.py, line 7"
     assert running_line((stacks + slow + stacks + server).splitlines()) == ""
+    copy = '  File "/models/m-1/artifacts/agent.py", line 5 in answer\n'
+    framework = '  File "/.venv/lib/site-packages/agents/agent.py", line 5 in run\n'
+    assert running_line((stacks + framework + copy).splitlines()) == "answer in agent.py, line 5"
     text = stacks + slow + stacks + server + endless
     assert running_line(text.splitlines()) == "endless in tools.py, line 9"
 

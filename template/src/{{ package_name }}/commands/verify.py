@@ -223,10 +223,18 @@ def running_line(output: Iterable[str]) -> str:
             position = ""
         elif not position and (frame := _FRAME.search(line)):
             path, number, function = frame.groups()
-            folder, _, name = path.replace(os.sep, "/").rpartition(f"/{PACKAGE.name}/")
-            if folder and name.partition("/")[0] not in TEMPLATE_FOLDERS:
+            name = _name_in_package(path.replace(os.sep, "/"))
+            if name and name.partition("/")[0] not in TEMPLATE_FOLDERS:
                 position = f"{function} in {name}, line {number}"
     return position
+
+
+def _name_in_package(path: str) -> str:
+    """Return the name of a file in the agent's package, or "" if it is elsewhere."""
+    folder, _, name = path.rpartition(f"/{PACKAGE.name}/")
+    if not folder and path.endswith("/agent.py") and "/site-packages/" not in path:
+        return "agent.py"  # MLflow's copy, beside that of the package
+    return name if folder else ""
 
 
 def _position(path: Path) -> int:
