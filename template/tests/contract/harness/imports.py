@@ -78,9 +78,13 @@ def removed_modules(folder: Path, version: tuple[int, int]) -> dict[str, str]:
     """
     removed = {name for since, names in REMOVED.items() if since <= version for name in names}
     removed -= {path.stem for path in folder.iterdir()}
-    imports = ((file, name) for file in folder.rglob("*.py") for name in _imported_names(file, folder))
-    tops = ((file, name.partition(".")[0]) for file, name in imports)
-    return {name: file.name for file, name in tops if name in removed}
+    found: dict[str, str] = {}
+    for file in folder.rglob("*.py"):
+        for name in _imported_names(file, folder):
+            top = name.partition(".")[0]
+            if top in removed:
+                found[top] = file.name
+    return found
 
 
 def prefixes(name: str) -> list[str]:
