@@ -38,6 +38,7 @@ from .harness.tool_calls import (
     calls_in,
     delay_first_call,
     use_replies,
+    with_hostile_texts,
     with_last_arguments,
     with_many_arguments,
     with_one_call,
@@ -121,6 +122,16 @@ CLOSED_ENVIRONMENT = rule(
 )
 
 
+REPLIES_WITH_ARGUMENTS = {
+    "many-arguments": with_many_arguments,
+    "hostile-texts": with_hostile_texts,
+}
+HOSTILE_FIX = (
+    "Do not run a text of the LLM as code or in a shell, and do not open it as a path: parse it, and "
+    "allow only the names of known files."
+)
+
+
 @pytest.fixture
 def canaries(agent: Agent, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Canaries:
     """Recognizes the environment, the instructions and the settings of the agent."""
@@ -138,8 +149,8 @@ def with_unknown_inputs(request: Request) -> Request:
 @pytest.mark.parametrize(
     "llm",
     [
-        *("offline:/demo", "offline:/tools", "offline:/many-arguments", "offline:/wrong-tools"),
-        *("offline:/endless-tools", "offline:/fail"),
+        *("offline:/demo", "offline:/tools", "offline:/many-arguments", "offline:/hostile-texts"),
+        *("offline:/wrong-tools", "offline:/endless-tools", "offline:/fail"),
         "openai:/fail",  # through HTTP, with a key
     ],
 )
@@ -156,14 +167,17 @@ def test_closed_environment(
 ) -> None:
     caplog.set_level(logging.WARNING, "httpx")  # it logs URLs, and some APIs expect their key there
     caplog.set_level(logging.INFO)
-    if llm == "offline:/many-arguments":
-        use_replies("many-arguments", with_many_arguments)
-        refuse_connections(monkeypatch)  # so that no service gets these arguments
+    for name, reply in REPLIES_WITH_ARGUMENTS.items():
+        if llm == f"offline:/{name}":
+            use_replies(name, reply)
+            refuse_connections(monkeypatch)  # so that no service gets these arguments
     for one in finished_attempts(agent, example, offline_llm, llm):
         text = describe_error(one.error) if one.error else json.dumps(one.answer, default=str)
         found = canaries.found_in(text)
         kind = "error" if one.error else "answer"
-        assert not found, f"With {llm}, an {kind} contains {found}."
+        if found:
+            fix = HOSTILE_FIX if llm == "offline:/hostile-texts" else None
+            raise FailedRuleError(f"With {llm}, an {kind} contains {found}.", fix)
     warnings = "".join(str(one.message) for one in recwarn)
     log = "".join((caplog.text, *capsys.readouterr(), warnings))
     found = canaries.variables_in(log) or canaries.instructions_in(log)

@@ -69,6 +69,18 @@ def test_files_have_their_contents(logged_files: set[str]) -> None:
         )
 
 
+@SAME_FILES
+def test_names_on_all_systems(logged_files: set[str]) -> None:
+    names: dict[str, str] = {}
+    for name in sorted(logged_files):
+        other = names.setdefault(name.casefold(), name)
+        if other != name:
+            raise FailedRuleError(
+                f"The names {other} and {name} differ only in case.",
+                "Rename one of them: a checkout on macOS or Windows has only one of the files.",
+            )
+
+
 def _is_pointer(path: Path) -> bool:
     start = b"version https://git-lfs.github.com/spec/"
     return path.is_file() and path.read_bytes()[: len(start)] == start

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +37,7 @@ from .harness.imports import (
     prefixes,
     source_files,
 )
+from .harness.plain_yaml import surprises_in
 from .harness.project import COMMAND, PACKAGE, ROOT
 from .harness.resources import (
     resources_in_settings,
@@ -466,6 +468,18 @@ def check_ranges(settings: dict[str, Any], ranges: dict[str, tuple[int, int]]) -
         value = settings.get(name)
         if isinstance(value, int | float):
             assert least <= value <= most, f"{name} is {value}, not between {least} and {most}."
+
+
+@SENSIBLE_SETTINGS
+def test_values_in_yaml(model_path: Path) -> None:
+    for path in sorted((model_path / "code" / PACKAGE).rglob("*.y*ml")):
+        with suppress(yaml.YAMLError):  # it may have tags for another program
+            for surprise in surprises_in(path.read_text(encoding="utf-8", errors="replace")):
+                raise FailedRuleError(
+                    f"{path.name} has {surprise}.",
+                    "YAML keeps only the last of several equal keys: remove the others. Put a time "
+                    'in quotation marks, such as "10:30".',
+                )
 
 
 @SENSIBLE_SETTINGS

@@ -273,6 +273,28 @@ LOGGER = logging.getLogger(__name__)
 """),
         in_answer('LOGGER.info("A request with %s", get_request_headers())'),
     ),
+    "a tool that evaluates an expression": breaks(
+        "closed-environment",
+        "With offline:/hostile-texts, an answer contains the value of the variable",
+        *tool(
+            "calculate", "def calculate(expression: str) -> object:\n    return eval(expression)"
+        ),
+    ),
+    "a tool that opens any file": breaks(
+        "closed-environment",
+        "With offline:/hostile-texts, an answer contains the instructions",
+        *tool(
+            "guide",
+            "def guide(name: str) -> str:\n"
+            '    path = files("weather_agent").joinpath("guides", name)\n'
+            '    return path.resolve().read_text() if ".md" in name else "There is no guide."',
+        ),
+        Patch(
+            "tools.py",
+            "from datetime import",
+            "from importlib.resources import files\nfrom datetime import",
+        ),
+    ),
     "a traceback in the error of a tool": breaks(
         "closed-environment",
         "an answer contains a path of the server",

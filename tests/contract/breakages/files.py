@@ -105,6 +105,11 @@ def log_agent(""",
         r"The Dockerfile copies LICENSE\.md, which does not exist",
         Patch("Dockerfile", COPY, f"{COPY}COPY LICENSE.md /app/\n"),
     ),
+    "two files whose names differ only in case": breaks(
+        "same-files",
+        r"weather_agent/Instructions\.md and weather_agent/instructions\.md differ only in case",
+        new_file("src/weather_agent/Instructions.md", "Answer briefly.\n"),
+    ),
     "an image with an old Python": breaks(
         "image",
         r"The image has Python 3\.10, but `requires-python` is >=3\.11",

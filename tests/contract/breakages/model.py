@@ -705,6 +705,19 @@ def search(text: str) -> str:
         "llm_options.min_p is the text '5e-2': .* Write 0.05",
         Patch("config.yml", "llm_options: {}\n", "llm_options: {min_p: 5e-2}\n"),
     ),
+    "a key that a file of the package has twice": breaks(
+        "sensible-settings",
+        "offices.yml has the key 'portland' twice",
+        new_file(
+            "src/weather_agent/offices.yml",
+            "portland: America/New_York\nparis: Europe/Paris\nportland: America/Los_Angeles\n",
+        ),
+    ),
+    "a time that YAML reads as a number": breaks(
+        "sensible-settings",
+        "stations.yml has 10:30, which is the number 630",
+        new_file("src/weather_agent/stations.yml", "zugspitze: 09:00\nbrocken: 10:30\n"),
+    ),
     "a table as in SQL": breaks(
         "sensible-settings",
         "The table is named '`main`.`sales`.`orders`', not CATALOG.SCHEMA.TABLE",

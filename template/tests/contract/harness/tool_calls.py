@@ -18,6 +18,11 @@ from .waiting import STEP
 
 DELAY_STEPS = 10
 LONG_TEXT = "long text " * 90
+# Texts that read files and variables, if a tool opens them as paths or runs them as code.
+HOSTILE_TEXTS = (
+    *("instructions.md", "../instructions.md"),
+    *("__import__('os').environ", "; env"),
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,16 @@ def with_long_texts(
         for end in ends
         for name, arguments in _first_arguments(tools, f"{LONG_TEXT}{end}").items()
         if end in str(arguments)
+    )
+
+
+def with_hostile_texts(_messages: list[Any], tools: list[Any]) -> tuple[tuple[str, str], ...]:
+    """Call each tool that takes any text once per text of `HOSTILE_TEXTS`."""
+    return tuple(
+        (name, json.dumps(arguments))
+        for text in HOSTILE_TEXTS
+        for name, arguments in _first_arguments(tools, text).items()
+        if text in arguments.values()
     )
 
 
