@@ -127,8 +127,8 @@ REPLIES_WITH_ARGUMENTS = {
     "hostile-texts": with_hostile_texts,
 }
 HOSTILE_FIX = (
-    "Do not run a text of the LLM as code or in a shell, and do not open it as a path: parse it, and "
-    "allow only the names of known files."
+    "Do not run a text of the LLM as code or in a shell, and do not open it as a path: parse it, "
+    "and allow only the names of known files."
 )
 
 
