@@ -141,7 +141,7 @@ def service_token() -> str:
             '''
 def calculate(formula: str) -> str:
     """Calculate."""
-    return str(eval(formula, {}))
+    return str(eval(formula, {"__builtins__": {}}))
 
 
 def read_note(title: str, folder: str = "notes") -> str:
