@@ -352,7 +352,7 @@ def test_interrupted_verify_ends_at_once(
     ):
         contract = int(started.read_text())  # waits for the rule
         process.send_signal(number)
-        assert process.wait(30) == status
+        assert process.wait(60) == status
     wait_until(lambda: not psutil.pid_exists(contract))
     assert not list(temporary.glob("tmp*"))
 

@@ -191,12 +191,12 @@ def wait_until_healthy(served: Served) -> None:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition is true, for at most 30 seconds."""
-    for _ in range(600):
+    """Wait until a condition is true, for at most 60 seconds."""
+    for _ in range(1200):
         if condition():
             return
         time.sleep(0.05)
-    raise AssertionError("The condition did not become true within 30 seconds.")
+    raise AssertionError("The condition did not become true within 60 seconds.")
 
 
 def status_of_request(served: Endpoint) -> int | None:

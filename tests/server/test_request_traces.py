@@ -143,7 +143,7 @@ def stop_during_answer(agent: Agent, llm: ChatServer, store: str, *command: str)
             assert process.stdout
             assert process.stdout.read(3) == b"one"
         process.terminate()
-        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_sigterm_loses_no_trace_or_run_of_a_command(
