@@ -140,7 +140,7 @@ def _request_chunks(body: Fields) -> AsyncGenerator[Fields]:
     """Request a completion of the LLM."""
     answer = _current.get(None)
     if answer is None:
-        raise LLMError("`chat_model()` has an LLM only while the agent answers a request.")
+        raise LLMError("The framework may call the LLM only while the agent answers a request.")
     options = {name: body[name] for name in body.keys() - _HANDLED}
     for tool in options.get("tools", []):
         if tool["function"].get("strict") is False:  # the default; some servers refuse the field
