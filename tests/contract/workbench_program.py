@@ -61,6 +61,7 @@ IMPORTED_ONCE = (
     "uvicorn.protocols.http.h11_impl",
 )
 REPOSITORY = Path.cwd()
+STEP = 0.02  # seconds
 RECORD_SEPARATOR = b"\x1e"  # before each event of the contract
 spare_process = importlib.import_module("spare_process")  # in the folder of this program
 
@@ -165,18 +166,20 @@ def in_child(work: Callable[[], int | None], printed: Path, seconds: float) -> i
 
 
 def wait(child: int, printed: Path, seconds: float) -> int | None:
-    """Wait for a child, and kill it if it hangs; then kill all processes it started."""
+    """Wait for a child, and kill it if it hangs; then kill all processes it started.
+
+    As in `verify`, the waits consist of short steps, so that they take longer on a busy machine.
+    """
     status = None
-    deadline = time.monotonic() + seconds
+    silence = 0.0  # seconds
     with printed.open("rb") as output:
-        while status is None and time.monotonic() < deadline:
+        while status is None and silence < seconds:
             ended, how = os.waitpid(child, os.WNOHANG)
             if ended:
                 status = os.waitstatus_to_exitcode(how)
             else:
-                time.sleep(0.02)
-            if RECORD_SEPARATOR in output.read():
-                deadline = time.monotonic() + seconds
+                time.sleep(STEP)
+            silence = 0.0 if RECORD_SEPARATOR in output.read() else silence + STEP
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if status is None:
