@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import distributions, packages_distributions
@@ -80,10 +81,11 @@ def removed_modules(folder: Path, version: tuple[int, int]) -> dict[str, str]:
     removed -= {path.stem for path in folder.iterdir()}
     found: dict[str, str] = {}
     for file in folder.rglob("*.py"):
-        for name in _imported_names(file, folder):
-            top = name.partition(".")[0]
-            if top in removed:
-                found[top] = file.name
+        with suppress(SyntaxError):  # `accepted` reports it
+            for name in _imported_names(file, folder):
+                top = name.partition(".")[0]
+                if top in removed:
+                    found[top] = file.name
     return found
 
 
