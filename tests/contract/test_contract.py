@@ -220,12 +220,16 @@ loader.exec_module(prices)
 
 
 def hangs_with(model: str) -> tuple[Patch, ...]:
-    """Let the agent wait for as long as a model of the offline LLM is selected."""
+    """Let the agent wait for as long as a model of the offline LLM is selected.
+
+    The first request to each model is not in a thread, and ends only with the time of the answer.
+    """
     hang = f"""
 while __import__("os").environ["AGENT_LLM"] == "offline:/{model}":
     await __import__("asyncio").sleep(1)
 """
-    return SHORT_WAIT, in_answer(hang)
+    short_answer = Patch("config.yml", "answer_timeout_seconds: 180", "answer_timeout_seconds: 15")
+    return SHORT_WAIT, short_answer, in_answer(hang)
 
 
 def test_agent_that_does_not_stop_after_wrong_calls(workbench: Workbench) -> None:
