@@ -218,7 +218,7 @@ def test_modules_in_image(dockerfile: Dockerfile) -> None:
             for name, file in removed_modules(ROOT / "src", (major, minor)).items():
                 raise FailedRuleError(
                     f"{file} imports {name}, which Python {found[1]} of the image lacks.",
-                    f"Import another module than {name}; newer versions of Python lack it.",
+                    f"Replace {name}: newer versions of Python lack it.",
                 )
 
 

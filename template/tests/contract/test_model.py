@@ -37,7 +37,6 @@ from .harness.imports import (
     prefixes,
     source_files,
 )
-from .harness.plain_yaml import surprises_in
 from .harness.project import COMMAND, PACKAGE, ROOT
 from .harness.resources import (
     resources_in_settings,
@@ -46,6 +45,7 @@ from .harness.resources import (
 )
 from .harness.rules import FailedRuleError, rule
 from .harness.secret_patterns import secrets_below
+from .harness.yaml_values import misread_values
 
 PICKLES = {".pkl", ".pickle", ".cloudpickle", ".dill", ".joblib"}
 REQUEST_KEYS = ResponsesAgentRequest.model_fields.keys()
@@ -474,9 +474,9 @@ def check_ranges(settings: dict[str, Any], ranges: dict[str, tuple[int, int]]) -
 def test_values_in_yaml(model_path: Path) -> None:
     for path in sorted((model_path / "code" / PACKAGE).rglob("*.y*ml")):
         with suppress(yaml.YAMLError):  # it may have tags for another program
-            for surprise in surprises_in(path.read_text(encoding="utf-8", errors="replace")):
+            for problem in misread_values(path.read_text(encoding="utf-8", errors="replace")):
                 raise FailedRuleError(
-                    f"{path.name} has {surprise}.",
+                    f"{path.name} has {problem}.",
                     "YAML keeps only the last of several equal keys: remove the others. Put a time "
                     'in quotation marks, such as "10:30".',
                 )

@@ -1,7 +1,7 @@
-"""Finds tools whose outputs depend on the calls before them, or on the process.
+"""Finds tools whose outputs depend on earlier calls or on the process.
 
-An example of the first is a cache whose key lacks an argument: it returns what an earlier call has
-computed. An example of the second is the order of a set of texts.
+A cache whose key lacks an argument returns the result of an earlier call. The order of a set of
+texts differs in each process.
 """
 
 import json
@@ -84,7 +84,7 @@ def compare_orders(model_path: Path, request: Request) -> ComparedCalls:
 def calls_that_depend_on_process(
     model: Any, request: Request, calls: ComparedCalls, variables: Iterable[str]
 ) -> Iterator[str]:
-    """Describe the tool calls whose output is another one than in the process that compared them.
+    """Describe each tool call that returns another output here than in the other process.
 
     Args:
         model: The model, loaded in this process.
@@ -106,9 +106,8 @@ def calls_that_depend_on_process(
     for name, arguments, there in sorted(calls.steady):
         here = outputs.get((name, arguments), there)
         if here != there:
-            yield (
-                f"{name}, called with {arguments}, returns {here}, but {there} in another process"
-            )
+            call = f"{name}, called with {arguments}"
+            yield f"{call}, returns {here}, but {there} in another process"
 
 
 def outputs_in_order(model: Any, request: Request, numbers: Iterable[int]) -> Outputs:

@@ -99,7 +99,7 @@ REQUESTS: dict[str, Request] = {
     "JSON as text": {"input": [user('{"question": "Who are you?"}')]},
     "placeholders in the text": {"input": [user("What do {name}, %s, 100 % and $x mean?")]},
     "a long text": {"input": [user("Hello! " * 1000)]},
-    # Some regular expressions take years for it.
+    # A regular expression with nested repetitions takes years for it.
     "a long word": {"input": [user("aGVsbG8" * 300)]},
     "several turns": {"input": [HELLO_MESSAGE, ANSWER, user("And who am I?")]},
     "an earlier answer as plain text": {

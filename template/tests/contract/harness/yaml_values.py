@@ -1,4 +1,4 @@
-"""Finds values in YAML that mean something else than their author expects."""
+"""Finds values in YAML that PyYAML reads differently than they look."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import yaml
 KEY, NUMBER = "tag:yaml.org,2002:str", "tag:yaml.org,2002:int"
 
 
-def surprises_in(text: str) -> Iterator[str]:
+def misread_values(text: str) -> Iterator[str]:
     """Describe each key that a mapping has twice, and each time that is a number.
 
     YAML 1.1, which PyYAML reads, takes 10:30 for the number 630 to the base 60.
